@@ -1,0 +1,1 @@
+"""The `decathlon` command: one thin file a command."""

@@ -1,0 +1,12 @@
+"""`decathlon data`: make, pack, check and describe benchmarks."""
+
+from __future__ import annotations
+
+import click
+
+from decathlon.cli.main import FolderGroup
+
+
+@click.group(cls=FolderGroup, package="decathlon.cli.data")
+def command() -> None:
+    """Make, pack, check and describe benchmarks."""

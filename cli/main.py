@@ -1,0 +1,64 @@
+"""The `decathlon` command: finds its commands in this folder and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+from typing import Any
+
+import click
+
+from decathlon import __version__
+from decathlon.errors import DecathlonError
+
+
+class FolderGroup(click.Group):
+    """A group whose commands are the modules of a package, each holding one click command named `command`.
+
+    Modules import torch and friends inside the command's body, so listing the commands stays fast.
+    """
+
+    def __init__(self, *args: Any, package: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        folder = importlib.import_module(self.package).__path__
+        return sorted(entry.name for entry in pkgutil.iter_modules(folder) if entry.name != "main")
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(f"{self.package}.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"see '{ctx.command_path} --help'."
+            raise click.UsageError(f"no command '{args[0]}': {hint}", ctx) from error
+
+
+@click.group(cls=FolderGroup, package="decathlon.cli", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="decathlon")
+def command() -> None:
+    """Train one network for many image domains, and score it as the Visual Decathlon does.
+
+    New here? Start with: decathlon quickstart
+    """
+
+
+def main() -> None:
+    """Run the command; a known error becomes one sentence on standard error and its exit code."""
+    try:
+        command.main(standalone_mode=True)
+    except DecathlonError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,115 @@
+"""What a domain and a benchmark are: names, categories, how images are cut and normalised.
+
+Facts of the official ten: Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual
+adapters", NeurIPS 2017 (https://arxiv.org/abs/1705.08045) and the challenge's released files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from decathlon.errors import DataError, unknown
+
+CropPolicy = Literal["crop", "squash", "full"]
+CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Category:
+    """One class of a domain; `id` is the domain's index times 10^7 plus the class's rank from 1."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One data set of a benchmark.
+
+    `index` is the rank from 1 that image and category ids start with. `categories` are sorted by id; a label is
+    a position in them. `mean` and `std` are per RGB channel, in 0..1. `flip` says whether a mirrored image still
+    shows the same class. `crop` says what of an image a network sees: `crop` a square of it, `squash` all of it
+    at another aspect ratio, `full` all of it with bars. `baseline_error` is the error in 0..1 of a fully
+    fine-tuned network, whose double earns zero points; None where nobody measured it.
+    """
+
+    name: str
+    index: int
+    categories: tuple[Category, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    flip: bool = True
+    crop: CropPolicy = "crop"
+    baseline_error: float | None = None
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """The category id of every label, in label order."""
+        return tuple(category.id for category in self.categories)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A named, ordered set of domains; `baseline` says how the baseline errors were measured."""
+
+    name: str
+    domains: tuple[Domain, ...]
+    baseline: str = ""
+
+    def __getitem__(self, name: str) -> Domain:
+        """Return the domain called `name`; raises UsageError with the nearest name there is."""
+        for domain in self.domains:
+            if domain.name == name:
+                return domain
+        raise unknown("domain", name, self.names)
+
+    def __iter__(self) -> Iterator[Domain]:
+        return iter(self.domains)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The domains' names in order."""
+        return tuple(domain.name for domain in self.domains)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain lists, dictionaries and numbers; `from_json` is the way back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Any, source: str) -> Benchmark:
+        """Build a benchmark from parsed JSON; raises DataError naming `source` and the entry at fault."""
+        try:
+            domains = tuple(_domain(entry) for entry in data["domains"])
+            benchmark = cls(str(data["name"]), domains, str(data.get("baseline", "")))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"missing {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"{source} does not describe a benchmark: {reason}.") from None
+        if len(set(benchmark.names)) != len(benchmark.names):
+            raise DataError(f"{source} names a domain twice: rename one of {', '.join(benchmark.names)}.")
+        return benchmark
+
+
+def _domain(entry: Mapping[str, Any]) -> Domain:
+    crop, error = entry.get("crop", "crop"), entry.get("baseline_error")
+    if crop not in CROP_POLICIES:
+        raise ValueError(f"crop '{crop}' is none of {', '.join(CROP_POLICIES)}")
+    if error is not None and not 0 <= float(error) <= 1:
+        raise ValueError(f"baseline_error {error} is not between 0 and 1")
+    return Domain(
+        name=str(entry["name"]),
+        index=int(entry["index"]),
+        categories=tuple(Category(int(c["id"]), str(c["name"])) for c in entry["categories"]),
+        mean=_channels(entry["mean"]),
+        std=_channels(entry["std"]),
+        flip=bool(entry.get("flip", True)),
+        crop=crop,
+        baseline_error=None if error is None else float(error),
+    )
+
+
+def _channels(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

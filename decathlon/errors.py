@@ -1,0 +1,53 @@
+"""What can go wrong, each kind with the exit code the command ends with.
+
+A message is one sentence that says what to do; the command prints it without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DecathlonError(Exception):
+    """The work failed for a reason the user can act on."""
+
+    exit_code = 1
+
+
+class UsageError(DecathlonError):
+    """The command was asked for something that does not exist or cannot be combined."""
+
+    exit_code = 2
+
+
+class DataError(DecathlonError):
+    """A file from outside is missing, damaged or contradicts itself."""
+
+    exit_code = 3
+
+
+class VerificationError(DecathlonError):
+    """A file of this project does not match its own checksums."""
+
+    exit_code = 4
+
+
+class BusyError(DecathlonError):
+    """Another process holds what this one needs."""
+
+    exit_code = 5
+
+
+class DivergedError(DecathlonError):
+    """The loss is no longer a finite number."""
+
+    exit_code = 6
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a name that does not exist, with the nearest names that do."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose one of: {', '.join(names)}."
+    return UsageError(f"unknown {kind} '{name}': {hint}")

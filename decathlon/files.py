@@ -1,0 +1,118 @@
+"""Durable writing and strict reading of small files.
+
+A file appears under its name only when it is complete: written beside the target, flushed to disk,
+then renamed over it. A crash at any moment leaves the old file or the new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from decathlon.errors import DataError, UsageError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it over `path` when the block ends without an error.
+
+    The block writes and closes the file. On an error the temporary is removed and `path` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o666 & ~_umask())  # mkstemp makes 0600; users expect their umask
+        sync(part)
+        os.replace(part, path)
+        sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` durably to `path`, replacing what was there."""
+    with replacing(path) as part:
+        part.write_bytes(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` durably as JSON; byte-stable, refuses NaN and infinity."""
+    write_bytes(path, dump_json(value).encode())
+
+
+def dump_json(value: object) -> str:
+    """Return `value` as indented JSON with a final newline; raises ValueError for NaN or infinity."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """Parse the JSON file `path` strictly; raises DataError naming the file and what is wrong in it."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
+    return parse_json(text, str(path))
+
+
+def parse_json(text: bytes, name: str) -> Any:
+    """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is not valid JSON: {error}.") from None
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def refuse_existing(path: Path, force_hint: str = "choose another name or remove it first") -> None:
+    """Raise UsageError when `path` exists: outputs are never overwritten by accident."""
+    if path.exists():
+        raise UsageError(f"{path} exists already: {force_hint}.")
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a directory to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key '{twice}' stands twice in one object")
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number JSON knows")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value

@@ -1,0 +1,142 @@
+"""The packed file: every image of a benchmark decoded once, in one HDF5 file.
+
+Layout, version 1. Root attributes: `format`, `version`, `digest` (over all splits), `complete` (written last).
+Dataset `benchmark`: the benchmark's facts as JSON bytes. Group `/<domain>/<split>` with attribute `digest`:
+
+    pixels    uint8  flat RGB, height x width x 3 an image, one image after the other
+    offset    int64  [n+1], where image i begins in `pixels`
+    height    uint16 [n]
+    width     uint16 [n]
+    label     int32  [n], position in the domain's categories; -1 where unknown
+    image_id  int64  [n]
+
+All datasets carry Fletcher32 checksums, so a flipped bit is an error on reading, never a wrong pixel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from decathlon.domains import SPLITS, Benchmark
+from decathlon.errors import DataError
+from decathlon.files import parse_json
+
+FORMAT = "decathlon-pack"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class PackedSplit:
+    """One split of one domain as arrays; the columns of the packed file."""
+
+    pixels: npt.NDArray[np.uint8]
+    offset: npt.NDArray[np.int64]
+    height: npt.NDArray[np.uint16]
+    width: npt.NDArray[np.uint16]
+    label: npt.NDArray[np.int32]
+    image_id: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    def image(self, i: int) -> npt.NDArray[np.uint8]:
+        """Return image `i` as (height, width, 3)."""
+        begin, end = self.offset[i], self.offset[i + 1]
+        return self.pixels[begin:end].reshape(int(self.height[i]), int(self.width[i]), 3)
+
+
+COLUMNS = tuple(field.name for field in fields(PackedSplit))
+
+
+class PackedFile:
+    """A packed file open for reading; use it in a `with` block.
+
+    Raises DataError when the file is missing, not a packed file, incomplete or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            reason = "there is no such file" if not path.exists() else f"it cannot be read ({error})"
+            raise DataError(f"cannot open {path}: {reason}; make it with 'decathlon data prepare'.") from None
+        try:
+            self._check()
+            facts = parse_json(self._column("benchmark").tobytes(), f"{path}:/benchmark")
+            self.benchmark = Benchmark.from_json(facts, f"{path}:/benchmark")
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _check(self) -> None:
+        attributes = self._file.attrs
+        if attributes.get("format") != FORMAT:
+            raise DataError(f"{self.path} is not a packed file: make one with 'decathlon data prepare'.")
+        if attributes.get("version") != VERSION:
+            raise DataError(
+                f"{self.path} has format version {attributes.get('version')}, this release reads {VERSION}: "
+                "prepare it again."
+            )
+        if not attributes.get("complete", False):
+            raise DataError(f"{self.path} was never finished: prepare it again.")
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over the digests of all splits: two files with equal digests hold equal benchmarks."""
+        return str(self._file.attrs["digest"])
+
+    def splits(self, domain: str) -> tuple[str, ...]:
+        """Return which of train, val and test the file holds for `domain`."""
+        self.benchmark[domain]
+        return tuple(split for split in SPLITS if f"{domain}/{split}" in self._file)
+
+    def split_digest(self, domain: str, split: str) -> str:
+        """Return the digest written with the split when it was packed."""
+        return str(self._file[f"{domain}/{split}"].attrs["digest"])
+
+    def count(self, domain: str, split: str) -> int:
+        """Return the number of images of a split without reading them; 0 when it is not there."""
+        return len(self._file[f"{domain}/{split}/image_id"]) if split in self.splits(domain) else 0
+
+    def read(self, domain: str, split: str) -> PackedSplit:
+        """Read one split into memory; raises DataError when it is not there or a checksum fails."""
+        if split not in self.splits(domain):
+            there = ", ".join(self.splits(domain)) or "nothing"
+            raise DataError(f"{self.path} has no {split} split of {domain} (it has {there}): prepare it with one.")
+        return PackedSplit(*(self._column(f"{domain}/{split}/{column}") for column in COLUMNS))
+
+    def _column(self, name: str) -> npt.NDArray[Any]:
+        try:
+            values: npt.NDArray[Any] = self._file[name][...]
+        except (OSError, KeyError) as error:
+            raise DataError(
+                f"{self.path}:/{name} is damaged ({error}): prepare the file again or copy it again."
+            ) from None
+        return values
+
+    def __enter__(self) -> PackedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def digest_columns(split: PackedSplit) -> str:
+    """Return the digest of a split held in memory; equal to what a streaming writer gets from `combine`."""
+    return combine({c: hashlib.sha256(np.ascontiguousarray(getattr(split, c)).data).hexdigest() for c in COLUMNS})
+
+
+def combine(digests: dict[str, str]) -> str:
+    """Return one SHA-256 over named SHA-256 digests, in the order of their names."""
+    return hashlib.sha256("".join(f"{name}:{digests[name]};" for name in sorted(digests)).encode()).hexdigest()
