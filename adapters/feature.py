@@ -1,0 +1,26 @@
+"""feature: a linear head on the frozen trunk, nothing else.
+
+The lower bound of the Visual Decathlon table (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045). The
+trunk stays in evaluation mode, its statistics too. Starts at the trunk exactly. Stored per domain: the head.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from decathlon.footprint import Convention
+from decathlon.method import Method, Regime
+from decathlon.seams import FrozenNorm
+
+
+class Feature(Method):
+    """The trunk as it is, its norms in evaluation mode."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
+    published = Convention(heads=False, norms="once", nine=True)
+
+    def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
+        """Keep the trunk's norm and its statistics."""
+        return FrozenNorm(norm)

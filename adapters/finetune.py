@@ -1,0 +1,27 @@
+"""finetune: every domain trains a whole copy of the trunk.
+
+The row that defines the score's baseline (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045): full freedom
+at ten times the parameters. Starts at the trunk exactly. Stored per domain: a whole trunk.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from decathlon.footprint import Convention
+from decathlon.method import Method, Regime
+from decathlon.seams import own
+from decathlon.trunks.trunk import Trunk
+
+
+class Finetune(Method):
+    """The trunk copied, all of it trainable."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("private",)
+    published = Convention(heads=False, norms="in", nine=False)
+
+    def network(self, trunk: Trunk) -> nn.Module:
+        """Return a trainable copy: (batch, 3, height, width) -> (batch, features)."""
+        return own(trunk)

@@ -1,0 +1,95 @@
+"""mtan: attention masks per domain on the taps of a shared trunk.
+
+Liu, Johns, Davison 2019, "End-to-end multi-task learning with attention" (https://arxiv.org/abs/1803.10704).
+For tap g_j, j = 0..3, and domain d:
+
+    a_j = sigmoid(BN(C2(relu(BN(C1([g_j ; t_{j-1}]))))))        C1, C2: 1x1 with bias, the domain's
+    t_j = pool(relu(BN(F_j * (a_j . g_j))))                       F_j: 3x3 with bias, shared by all domains
+
+The features are t_3, pooled. Every norm, those of trunk and F_j too, has statistics per domain: the published
+code shares them, and predictions collapse for all but the last domain trained. Stored per domain: C1, C2 and
+norms (261,344 on wrn-28-4); shared beside the trunk: F_j (969,792).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, relu
+
+from decathlon.footprint import Convention
+from decathlon.method import Method, Regime
+from decathlon.seams import FrozenNorm, own_norm, replace, share
+from decathlon.trunks.trunk import PointwiseConv, Trunk, initialise
+
+
+class Attention(nn.Sequential):
+    """The mask a_j: (batch, inputs, height, width) -> (batch, channels, height, width) in 0..1."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__(
+            PointwiseConv(inputs, channels, bias=True),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            PointwiseConv(channels, channels, bias=True),
+            nn.BatchNorm2d(channels),
+            nn.Sigmoid(),
+        )
+        initialise(self)
+
+
+class MaskedTaps(nn.Module):
+    """One domain's body: the trunk, its masks, and the shared convolutions with norms of the domain."""
+
+    def __init__(self, trunk: Trunk, blocks: nn.ModuleList) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.blocks = blocks
+        taps = trunk.tap_channels
+        self.attention = nn.ModuleList(
+            # From the second tap on a mask also sees what the block before it made of the last tap.
+            Attention(channels if j == 0 else 2 * channels, channels)
+            for j, channels in enumerate(taps)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) to features (batch, features)."""
+        return self.read(self.trunk.taps(images))
+
+    def read(self, taps: tuple[Tensor, ...]) -> Tensor:
+        """Map the trunk's taps to features (batch, features)."""
+        out = relu(self.blocks[0](self.attention[0](taps[0]) * taps[0]))
+        for tap, attention, block in zip(taps[1:], self.attention[1:], self.blocks[1:], strict=True):
+            # ceil_mode: an odd map halves to the size that a strided convolution gives the next tap
+            before = max_pool2d(out, 2, ceil_mode=True)
+            out = relu(block(attention(torch.cat((tap, before), 1)) * tap))
+        return out.mean((2, 3))
+
+
+class Mtan(Method):
+    """Masks over a trunk trained with them (the default), or over a frozen trunk."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
+    published = Convention(heads=True, norms="once", nine=False)
+
+    def __init__(self, trunk: Trunk, regime: Regime | None = None) -> None:
+        super().__init__(trunk, regime)
+        taps = trunk.tap_channels
+        deeper = (*taps[1:], taps[-1])
+        blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs))
+            for inputs, outputs in zip(taps, deeper, strict=True)
+        )
+        initialise(blocks)
+        self.shared["blocks"] = blocks
+
+    def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
+        """Keep a frozen trunk's norms in evaluation mode: its taps then need no gradient."""
+        return FrozenNorm(norm) if self.regime == "frozen" else own_norm(norm)
+
+    def network(self, trunk: Trunk) -> nn.Module:
+        """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""
+        blocks = cast(nn.ModuleList, self.shared["blocks"])
+        return MaskedTaps(replace(share(trunk), norm=self.norm), replace(share(blocks), norm=own_norm))

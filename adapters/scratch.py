@@ -1,0 +1,26 @@
+"""scratch: every domain trains a trunk of its own from random weights.
+
+The first row of the Visual Decathlon table (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045): what the
+data of one domain alone can teach. Stored per domain: a whole trunk, ratio 10 for ten domains.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from decathlon.footprint import Convention
+from decathlon.method import Method, Regime
+from decathlon.trunks.trunk import Trunk
+
+
+class Scratch(Method):
+    """A new trunk for every domain; the given trunk only says its structure."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("private",)
+    published = Convention(heads=False, norms="in", nine=False)
+
+    def network(self, trunk: Trunk) -> nn.Module:
+        """Return a trunk of the same structure with random weights: (batch, 3, h, w) -> (batch, features)."""
+        return trunk.fresh().requires_grad_(True)

@@ -1,0 +1,135 @@
+"""How many bits a set of domain networks needs, as a multiple of one trunk without a head.
+
+    ratio = (bits shared by all domains + sum over domains of the bits of that domain) / bits of the trunk
+
+Papers count differently, so every count names its convention; what a method's own paper did is among them.
+A norm counts as its two affine vectors: at test time its statistics fold into them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+BASE_DOMAIN = "imagenet12"  # the trunk's own domain: a method on a frozen trunk need not adapt it
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What a count includes.
+
+    `norms`: `in` counts all, `once` leaves out a domain's copies of norms that trunk or shared modules hold,
+    `out` leaves out all norms everywhere. `nine` leaves out the trunk's own domain.
+    """
+
+    heads: bool
+    norms: Literal["in", "once", "out"]
+    nine: bool
+
+    def __str__(self) -> str:
+        domains = "without the trunk's own domain" if self.nine else "all domains"
+        return f"heads {'in' if self.heads else 'out'}, norms {self.norms}, {domains}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """Bits of one kind of tensor: `scope` is trunk, shared or a domain; `part` is weights, norms or head."""
+
+    scope: str
+    part: Literal["weights", "norms", "norms of shared modules", "head"]
+    tensors: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """The bits of a trunk, what is shared beside it, and every domain; `trunk_used` where a domain reads it."""
+
+    rows: tuple[Row, ...]
+    trunk_used: bool
+    default: Convention
+    published: Convention
+
+    def bits(self, convention: Convention) -> int:
+        """Return all billed bits under a convention."""
+        return sum(row.bits for row in self.rows if self._billed(row, convention))
+
+    def ratio(self, convention: Convention | None = None) -> float:
+        """Return billed bits over the bits of one headless trunk; the default convention where none is given."""
+        convention = convention or self.default
+        left_out = ("norms",) if convention.norms == "out" else ()
+        trunk = sum(row.bits for row in self.rows if row.scope == "trunk" and row.part not in left_out)
+        return self.bits(convention) / trunk
+
+    def conventions(self) -> list[Convention]:
+        """Return the conventions that apply: `nine` only where the trunk's own domain is among the domains."""
+        nines = (True, False) if any(row.scope == BASE_DOMAIN for row in self.rows) else (False,)
+        return [
+            Convention(heads, norms, nine)
+            for heads in (False, True)
+            for norms in ("in", "once", "out")
+            for nine in nines
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ratio, ratio by convention, and the rows, as plain JSON values."""
+        return {
+            "ratio": self.ratio(),
+            "convention": str(self.default),
+            "published": {"convention": str(self.published), "ratio": self.ratio(self.published)},
+            "conventions": {str(convention): self.ratio(convention) for convention in self.conventions()},
+            "rows": [
+                {"scope": row.scope, "part": row.part, "tensors": row.tensors, "bits": row.bits} for row in self.rows
+            ],
+        }
+
+    def _billed(self, row: Row, convention: Convention) -> bool:
+        if row.scope == "trunk" and not self.trunk_used:
+            return False
+        if row.scope == BASE_DOMAIN and convention.nine:
+            return False
+        if row.part == "head":
+            return convention.heads
+        dropped = {"in": (), "once": ("norms of shared modules",), "out": ("norms", "norms of shared modules")}
+        return row.part not in dropped[convention.norms]
+
+
+def count(
+    trunk: nn.Module,
+    shared: nn.Module,
+    networks: Mapping[str, nn.Module],
+    bits: Callable[[str, Tensor], int],
+    default: Convention,
+    published: Convention,
+) -> Footprint:
+    """Count the parameters of `networks` (by domain) over a trunk; `bits(name, tensor)` says what one takes."""
+    common = {id(p): p for p in (*trunk.parameters(), *shared.parameters())}
+    rows = _rows("trunk", trunk, {}, bits) + _rows("shared", shared, {}, bits)
+    held: set[int] = set()
+    for domain, network in networks.items():
+        rows += _rows(domain, network, common, bits)
+        held |= {id(p) for p in network.parameters()}
+    used = any(id(p) in held for p in trunk.parameters())
+    return Footprint(tuple(rows), used, default, published)
+
+
+def _rows(scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Callable[[str, Tensor], int]) -> list[Row]:
+    total, tensors = Counter[str](), Counter[str]()
+    head = getattr(module, "head", None)
+    for path, owner in module.named_modules():
+        for name, parameter in owner.named_parameters(recurse=False):
+            if id(parameter) not in common:
+                part = "head" if owner is head else _part(owner)
+                total[part] += bits(f"{path}.{name}", parameter)
+                tensors[part] += 1
+    return [Row(scope, part, tensors[part], total[part]) for part in total]  # type: ignore[arg-type]
+
+
+def _part(owner: nn.Module) -> str:
+    if not isinstance(owner, nn.BatchNorm2d):
+        return "weights"
+    return "norms of shared modules" if getattr(owner, "replaces_shared", False) else "norms"

@@ -1,0 +1,21 @@
+"""Shared fixtures: one thread a process, and the outside files that some tests read where they are present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # two busy processes with two threads each collapse thirteen-fold on two cores
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def outside(variable: str, default: str) -> Path:
+    """Return the path a variable names or the default beside the repository; skip the test when it is absent."""
+    path = Path(os.environ.get(variable, SHARED / default))
+    if not path.exists():
+        pytest.skip(f"{variable} is not set and {path.name} is not beside the repository")
+    return path
