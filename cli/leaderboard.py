@@ -1,0 +1,52 @@
+"""decathlon leaderboard"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from decathlon.tables import Format
+
+
+@click.command()
+@click.argument("runs", metavar="[RUN ...]", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--published/--no-published",
+    default=None,
+    help="Show the published rows. Default: beside runs on the official benchmark, and without runs.",
+)
+@click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw the points per domain into a .png, .pdf or .svg.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write one self-contained page with tables and plots.",
+)
+def command(
+    runs: tuple[Path, ...], published: bool | None, form: Format, plot: Path | None, html: Path | None
+) -> None:  # fmt: skip
+    """Compare runs with each other and with the published rows.
+
+    RUN is a run directory with a score.json, or a score.json. Without one, the published rows stand alone.
+    """
+    from decathlon.entries import read_entries
+    from decathlon.leaderboard import boards, notes, to_table
+    from decathlon.tables import write
+
+    found = boards(read_entries(runs), published)
+    if plot is not None or html is not None:
+        from decathlon.pictures import write_page, write_plot  # matplotlib takes a while to load
+
+        if plot is not None:
+            write_plot(found, plot)
+        if html is not None:
+            write_page(found, html)
+    write([to_table(board) for board in found], form, notes(found))

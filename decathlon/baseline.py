@@ -1,0 +1,106 @@
+"""Where the baseline errors of a score come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from decathlon.domains import Benchmark
+from decathlon.errors import DataError, UsageError
+from decathlon.files import read_json
+from decathlon.official import OFFICIAL, is_official
+from decathlon.score import Baseline, Score
+from decathlon.truth import Truth
+
+OFFICIAL_TEXT = "official: the Finetune row of Rebuffi et al. 2017"
+NO_BASELINE = Baseline("none")
+
+
+def find_baseline(truth: Truth, asked: str | None = None, data: Path | None = None) -> Baseline:
+    """Return the baseline to score `truth` against.
+
+    `asked` is `official`, a score.json or a run directory with one. Without it: the errors in the packed file
+    `data`, or in a benchmark.json beside the ground truth, or the official ones of official domains, or none.
+    Raises DataError when a source describes another benchmark than the ground truth.
+    """
+    if asked == "official":
+        return _only_official(truth)
+    if asked is not None:
+        return _measured(truth, Path(asked))
+    for benchmark, source in _benchmarks(truth, data):
+        errors = _errors(truth, benchmark, source)
+        if errors:
+            return _named(truth, Baseline(f"{benchmark.name}: {benchmark.baseline or 'its facts'}", errors))
+    errors = {d.name: OFFICIAL[d.name].finetune_error for d in truth.domains if d.name in _official(truth)}
+    return Baseline(OFFICIAL_TEXT, errors) if errors else NO_BASELINE
+
+
+def _official(truth: Truth) -> set[str]:
+    return {d.name for d in truth.domains if is_official(d.name, len(d.categories), len(d.answers))}
+
+
+def _only_official(truth: Truth) -> Baseline:
+    others = [d.name for d in truth.domains if d.name not in _official(truth)]
+    if others:
+        raise UsageError(
+            f"{truth.source} does not hold the official {', '.join(others)} (other classes or images): "
+            "their official baseline errors do not apply, name a score.json with --baseline."
+        )
+    return Baseline(OFFICIAL_TEXT, {d.name: OFFICIAL[d.name].finetune_error for d in truth.domains})
+
+
+def _measured(truth: Truth, path: Path) -> Baseline:
+    if not path.exists():
+        raise UsageError(f"there is no {path}: --baseline takes a score.json, a run directory or 'official'.")
+    measured = {domain.name: domain for domain in Score.read(path).domains}
+    for domain in truth.domains:
+        found = measured.get(domain.name)
+        if found is not None and found.images != len(domain.answers):
+            raise DataError(
+                f"{path} was measured on another benchmark: {found.images} images of {domain.name}, "
+                f"the ground truth has {len(domain.answers)}."
+            )
+    errors = {d.name: measured[d.name].error for d in truth.domains if d.name in measured}
+    return Baseline(f"measured: the errors of {path}", errors)
+
+
+def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:
+    found = []
+    if data is not None:
+        from decathlon.packed import PackedFile  # h5py takes a while to load
+
+        with PackedFile(data) as packed:
+            found.append((packed.benchmark, str(data)))
+    folder = truth.source if truth.source.is_dir() else truth.source.parent
+    for file in (folder / "benchmark.json", folder.parent / "benchmark.json"):
+        if file.is_file():
+            found.append((Benchmark.from_json(read_json(file), str(file)), str(file)))
+            break
+    return found
+
+
+def _errors(truth: Truth, benchmark: Benchmark, source: str) -> dict[str, float]:
+    errors = {}
+    described = {domain.name: domain for domain in benchmark}
+    for domain in truth.domains:
+        facts = described.get(domain.name)
+        if facts is None:
+            continue
+        if set(facts.category_ids) != domain.categories:
+            raise DataError(
+                f"{source} describes another benchmark than {truth.source}: the categories of {domain.name} "
+                "differ; name the right file with --data, or a score.json with --baseline."
+            )
+        if facts.baseline_error is not None:
+            errors[domain.name] = facts.baseline_error
+    return errors
+
+
+def _named(truth: Truth, baseline: Baseline) -> Baseline:
+    """Return the baseline under its official name where it is the official one, whoever told its errors."""
+    official = _official(truth)
+    same = all(
+        domain.name in official
+        and abs(baseline.errors.get(domain.name, 2.0) - OFFICIAL[domain.name].finetune_error) < 1e-9
+        for domain in truth.domains
+    )
+    return Baseline(OFFICIAL_TEXT, baseline.errors) if same else baseline

@@ -1,0 +1,80 @@
+"""The rows of a leaderboard: what is known of a run, or of a published row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from decathlon.errors import DataError
+from decathlon.files import read_json, sha256
+from decathlon.published import published_rows
+from decathlon.score import Score
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: `score` is None for a run that diverged, `params` is the footprint in trunks.
+
+    `protocol` says what the row was fitted on; `printed_score` is what a paper states.
+    """
+
+    name: str
+    score: Score | None
+    params: float | None = None
+    protocol: str | None = None
+    printed_score: float | None = None
+    link: str | None = None
+    published: bool = False
+
+
+def read_entries(paths: Sequence[Path]) -> list[Entry]:
+    """Read run directories and score.json files; those of one name are told apart by their paths."""
+    entries = [read_entry(path) for path in paths]
+    names = [entry.name for entry in entries]
+    return [
+        replace(entry, name=str(path)) if names.count(entry.name) > 1 else entry
+        for entry, path in zip(entries, paths, strict=True)
+    ]
+
+
+def read_entry(path: Path) -> Entry:
+    """Read a run directory, or a score.json; raises DataError when the score is not of the run's results."""
+    folder = path if path.is_dir() else path.parent
+    of_run = path.is_dir() or path.name == "score.json"
+    name = folder.resolve().name if of_run else path.stem
+    params = _footprint(folder) if of_run else None
+    if of_run and _status(folder) == "diverged":
+        return Entry(name, None, params, "diverged")
+    score = Score.read(path)
+    protocol = score.protocol or {}
+    results, digest = folder / "results.json", protocol.get("results_sha256")
+    if of_run and digest is not None and results.exists() and sha256(results) != digest:
+        raise DataError(f"{folder}/score.json was made from other results: run 'decathlon score {folder}' again.")
+    fit = protocol.get("fit")
+    return Entry(name, score, params, None if fit is None else str(fit))
+
+
+def published_entries() -> list[Entry]:
+    """Return the published rows as entries."""
+    return [
+        Entry(row.name, row.score, row.params, "published", row.printed_score, row.link, published=True)
+        for row in published_rows()
+    ]
+
+
+def _footprint(folder: Path) -> float | None:
+    file = folder / "footprint.json"
+    if not file.exists():
+        return None
+    data = read_json(file)
+    ratio = data.get("ratio") if isinstance(data, dict) else None
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:
+        raise DataError(f"{file} holds no ratio above zero: make it again with 'decathlon params'.")
+    return float(ratio)
+
+
+def _status(folder: Path) -> str | None:
+    file = folder / "run.json"
+    data = read_json(file) if file.exists() else None
+    return str(data.get("status")) if isinstance(data, dict) else None

@@ -1,0 +1,176 @@
+"""The results file of the challenge: one predicted category for every test image.
+
+A JSON list of `{"image_id": int, "category_id": int}`; further keys of a row are ignored. Beside it may stand
+the sidecar `<stem>.protocol.json`, which says how the predictions were made and of which bytes it speaks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decathlon.errors import DataError, VerificationError
+from decathlon.files import dump_json, parse_json, read_json, write_bytes, write_json
+from decathlon.truth import Truth, TruthDomain
+
+LISTED = 10  # offenders of each kind
+
+
+@dataclass(frozen=True)
+class Results:
+    """Predictions as read from `source`: `category_ids[i]` is the answer for `image_ids[i]`."""
+
+    source: Path
+    image_ids: tuple[int, ...]
+    category_ids: tuple[int, ...]
+    protocol: Mapping[str, Any] | None = None
+
+
+class Offences:
+    """What is wrong in a file, by kind: a count, and the first few offenders."""
+
+    def __init__(self) -> None:
+        self._count: dict[str, int] = {}
+        self._listed: dict[str, list[str]] = {}
+
+    def add(self, kind: str, offender: str) -> None:
+        self._count[kind] = self._count.get(kind, 0) + 1
+        listed = self._listed.setdefault(kind, [])
+        if len(listed) < LISTED:
+            listed.append(offender)
+
+    def refuse(self, source: Path) -> None:
+        """Raise DataError listing the first offenders of each kind, if there are any."""
+        if not self._count:
+            return
+        lines = [f"{source} cannot be scored: mend what is listed here."]
+        for kind, count in self._count.items():
+            dots = ", …" if count > LISTED else ""
+            lines.append(f"  {kind} ({count:,}): {', '.join(self._listed[kind])}{dots}")
+        raise DataError("\n".join(lines))
+
+
+def read_results(path: Path) -> Results:
+    """Read a results file and its sidecar.
+
+    Raises DataError for anything but a list of rows with integer ids, VerificationError when the sidecar
+    speaks of other bytes.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
+    protocol = _read_protocol(path, hashlib.sha256(data).hexdigest())
+    image_ids, category_ids = _columns(parse_json(data, str(path)), path)
+    return Results(path, image_ids, category_ids, protocol)
+
+
+def write_results(
+    path: Path, image_ids: Iterable[int], category_ids: Iterable[int], protocol: Mapping[str, Any]
+) -> None:
+    """Write predictions and, beside them, the protocol with the SHA-256 of what was written.
+
+    Takes lists and integer arrays alike. Equal predictions give equal bytes.
+    """
+    rows = (
+        f'{{"image_id":{int(image)},"category_id":{int(category)}}}'
+        for image, category in zip(image_ids, category_ids, strict=True)
+    )
+    data = ("[\n" + ",\n".join(rows) + "\n]\n").encode()
+    # This order: after a crash in between, the old sidecar does not fit and the pair is refused.
+    write_bytes(path, data)
+    write_json(protocol_path(path), {**protocol, "results_sha256": hashlib.sha256(data).hexdigest()})
+
+
+def protocol_path(path: Path) -> Path:
+    """Return where the sidecar of the results file `path` stands."""
+    return path.with_name(f"{path.stem}.protocol.json")
+
+
+def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, ...]:
+    """Refuse results that do not answer every image of `truth` exactly once with a category of its domain.
+
+    With `partial`, domains without any answer are let pass and their names returned. Raises DataError listing
+    the first ten offenders of each kind.
+    """
+    offences = Offences()
+    domain_of = {image: domain for domain in truth.domains for image in domain.answers}
+    seen = _check_rows(results, truth, domain_of, offences)
+    present = {domain_of[image].name for image in seen}
+    missing = tuple(domain.name for domain in truth.domains if domain.name not in present)
+    if not partial:
+        for name in missing:
+            offences.add("missing domain, needs --partial and gives no total", name)
+    for domain in truth.domains:
+        if domain.name not in missing:
+            for image in sorted(domain.answers.keys() - seen):
+                offences.add("missing image", f"{image} ({domain.name})")
+    offences.refuse(results.source)
+    return missing
+
+
+def _check_rows(
+    results: Results, truth: Truth, domain_of: Mapping[int, TruthDomain], offences: Offences
+) -> set[int]:
+    owner = {category: domain.name for domain in truth.domains for category in domain.categories}
+    seen: set[int] = set()
+    for image, category in zip(results.image_ids, results.category_ids, strict=True):
+        domain = domain_of.get(image)
+        if domain is None:
+            offences.add("foreign image, not in the ground truth", _short(image))
+            continue
+        if image in seen:
+            offences.add("duplicate image", f"{image} ({domain.name})")
+        elif category in domain.categories:
+            pass
+        elif category in owner:
+            offences.add("category of another domain", f"{image} ({domain.name}) as {category} ({owner[category]})")
+        else:
+            offences.add("unknown category", f"{image} ({domain.name}) as {_short(category)}")
+        seen.add(image)
+    return seen
+
+
+def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if not isinstance(rows, list):
+        raise DataError(f'{path} is not a list: results are a JSON list of {{"image_id": …, "category_id": …}}.')
+    if not rows:
+        raise DataError(f"{path} is an empty list: it holds no prediction.")
+    offences = Offences()
+    for position, row in enumerate(rows, 1):
+        if type(row) is not dict or "image_id" not in row or "category_id" not in row:
+            offences.add("malformed row, without image_id and category_id", f"row {position}")
+        elif type(row["image_id"]) is not int or type(row["category_id"]) is not int:
+            key = "category_id" if type(row["image_id"]) is int else "image_id"
+            offences.add("id that is not an integer", f"row {position} {key} {_short(row[key])}")
+    offences.refuse(path)
+    return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list | dict):  # never printed: it may be nested deeper than repr can follow
+        return "a list" if isinstance(value, list) else "an object"
+    text = repr(value)
+    return text if len(text) <= 24 else f"{text[:20]}… ({len(text)} characters)"
+
+
+def _read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
+    sidecar = protocol_path(path)
+    if not sidecar.exists():
+        return None
+    protocol = read_json(sidecar)
+    if not isinstance(protocol, dict):
+        raise DataError(f"{sidecar} is not a JSON object: remove it or predict again.")
+    if protocol.get("results_sha256", digest) != digest:
+        raise VerificationError(
+            f"{sidecar} speaks of other results than {path} (their SHA-256 differ): predict again, or remove the "
+            "sidecar to score without a protocol."
+        )
+    try:
+        dump_json(protocol).encode()
+    except ValueError:  # a lone surrogate: legal in JSON, cannot be written again
+        raise DataError(f"{sidecar} holds text that is not Unicode: predict again.") from None
+    return protocol

@@ -1,0 +1,169 @@
+"""The decathlon score: up to 1000 points a domain, against the errors of a baseline.
+
+    S = sum over domains d of 1000 * (max(0, Emax_d - E_d) / Emax_d)^2,    Emax_d = 2 * baseline error of d
+
+Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual adapters", NeurIPS 2017
+(https://arxiv.org/abs/1705.08045), section 4. The baseline itself earns 250 points a domain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from decathlon.errors import DataError
+from decathlon.files import read_json
+from decathlon.results import Results, check
+from decathlon.truth import Truth
+
+MOST_POINTS = 1000.0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Errors in 0..1 by domain that earn 250 points; `text` says whose they are."""
+
+    text: str
+    errors: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DomainScore:
+    """One domain's accuracy and error, in 0..1, over `images` test images."""
+
+    name: str
+    accuracy: float
+    error: float
+    images: int
+    baseline_error: float | None = None
+
+    @property
+    def points(self) -> float | None:
+        """The domain's points; None without a baseline, or with one that makes no error."""
+        return None if self.baseline_error is None else points(self.error, self.baseline_error)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The scores of the domains that were answered; `missing` names those that were not."""
+
+    domains: tuple[DomainScore, ...]
+    baseline: str
+    missing: tuple[str, ...] = ()
+    protocol: Mapping[str, Any] | None = None
+
+    @property
+    def total(self) -> float | None:
+        """The sum of the points; None when a domain is missing or has no points."""
+        earned = [domain.points for domain in self.domains]
+        known = [value for value in earned if value is not None]
+        return None if self.missing or len(known) < len(earned) else math.fsum(known)
+
+    @property
+    def mean_accuracy(self) -> float:
+        """The mean over domains, each counting the same."""
+        return math.fsum(domain.accuracy for domain in self.domains) / len(self.domains)
+
+    def notes(self) -> list[str]:
+        """Return sentences that say why there are no points or no total; empty when there are."""
+        bare = [domain.name for domain in self.domains if domain.baseline_error is None]
+        zero = [domain.name for domain in self.domains if domain.baseline_error == 0]
+        sentences = (
+            (self.missing, "No prediction for {}: there is no total."),
+            (bare, "No baseline error for {}: for points, score a fine-tuned run and name its score.json "
+             "with --baseline."),
+            (zero, "The baseline makes no error on {}: points are undefined there, and so is the total."),
+        )  # fmt: skip
+        return [sentence.format(", ".join(names)) for names, sentence in sentences if names]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain dictionaries and numbers; `from_json` is the way back."""
+        return {
+            "score": self.total,
+            "domains": {
+                domain.name: {
+                    "accuracy": domain.accuracy,
+                    "error": domain.error,
+                    "points": domain.points,
+                    "baseline_error": domain.baseline_error,
+                    "images": domain.images,
+                }
+                for domain in self.domains
+            },
+            "mean_accuracy": self.mean_accuracy,
+            "missing": list(self.missing),
+            "baseline": self.baseline,
+            "protocol": None if self.protocol is None else dict(self.protocol),
+        }
+
+    @classmethod
+    def from_json(cls, data: Any, source: str) -> Score:
+        """Build a score from parsed JSON; raises DataError when it is none or contradicts itself."""
+        try:
+            score = cls(
+                tuple(_domain(name, entry) for name, entry in data["domains"].items()),
+                str(data["baseline"]),
+                tuple(str(name) for name in data.get("missing", ())),
+                None if data["protocol"] is None else dict(data["protocol"]),
+            )
+            agrees = bool(score.domains) and _same(score.total, data["score"])
+            agrees &= all(_same(d.points, data["domains"][d.name]["points"]) for d in score.domains)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            raise DataError(f"{source} is not a score: make one with 'decathlon score'.") from None
+        if not agrees:
+            raise DataError(f"{source} contradicts itself: make it again with 'decathlon score'.")
+        return score
+
+    @classmethod
+    def read(cls, path: Path) -> Score:
+        """Read a score.json, or the one in the run directory `path`."""
+        file = path / "score.json" if path.is_dir() else path
+        return cls.from_json(read_json(file), str(file))
+
+
+def points(error: float, baseline_error: float) -> float | None:
+    """Return the points of an error in 0..1; None against a baseline without error, where they are undefined."""
+    worst = 2 * baseline_error
+    if worst == 0:
+        return None
+    share = max(0.0, worst - error) / worst
+    return MOST_POINTS * share * share
+
+
+def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:
+    """Score results that answer every image of every domain; `partial` lets whole domains be missing.
+
+    Raises DataError listing what is wrong with the results.
+    """
+    missing = check(results, truth, partial)
+    answers = dict(zip(results.image_ids, results.category_ids, strict=True))
+    domains = []
+    for domain in truth.domains:
+        if domain.name in missing:
+            continue
+        images = len(domain.answers)
+        correct = sum(answers[image] == category for image, category in domain.answers.items())
+        baseline_error = baseline.errors.get(domain.name)
+        domains.append(
+            DomainScore(domain.name, correct / images, (images - correct) / images, images, baseline_error)
+        )
+    return Score(tuple(domains), baseline.text, missing, results.protocol)
+
+
+def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:
+    accuracy, error, images = float(entry["accuracy"]), float(entry["error"]), int(entry["images"])
+    baseline_error = entry["baseline_error"]
+    if not (0 <= accuracy <= 1 and abs(accuracy + error - 1) < 1e-6 and images > 0):
+        raise ValueError(name)
+    if baseline_error is not None and not 0 <= float(baseline_error) <= 1:
+        raise ValueError(name)
+    return DomainScore(name, accuracy, error, images, None if baseline_error is None else float(baseline_error))
+
+
+def _same(mine: float | None, theirs: Any) -> bool:
+    if mine is None or theirs is None:
+        return mine is theirs
+    return math.isclose(mine, float(theirs), abs_tol=1e-6)

@@ -1,0 +1,42 @@
+"""A score as people read it."""
+
+from __future__ import annotations
+
+from decathlon.score import MOST_POINTS, Score
+from decathlon.tables import Column, Table, write
+
+COLUMNS = (
+    Column("domain", "domain"),
+    Column("images", "images", digits=0),
+    Column("accuracy", "accuracy %", digits=2),
+    Column("error", "error %", digits=2),
+    Column("baseline_error", "baseline error %", digits=2),
+    Column("points", "points", digits=1),
+)
+
+
+def show_score(score: Score) -> None:
+    """Print a score: a row a domain, mean and total below, then the protocol, the baseline and what is missing."""
+    write([_table(score)], "table", [_protocol(score), f"Baseline: {score.baseline}.", *score.notes()])
+
+
+def _table(score: Score) -> Table:
+    rows = tuple(
+        (d.name, d.images, 100 * d.accuracy, 100 * d.error,
+         None if d.baseline_error is None else 100 * d.baseline_error, d.points)
+        for d in score.domains
+    )  # fmt: skip
+    mean = 100 * score.mean_accuracy
+    images = sum(domain.images for domain in score.domains)
+    if score.total is None:
+        title = "Accuracy, no total"
+    else:
+        title = f"Score {score.total:.1f} of {MOST_POINTS * len(score.domains):.0f}"
+    return Table(title, COLUMNS, rows, footer=("mean, total", images, mean, 100 - mean, None, score.total))
+
+
+def _protocol(score: Score) -> str:
+    if score.protocol is None:
+        return "Protocol: unknown, no protocol file stands beside the results."
+    facts = (f"{key} {value}" for key, value in score.protocol.items() if key != "results_sha256")
+    return f"Protocol: {', '.join(facts)}."

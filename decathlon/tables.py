@@ -1,0 +1,150 @@
+"""A table of values, written for the terminal or as csv, json, latex or markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from decathlon.files import dump_json
+
+Value = str | float | None
+Row = tuple[Value, ...]
+Format = Literal["table", "csv", "json", "latex", "markdown"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+NOTHING = "–"
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", NOTHING: "--",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `key` names it for programs, `title` for people.
+
+    `digits` after the point, None for text. `best` says which value is set in bold. `place`: `wide` columns are
+    left out of a terminal that is too narrow, `data` columns appear in csv and json only.
+    """
+
+    key: str
+    title: str
+    digits: int | None = None
+    best: Literal["max", "min"] | None = None
+    place: Literal["everywhere", "wide", "data"] = "everywhere"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of values under columns; `footer` is a last row set apart."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    footer: Row | None = None
+
+
+def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> None:
+    """Print the tables and, below them, the notes; beside csv and json the notes go to standard error."""
+    if form == "table":
+        from decathlon.terminal import show  # rich is needed here only
+
+        show(tables, notes)
+        return
+    sys.stdout.write(render(tables, form, notes))
+    if form in ("csv", "json"):
+        sys.stderr.writelines(f"{plain(note)}\n" for note in notes)
+
+
+def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> str:
+    """Return the tables as text; in csv and json their rows follow one another, and notes have no place."""
+    if form == "csv":
+        return _csv(tables)
+    if form == "json":
+        return dump_json([dict(zip(_keys(table), row, strict=True)) for table in tables for row in table.rows])
+    part, comment = (_latex, "% {}\n") if form == "latex" else (_markdown, "{}\n")
+    return "\n".join([*map(part, tables), *(comment.format(plain(note)) for note in notes)])
+
+
+def shown(table: Table, row: Row, mark: Callable[[str], str], escape: Callable[[str], str]) -> list[str]:
+    """Return the cells of a row that people see, escaped, the best of their column marked."""
+    best = {} if row is table.footer else _best(table)
+    return [
+        mark(escape(text(value, column))) if best.get(i) == text(value, column) else escape(text(value, column))
+        for i, (column, value) in enumerate(zip(table.columns, row, strict=True))
+        if column.place != "data"
+    ]
+
+
+def visible(table: Table) -> list[Column]:
+    """Return the columns that people see."""
+    return [column for column in table.columns if column.place != "data"]
+
+
+def text(value: Value, column: Column) -> str:
+    """Return a value as people read it."""
+    if value is None:
+        return NOTHING
+    return plain(value) if isinstance(value, str) else f"{value:.{column.digits or 0}f}"
+
+
+def plain(value: str) -> str:
+    """Return `value` on one line and without control characters, which could repaint a terminal."""
+    return "".join(character if character.isprintable() else " " for character in value)
+
+
+def _best(table: Table) -> dict[int, str]:
+    """Return the text of the best value by column position, where two values or more compete."""
+    found = {}
+    for i, column in enumerate(table.columns):
+        values = [row[i] for row in table.rows]
+        numbers = [value for value in values if isinstance(value, int | float)]
+        if column.best and len(numbers) > 1:
+            found[i] = text(max(numbers) if column.best == "max" else min(numbers), column)
+    return found
+
+
+def _keys(table: Table) -> list[str]:
+    return [column.key for column in table.columns]
+
+
+def _csv(tables: Sequence[Table]) -> str:
+    keys = list(dict.fromkeys(key for table in tables for key in _keys(table)))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, keys, restval="", lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for row in table.rows:
+            writer.writerow(dict(zip(_keys(table), row, strict=True)))
+    return out.getvalue()
+
+
+def _markdown(table: Table) -> str:
+    def escape(value: str) -> str:
+        return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|~" else c for c in value)
+
+    lines = [[escape(column.title) for column in visible(table)]]
+    lines.append(["---" if column.digits is None else "---:" for column in visible(table)])
+    rows = table.rows if table.footer is None else (*table.rows, table.footer)
+    lines += [shown(table, row, lambda cell: f"**{cell}**", escape) for row in rows]
+    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"{escape(plain(table.title))}\n\n{body}\n"
+
+
+def _latex(table: Table) -> str:
+    def escape(value: str) -> str:
+        return "".join(LATEX_ESCAPES.get(c, c) for c in value)
+
+    def line(cells: list[str]) -> str:
+        return " & ".join(cells) + r" \\"
+
+    layout = "".join("l" if column.digits is None else "r" for column in visible(table))
+    lines = [f"% {plain(table.title)}", rf"\begin{{tabular}}{{{layout}}}", r"\hline"]
+    lines += [line([escape(column.title) for column in visible(table)]), r"\hline"]
+    lines += [line(shown(table, row, lambda cell: rf"\textbf{{{cell}}}", escape)) for row in table.rows]
+    if table.footer is not None:
+        lines += [r"\hline", line(shown(table, table.footer, str, escape))]
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"

@@ -1,0 +1,67 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from decathlon.tables import Row, Table, plain, shown, visible
+
+NO_LIMIT = 10_000  # columns; a pipe has no width, and a cut number would be a wrong one
+
+
+def show(tables: Sequence[Table], notes: Sequence[str] = ()) -> None:
+    """Print the tables and, below them, the notes; a narrow terminal gets the narrow columns only."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=NO_LIMIT)
+    for table in tables:
+        needed = _width(console, table)
+        fits = needed <= console.width
+        console.print(Text(plain(table.title), style="bold"))
+        console.print(_rich(table if fits else _narrow(table)))
+        console.print()
+        if not fits and _narrow(table) != table:
+            console.print(Text(f"All columns need {needed} characters: widen the window, or add --format csv."))
+    for note in notes:
+        console.print(Text(plain(note)))
+
+
+def _width(console: Console, table: Table) -> int:
+    return Measurement.get(console, console.options.update(width=NO_LIMIT), _rich(table)).maximum
+
+
+def _narrow(table: Table) -> Table:
+    kept = [i for i, column in enumerate(table.columns) if column.place == "everywhere"]
+
+    def pick(row: Row) -> Row:
+        return tuple(row[i] for i in kept)
+
+    columns = tuple(table.columns[i] for i in kept)
+    footer = None if table.footer is None else pick(table.footer)
+    return replace(table, columns=columns, rows=tuple(map(pick, table.rows)), footer=footer)
+
+
+def _rich(table: Table) -> RichTable:
+    rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in visible(table):
+        rich.add_column(
+            Text(plain(column.title)), justify="left" if column.digits is None else "right", no_wrap=True
+        )
+    for row in table.rows:
+        rich.add_row(*_cells(table, row), end_section=row is table.rows[-1] and table.footer is not None)
+    if table.footer is not None:
+        rich.add_row(*_cells(table, table.footer))
+    return rich
+
+
+def _cells(table: Table, row: Row) -> list[Text]:
+    # Text, not strings: a name with brackets is no markup. The mark is a character no plain text holds.
+    cells = shown(table, row, lambda cell: f"\0{cell}", str)
+    return [Text(cell.removeprefix("\0"), style="bold" if cell.startswith("\0") else "") for cell in cells]

@@ -1,0 +1,203 @@
+"""The leaderboard: what stands beside what, in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from decathlon.baseline import OFFICIAL_TEXT
+from decathlon.cli.main import command
+from decathlon.errors import DataError, UsageError
+from decathlon.files import write_json
+from decathlon.official import OFFICIAL
+from decathlon.results import write_results
+from decathlon.score import DomainScore, Score
+
+OFFICIAL_RUN = Score(
+    tuple(DomainScore(name, 0.75, 0.25, facts.test, facts.finetune_error) for name, facts in OFFICIAL.items()),
+    OFFICIAL_TEXT,
+    protocol={"fit": "train+val"},
+)
+
+
+def insects(error: float, baseline_error: float | None = 0.2, images: int = 100) -> Score:
+    domains = tuple(DomainScore(name, 1 - error, error, images, baseline_error) for name in ("ant", "bee"))
+    return Score(domains, "measured", protocol={"fit": "train", "benchmark": "insects"})
+
+
+def make(folder: Path, name: str, score: Score, ratio: float | None = None) -> Path:
+    write_json(folder / name / "score.json", score.to_json())
+    if ratio is not None:
+        write_json(folder / name / "footprint.json", {"ratio": ratio})
+    return folder / name
+
+
+def run(*arguments: object) -> str:
+    outcome = CliRunner().invoke(command, ["leaderboard", *map(str, arguments)], catch_exceptions=False)
+    assert outcome.exit_code == 0, outcome.output
+    return outcome.stdout
+
+
+def rows(*arguments: object) -> list[dict[str, object]]:
+    found = json.loads(run(*arguments, "--format", "json"))
+    assert isinstance(found, list)
+    return found
+
+
+def test_without_runs_the_published_rows_stand_alone() -> None:
+    found = rows()
+    assert len(found) == 12
+    assert (found[0]["name"], found[0]["printed_score"]) == ("URL + adapters", 4005)
+    assert found[0]["score"] == pytest.approx(4005.0, abs=0.1)
+    assert found[0]["vgg-flowers %"] == 87.28
+
+
+def test_an_official_run_stands_among_the_published_rows(tmp_path: Path) -> None:
+    path = make(tmp_path, "mine", OFFICIAL_RUN, ratio=2.125)
+    found = rows(path)
+    (mine,) = (row for row in found if row["name"] == "mine")
+    assert len(found) == 13 and {row["benchmark"] for row in found} == {found[0]["benchmark"]}
+    assert (mine["params_ratio"], mine["protocol"], mine["aircraft %"]) == (2.125, "train+val", 75.0)
+    assert [row["name"] for row in rows(path, "--no-published")] == ["mine"]
+    assert [row["name"] for row in rows(path / "score.json", "--no-published")] == ["mine"]
+
+
+def test_a_foreign_run_is_set_apart_from_the_published_rows(tmp_path: Path) -> None:
+    path = make(tmp_path, "mine", insects(0.1))
+    assert [row["name"] for row in rows(path)] == ["mine"]
+    assert len({str(row["benchmark"]) for row in rows(path, "--published")}) == 2
+    out = run(path, "--published")
+    assert out.index("mine") < out.index("Visual Decathlon, official benchmark")
+    assert "cannot be compared with other runs" in out
+
+
+@pytest.mark.parametrize("other", [insects(0.1, images=99), insects(0.1, 0.3)])
+def test_runs_on_different_benchmarks_are_never_mixed(tmp_path: Path, other: Score) -> None:
+    out = run(make(tmp_path, "one", insects(0.1)), make(tmp_path, "two", other))
+    assert out.count("name  ") == 2
+    assert "compare rows within a table, never across" in out
+
+
+def test_a_run_without_points_stands_beside_its_benchmark(tmp_path: Path) -> None:
+    bare, scored = make(tmp_path, "bare", insects(0.1, None)), make(tmp_path, "scored", insects(0.2))
+    found = rows(bare, scored)
+    assert [(row["name"], row["score"]) for row in found] == [("scored", 500.0), ("bare", None)]
+    assert len({str(row["benchmark"]) for row in found}) == 1
+    assert "bare: No baseline error for ant, bee" in run(bare, scored)
+
+
+def test_runs_are_sorted_by_score_and_told_apart_by_path(tmp_path: Path) -> None:
+    low, high = make(tmp_path / "a", "run", insects(0.2)), make(tmp_path / "b", "run", insects(0.1))
+    assert [(row["name"], row["score"]) for row in rows(low, high)] == [(str(high), 1125.0), (str(low), 500.0)]
+
+
+def test_a_run_over_fewer_domains_has_no_total_and_no_mean(tmp_path: Path) -> None:
+    part = Score(OFFICIAL_RUN.domains[:9], OFFICIAL_TEXT)
+    path = make(tmp_path, "nine", part)
+    assert part.total is not None
+    (nine,) = (row for row in rows(path) if row["name"] == "nine")
+    assert nine["score"] is nine["mean accuracy %"] is nine["vgg-flowers %"] is None
+    assert nine["aircraft %"] == 75.0
+    assert "nine answers 9 domains: it has no total here." in run(path)
+
+
+def test_a_diverged_run_has_no_score(tmp_path: Path) -> None:
+    fine, gone = make(tmp_path, "fine", insects(0.1)), make(tmp_path, "gone", insects(0.05))
+    write_json(gone / "run.json", {"status": "diverged"})
+    found = rows(fine, gone)
+    assert [(row["name"], row["score"], row["protocol"]) for row in found] == [
+        ("fine", 1125.0, "train"),
+        ("gone", None, "diverged"),
+    ]
+    assert "gone diverged in training: it has no score." in run(fine, gone)
+    assert "gone" in run(gone)
+
+
+def test_a_score_of_older_results_is_refused(tmp_path: Path) -> None:
+    score = Score(insects(0.1).domains, "b", protocol={"results_sha256": "0" * 64})
+    path = make(tmp_path, "mine", score)
+    write_results(path / "results.json", [1], [2], {})
+    with pytest.raises(DataError, match="made from other results"):
+        run(path)
+
+
+def test_a_run_without_score_and_a_bad_footprint_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="score.json"):
+        run(tmp_path)
+    path = make(tmp_path, "mine", insects(0.1))
+    write_json(path / "footprint.json", {"ratio": "2"})
+    with pytest.raises(DataError, match="no ratio above zero"):
+        run(path)
+
+
+def test_csv_has_a_line_a_row_and_the_columns_of_every_benchmark(tmp_path: Path) -> None:
+    out = run(make(tmp_path, 'a "b", c', insects(0.1)), "--published", "--format", "csv")
+    found = list(csv.DictReader(io.StringIO(out)))
+    assert len(found) == 13
+    assert (found[0]["name"], found[0]["ant %"], found[0]["dtd %"]) == ('a "b", c', "90.0", "")
+    assert found[1]["ant %"] == ""
+
+
+def test_markdown_and_latex_escape_names_and_mark_the_best(tmp_path: Path) -> None:
+    paths = make(tmp_path, "a_b|c&d%", insects(0.1)), make(tmp_path, "low", insects(0.2))
+    markdown = run(*paths, "--format", "markdown")
+    assert r"| a\_b\|c&d% | – | **90.00** |" in markdown
+    latex = run(*paths, "--format", "latex")
+    assert (
+        r"a\_b|c\&d\% & -- & \textbf{90.00} & \textbf{90.00} & \textbf{90.00} & \textbf{1125.0} & train \\" in latex
+    )
+
+
+def test_a_pipe_gets_every_column_and_no_colour() -> None:
+    out = run()
+    assert "\x1b" not in out
+    (line,) = (line for line in out.splitlines() if line.startswith("MTAN"))
+    assert line.split()[1:3] == ["1.74", "61.81"] and line.split()[-3:] == ["2943.5", "2941", "published"]
+
+
+def test_a_narrow_terminal_gets_fewer_columns_never_cut_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run()
+    assert "61.81" not in out and "2943.5" in out
+    assert "\x1b[1m4005.0\x1b[0m" in out
+    assert "widen the window" in out
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_a_plot_is_drawn_and_byte_stable(tmp_path: Path, ending: str, magic: bytes) -> None:
+    path, file = make(tmp_path, "price $x$ <b>", insects(0.1)), tmp_path / f"points.{ending}"
+    run(path, "--plot", file)
+    first = file.read_bytes()
+    assert first.startswith(magic)
+    run(path, "--plot", file)
+    assert file.read_bytes() == first
+
+
+def test_a_plot_needs_points_and_a_known_ending(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no points to draw"):
+        run(make(tmp_path, "bare", insects(0.1, None)), "--plot", tmp_path / "points.png")
+    with pytest.raises(UsageError, match="ending .png, .pdf or .svg"):
+        run("--plot", tmp_path / "points.bmp")
+    with pytest.raises(UsageError, match="ending .html"):
+        run("--html", tmp_path / "results.json")
+
+
+def test_the_page_is_whole_and_escapes_names(tmp_path: Path) -> None:
+    path, file = make(tmp_path, "<script>alert(1)<&", insects(0.1)), tmp_path / "board.html"
+    run(path, "--html", file)
+    html = file.read_text()
+    assert "<script" not in html and "&lt;script&gt;alert(1)&lt;&amp;" in html
+    assert "data:image/svg+xml;base64," in html
+    assert "http" not in html  # nothing is loaded from elsewhere
+
+
+def test_control_characters_in_a_name_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    out = run(make(tmp_path, "red\x1b[31m [bold]x", insects(0.1)))
+    assert "\x1b" not in out
+    assert "red [31m [bold]x" in out

@@ -1,0 +1,147 @@
+"""The results file: written byte for byte alike, read strictly, and checked against the truth."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from decathlon.errors import DataError, VerificationError
+from decathlon.results import check, protocol_path, read_results, write_results
+from decathlon.truth import Truth, TruthDomain
+
+ANT = TruthDomain("ant", frozenset({10000001, 10000002}), {10200000 + i: 10000001 for i in range(1, 31)})
+BEE = TruthDomain("bee", frozenset({20000001, 20000002}), {20200000 + i: 20000002 for i in range(1, 31)})
+TRUTH = Truth(Path("truth"), (ANT, BEE))
+PERFECT = [(image, category) for domain in TRUTH.domains for image, category in domain.answers.items()]
+
+
+def put(folder: Path, rows: list[tuple[int, int]]) -> Path:
+    file = folder / "results.json"
+    file.write_text(json.dumps([{"image_id": image, "category_id": category} for image, category in rows]))
+    return file
+
+
+def refusal(path: Path, partial: bool = False) -> str:
+    with pytest.raises(DataError) as caught:
+        check(read_results(path), TRUTH, partial)
+    return str(caught.value)
+
+
+def test_results_come_back_with_their_protocol(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, np.array([1, 2]), np.array([7, 8]), {"fit": "train"})
+    assert path.read_bytes() == b'[\n{"image_id":1,"category_id":7},\n{"image_id":2,"category_id":8}\n]\n'
+    found = read_results(path)
+    assert (found.image_ids, found.category_ids) == ((1, 2), (7, 8))
+    assert found.protocol is not None and found.protocol["fit"] == "train"
+    before = path.read_bytes(), protocol_path(path).read_bytes()
+    write_results(path, [1, 2], [7, 8], {"fit": "train"})
+    assert (path.read_bytes(), protocol_path(path).read_bytes()) == before
+
+
+def test_columns_of_unequal_length_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        write_results(tmp_path / "results.json", [1, 2], [7], {})
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_a_protocol_of_other_results_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_results(path, [1], [7], {"fit": "train"})
+    put(tmp_path, [(1, 8)])
+    with pytest.raises(VerificationError, match="speaks of other results"):
+        read_results(path)
+
+
+def test_results_without_a_sidecar_have_no_protocol(tmp_path: Path) -> None:
+    assert read_results(put(tmp_path, PERFECT)).protocol is None
+
+
+def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, PERFECT)
+    protocol_path(path).write_text("[]")
+    with pytest.raises(DataError, match="is not a JSON object"):
+        read_results(path)
+    protocol_path(path).write_text('{"fit": "\\ud800"}')
+    with pytest.raises(DataError, match="not Unicode"):
+        read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"image_id": 1}', "is not a list"),
+        ("[]", "empty list"),
+        ("", "not valid JSON"),
+        ("[[1, 2]]", r"malformed row, without image_id and category_id \(1\): row 1"),
+        ('[{"image_id": 1}]', "malformed row"),
+        ('["x", 1, null]', r"\(3\): row 1, row 2, row 3"),
+        ('[{"image_id": 1.0, "category_id": 2}]', r"not an integer \(1\): row 1 image_id 1.0"),
+        ('[{"image_id": 1, "category_id": true}]', "row 1 category_id True"),
+        ('[{"image_id": "1", "category_id": 2}]', "row 1 image_id '1'"),
+        ('[{"image_id": 1, "category_id": null}]', "row 1 category_id None"),
+        ('[{"image_id": 1, "category_id": [[1]]}]', "row 1 category_id a list"),
+        ('[{"image_id": 1, "category_id": NaN}]', "NaN is not a number"),
+        ('[{"image_id": 1, "category_id": 1e400}]', "too large"),
+        ('[{"image_id": 1, "image_id": 1, "category_id": 2}]', "'image_id' stands twice"),
+        (f'[{{"image_id": {"9" * 5000}, "category_id": 2}}]', "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_a_file_that_is_no_results_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_results(path)
+
+
+def test_perfect_results_pass(tmp_path: Path) -> None:
+    assert check(read_results(put(tmp_path, PERFECT)), TRUTH) == ()
+
+
+def test_missing_images_are_listed_ten_at_most(tmp_path: Path) -> None:
+    message = refusal(put(tmp_path, PERFECT[12:]))
+    assert "missing image (12): 10200001 (ant), 10200002 (ant)" in message
+    assert "10200010 (ant), …" in message and "10200011" not in message
+
+
+def test_every_kind_of_offence_is_listed_with_its_count(tmp_path: Path) -> None:
+    rows = list(PERFECT)
+    rows[0] = (rows[0][0], 20000001)
+    rows[1] = (rows[1][0], 10000003)
+    rows[2] = rows[3]
+    rows += [(99, 10000001), (10**4000, 10000001)]
+    message = refusal(put(tmp_path, rows))
+    assert "category of another domain (1): 10200001 (ant) as 20000001 (bee)" in message
+    assert "unknown category (1): 10200002 (ant) as 10000003" in message
+    assert "duplicate image (1): 10200004 (ant)" in message
+    assert "foreign image, not in the ground truth (2): 99, 1000" in message
+    assert "missing image (1): 10200003 (ant)" in message
+    assert len(message) < 1000
+
+
+def test_a_missing_domain_needs_partial(tmp_path: Path) -> None:
+    path = put(tmp_path, PERFECT[:30])
+    assert "missing domain, needs --partial and gives no total (1): bee" in refusal(path)
+    assert check(read_results(path), TRUTH, partial=True) == ("bee",)
+
+
+def test_partial_excuses_no_missing_image(tmp_path: Path) -> None:
+    assert "missing image (1): 10200030 (ant)" in refusal(put(tmp_path, PERFECT[:29]), partial=True)
+
+
+def test_partial_excuses_no_results_of_another_benchmark(tmp_path: Path) -> None:
+    assert "foreign image" in refusal(put(tmp_path, [(99, 10000001)]), partial=True)
+
+
+def test_400000_rows_are_read_and_checked_in_time(tmp_path: Path) -> None:
+    ids = range(10**7, 10**7 + 400_000)
+    truth = Truth(tmp_path, (TruthDomain("ant", frozenset({5}), dict.fromkeys(ids, 5)),))
+    write_results(tmp_path / "results.json", ids, [5] * len(ids), {})
+    start = time.process_time()
+    assert check(read_results(tmp_path / "results.json"), truth) == ()
+    assert time.process_time() - start < 3

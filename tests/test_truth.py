@@ -1,0 +1,134 @@
+"""Ground truth: what is read from folders, zips and files, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decathlon import truth
+from decathlon.errors import DataError
+from decathlon.truth import read_truth
+
+
+def document(index: int, images: int = 3, classes: int = 2) -> dict[str, Any]:
+    base = index * 10**7
+    return {
+        "images": [{"id": base + 200001 + i} for i in range(images)],
+        "annotations": [
+            {"image_id": base + 200001 + i, "category_id": base + 1 + i % classes} for i in range(images)
+        ],
+        "categories": [{"id": base + 1 + k, "name": str(k)} for k in range(classes)],
+    }
+
+
+def put(folder: Path, name: str, data: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{name}_test.json"
+    file.write_text(json.dumps(data))
+    return file
+
+
+def test_a_folder_is_read_in_order_of_the_index(tmp_path: Path) -> None:
+    put(tmp_path, "zebra", document(2))
+    put(tmp_path, "ant", document(10))
+    put(tmp_path, "ant", document(10))
+    (tmp_path / "zebra_test_stripped.json").write_text("not read")
+    (tmp_path / "._zebra_test.json").write_text("not read")
+    assert [(domain.name, domain.index) for domain in read_truth(tmp_path).domains] == [("zebra", 2), ("ant", 10)]
+
+
+def test_a_folder_may_hold_the_files_in_annotations(tmp_path: Path) -> None:
+    put(tmp_path / "annotations", "ant", document(1))
+    (domain,) = read_truth(tmp_path).domains
+    assert domain.answers == {10200001: 10000001, 10200002: 10000002, 10200003: 10000001}
+    assert domain.categories == {10000001, 10000002}
+
+
+def test_one_file_is_a_truth_of_one_domain(tmp_path: Path) -> None:
+    (domain,) = read_truth(put(tmp_path, "vgg-flowers", document(10))).domains
+    assert domain.name == "vgg-flowers"
+
+
+def test_a_zip_is_read_by_base_name_without_extraction(tmp_path: Path) -> None:
+    archive = tmp_path / "labels.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("../deep/ant_test.json", json.dumps(document(1)))
+        file.writestr("__MACOSX/._ant_test.json", "junk")
+        file.writestr("readme.txt", "ignored")
+    assert [domain.name for domain in read_truth(archive).domains] == ["ant"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["labels.zip"]
+
+
+def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "labels.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("ant_test.json", json.dumps(document(1, images=500)))
+    whole = archive.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:60] + bytes([whole[60] ^ 1]) + whole[61:], b"nothing"):
+        archive.write_bytes(damaged)
+        with pytest.raises(DataError, match="labels.zip"):
+            read_truth(archive)
+
+
+def test_a_member_that_unpacks_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(truth, "LARGEST_MEMBER", 1000)
+    archive = tmp_path / "labels.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("ant_test.json", b" " * 1001)
+    with pytest.raises(DataError, match="unpacks to 1,001 bytes"):
+        read_truth(archive)
+
+
+def test_a_zip_with_a_domain_twice_is_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "labels.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a/ant_test.json", json.dumps(document(1)))
+        file.writestr("b/ant_test.json", json.dumps(document(1)))
+    with pytest.raises(DataError, match="twice"):
+        read_truth(archive)
+
+
+def broken(**changes: object) -> dict[str, Any]:
+    return {**document(1), **changes}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "holds no categories"),
+        (broken(annotations=[]), "stripped"),
+        (broken(annotations=document(1)["annotations"][:2]), "image 10200003 has no annotation"),
+        (broken(annotations=document(1)["annotations"] * 2), "annotates image 10200001 twice"),
+        (broken(images=document(1)["images"][:2]), "does not list"),
+        (broken(images=document(1)["images"] * 2), "lists an id twice"),
+        (broken(categories=[{"id": 10000001}]), "category 10000002, which is not in"),
+        (broken(categories=[{"id": True}]), "not an integer: True"),
+        (broken(categories=[{"id": 1.0}]), "not an integer: 1.0"),
+        (broken(images=["x"]), "holds no images"),
+    ],
+)
+def test_a_truth_that_contradicts_itself_is_refused(tmp_path: Path, data: object, message: str) -> None:
+    file = put(tmp_path, "ant", data)
+    with pytest.raises(DataError, match=message) as caught:
+        read_truth(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+def test_domains_that_share_ids_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "ant", document(1))
+    put(tmp_path, "bee", document(1))
+    with pytest.raises(DataError, match="ant|bee share the image id 10200001"):
+        read_truth(tmp_path)
+
+
+def test_a_place_without_truth_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no <domain>_test.json"):
+        read_truth(tmp_path)
+    with pytest.raises(DataError, match="No such file"):
+        read_truth(tmp_path / "absent.zip")
+    with pytest.raises(DataError, match="No such file"):
+        read_truth(tmp_path / "ant_test.json")
