@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+PARTS = ("weights", "norms", "copied norms", "head")  # copied: those a domain has instead of shared ones
 BASE_DOMAIN = "imagenet12"  # the trunk's own domain: a method on a frozen trunk need not adapt it
 
 
@@ -37,10 +38,10 @@ class Convention:
 
 @dataclass(frozen=True)
 class Row:
-    """Bits of one kind of tensor: `scope` is trunk, shared or a domain; `part` is weights, norms or head."""
+    """Bits of one kind of tensor: `scope` is trunk, shared or a domain; `part` is one of PARTS."""
 
     scope: str
-    part: Literal["weights", "norms", "norms of shared modules", "head"]
+    part: str
     tensors: int
     bits: int
 
@@ -66,8 +67,9 @@ class Footprint:
         return self.bits(convention) / trunk
 
     def conventions(self) -> list[Convention]:
-        """Return the conventions that apply: `nine` only where the trunk's own domain is among the domains."""
-        nines = (True, False) if any(row.scope == BASE_DOMAIN for row in self.rows) else (False,)
+        """Return the conventions that apply: `nine` only where a frozen trunk serves its own domain as it is."""
+        served = self.default.nine and any(row.scope == BASE_DOMAIN for row in self.rows)
+        nines = (True, False) if served else (False,)
         return [
             Convention(heads, norms, nine)
             for heads in (False, True)
@@ -83,7 +85,8 @@ class Footprint:
             "published": {"convention": str(self.published), "ratio": self.ratio(self.published)},
             "conventions": {str(convention): self.ratio(convention) for convention in self.conventions()},
             "rows": [
-                {"scope": row.scope, "part": row.part, "tensors": row.tensors, "bits": row.bits} for row in self.rows
+                {"scope": row.scope, "part": row.part, "tensors": row.tensors, "bits": row.bits}
+                for row in self.rows
             ],
         }
 
@@ -94,7 +97,7 @@ class Footprint:
             return False
         if row.part == "head":
             return convention.heads
-        dropped = {"in": (), "once": ("norms of shared modules",), "out": ("norms", "norms of shared modules")}
+        dropped = {"in": (), "once": ("copied norms",), "out": ("norms", "copied norms")}
         return row.part not in dropped[convention.norms]
 
 
@@ -117,7 +120,9 @@ def count(
     return Footprint(tuple(rows), used, default, published)
 
 
-def _rows(scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Callable[[str, Tensor], int]) -> list[Row]:
+def _rows(
+    scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Callable[[str, Tensor], int]
+) -> list[Row]:
     total, tensors = Counter[str](), Counter[str]()
     head = getattr(module, "head", None)
     for path, owner in module.named_modules():
@@ -126,10 +131,10 @@ def _rows(scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Cal
                 part = "head" if owner is head else _part(owner)
                 total[part] += bits(f"{path}.{name}", parameter)
                 tensors[part] += 1
-    return [Row(scope, part, tensors[part], total[part]) for part in total]  # type: ignore[arg-type]
+    return [Row(scope, part, tensors[part], total[part]) for part in total]
 
 
 def _part(owner: nn.Module) -> str:
     if not isinstance(owner, nn.BatchNorm2d):
         return "weights"
-    return "norms of shared modules" if getattr(owner, "replaces_shared", False) else "norms"
+    return "copied norms" if getattr(owner, "replaces_shared", False) else "norms"

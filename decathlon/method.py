@@ -69,7 +69,8 @@ class Method:
 
 def methods() -> dict[str, str]:
     """Return every known method by name with the first line of its file's docstring."""
-    return {name: (_load(name).__doc__ or "").strip().splitlines()[0] for name in _names()}
+    lines = {name: (_load(name).__doc__ or "").strip().partition("\n")[0] for name in _names()}
+    return {name: line.removeprefix(f"{name}: ") for name, line in lines.items()}
 
 
 def find_method(name: str) -> type[Method]:
@@ -86,7 +87,10 @@ def find_method(name: str) -> type[Method]:
 
 def _names() -> dict[str, str]:
     """Map a method's name to the module that defines it: this folder's files, then installed entry points."""
-    inside = {entry.name.replace("_", "-"): f"decathlon.adapters.{entry.name}" for entry in pkgutil.iter_modules(adapters.__path__)}
+    inside = {
+        entry.name.replace("_", "-"): f"decathlon.adapters.{entry.name}"
+        for entry in pkgutil.iter_modules(adapters.__path__)
+    }
     outside = {point.name: point.value for point in importlib.metadata.entry_points(group="decathlon.adapters")}
     return outside | inside
 

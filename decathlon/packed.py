@@ -15,7 +15,9 @@ All datasets carry Fletcher32 checksums, so a flipped bit is an error on reading
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +33,7 @@ from decathlon.files import parse_json
 
 FORMAT = "decathlon-pack"
 VERSION = 1
+BLOCK = 24 << 20  # whole chunks and whole RGB pixels
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class PackedFile:
             reason = "there is no such file" if not path.exists() else f"it cannot be read ({error})"
             raise DataError(f"cannot open {path}: {reason}; make it with 'decathlon data prepare'.") from None
         try:
-            self._check()
+            with self._reading(""):
+                self._check()
             facts = parse_json(self._column("benchmark").tobytes(), f"{path}:/benchmark")
             self.benchmark = Benchmark.from_json(facts, f"{path}:/benchmark")
         except BaseException:
@@ -92,20 +96,26 @@ class PackedFile:
     @property
     def digest(self) -> str:
         """The SHA-256 over the digests of all splits: two files with equal digests hold equal benchmarks."""
-        return str(self._file.attrs["digest"])
+        with self._reading("digest"):
+            return str(self._file.attrs["digest"])
 
     def splits(self, domain: str) -> tuple[str, ...]:
         """Return which of train, val and test the file holds for `domain`."""
         self.benchmark[domain]
-        return tuple(split for split in SPLITS if f"{domain}/{split}" in self._file)
+        with self._reading(domain):
+            return tuple(split for split in SPLITS if f"{domain}/{split}" in self._file)
 
     def split_digest(self, domain: str, split: str) -> str:
         """Return the digest written with the split when it was packed."""
-        return str(self._file[f"{domain}/{split}"].attrs["digest"])
+        name = f"{domain}/{split}"
+        with self._reading(name):
+            return str(self._file[name].attrs["digest"])
 
     def count(self, domain: str, split: str) -> int:
         """Return the number of images of a split without reading them; 0 when it is not there."""
-        return len(self._file[f"{domain}/{split}/image_id"]) if split in self.splits(domain) else 0
+        name = f"{domain}/{split}/image_id"
+        with self._reading(name):
+            return len(self._file[name]) if split in self.splits(domain) else 0
 
     def read(self, domain: str, split: str) -> PackedSplit:
         """Read one split into memory; raises DataError when it is not there or a checksum fails."""
@@ -114,14 +124,28 @@ class PackedFile:
             raise DataError(f"{self.path} has no {split} split of {domain} (it has {there}): prepare it with one.")
         return PackedSplit(*(self._column(f"{domain}/{split}/{column}") for column in COLUMNS))
 
-    def _column(self, name: str) -> npt.NDArray[Any]:
+    def blocks(self, domain: str, split: str, column: str) -> Iterator[npt.NDArray[Any]]:
+        """Yield one column in order, in pieces of 24 Mi values: for splits larger than memory."""
+        name = f"{domain}/{split}/{column}"
+        with self._reading(name):
+            length = len(self._file[name])
+        for begin in range(0, length, BLOCK):
+            yield self._column(name, slice(begin, begin + BLOCK))
+
+    def _column(self, name: str, part: slice = slice(None)) -> npt.NDArray[Any]:
+        with self._reading(name):
+            values: npt.NDArray[Any] = self._file[name][part]
+            return values
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[None]:
         try:
-            values: npt.NDArray[Any] = self._file[name][...]
-        except (OSError, KeyError) as error:
+            yield
+        except (OSError, KeyError, RuntimeError) as error:  # all three are how h5py reports damage
+            reason = error.args[0] if error.args else error
             raise DataError(
-                f"{self.path}:/{name} is damaged ({error}): prepare the file again or copy it again."
+                f"{self.path}:/{name} is damaged ({reason}): prepare the file again or copy it again."
             ) from None
-        return values
 
     def __enter__(self) -> PackedFile:
         return self

@@ -34,7 +34,7 @@ def own(module: M) -> M:
 def own_norm(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     """Copy a norm for one domain; the mark tells the footprint that it replaces a shared one."""
     copied = own(norm)
-    copied.replaces_shared = True
+    copied.replaces_shared = True  # type: ignore[assignment]
     return copied
 
 
@@ -43,7 +43,7 @@ class FrozenNorm(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        self.norm = norm.eval()
+        self.norm = norm.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> FrozenNorm:
         """Do nothing: statistics of a frozen norm never move."""
@@ -71,6 +71,10 @@ def replace(
     return module
 
 
-def norms(module: nn.Module) -> Iterator[nn.BatchNorm2d]:
-    """Yield every batch norm in the order the modules were registered."""
-    return (part for part in module.modules() if isinstance(part, nn.BatchNorm2d))
+def named_norms(trunk: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:
+    """Yield every batch norm of a trunk by its place in it, through the wrapper of a frozen one."""
+    for name, part in trunk.named_modules():
+        if isinstance(part, FrozenNorm):
+            yield name, part.norm
+        elif isinstance(part, nn.BatchNorm2d) and not name.endswith(".norm"):
+            yield name, part

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.packs import write_pack
+
 torch.set_num_threads(1)  # two busy processes with two threads each collapse thirteen-fold on two cores
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -19,3 +21,9 @@ def outside(variable: str, default: str) -> Path:
     if not path.exists():
         pytest.skip(f"{variable} is not set and {path.name} is not beside the repository")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed file of three tiny domains."""
+    return write_pack(tmp_path_factory.mktemp("tiny") / "tiny.h5")

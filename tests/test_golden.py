@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.conftest import outside
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -13,9 +12,14 @@ from decathlon.method import find_method
 from decathlon.network import DomainNetwork
 from decathlon.trunks.resnet26 import ResNet26
 from decathlon.trunks.wide_resnet import WideResNet
+from tests.conftest import outside
 
 NORM = ("weight", "bias", "running_mean", "running_var")
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+
+
+def close(found: Tensor | None, published: Tensor) -> None:
+    assert found is not None
+    torch.testing.assert_close(found, published, atol=1e-4, rtol=1e-4)
 
 
 def golden(name: str) -> dict[str, Tensor]:
@@ -78,7 +82,7 @@ def check_gradients(network: nn.Module, names: dict[str, str], numbers: dict[str
     compared = 0
     for ours, theirs in names.items():
         if f"grad/{theirs}" in numbers:
-            torch.testing.assert_close(gradients[ours], numbers[f"grad/{theirs}"], **CLOSE)
+            close(gradients[ours], numbers[f"grad/{theirs}"])
             compared += 1
     assert compared == len(gradients)
 
@@ -95,12 +99,12 @@ def test_resnet26_equals_the_published_code(file: str, method: str, channels_las
         network = DomainNetwork(maker.network(trunk), trunk.features, classes)
         names = resnet_names(domain, adapters=method == "parallel")
         load(network, names, numbers)
-        torch.testing.assert_close(network.eval()(images), numbers[f"eval/{domain}"], **CLOSE)
+        close(network.eval()(images), numbers[f"eval/{domain}"])
         if domain == 0:
             logits = network.train()(images)
             loss = cross_entropy(logits, numbers["labels0"].long())
-            torch.testing.assert_close(logits, numbers["train/logits0"], **CLOSE)
-            torch.testing.assert_close(loss, numbers["train/loss0"].squeeze(), **CLOSE)
+            close(logits, numbers["train/logits0"])
+            close(loss, numbers["train/loss0"].squeeze())
             loss.backward()  # type: ignore[no-untyped-call]
             check_gradients(network, names, numbers)
 
@@ -114,11 +118,11 @@ def test_mtan_equals_the_published_code() -> None:
         names = mtan_names(domain)
         load(network, names, numbers)
         logits = network.eval()(numbers["input"])
-        torch.testing.assert_close(logits.softmax(1), numbers[f"eval/{domain}"], **CLOSE)
+        close(logits.softmax(1), numbers[f"eval/{domain}"])
         if domain == 0:
             logits = network.train()(numbers["input"])
             loss = cross_entropy(logits, numbers["labels0"].long())
-            torch.testing.assert_close(logits.softmax(1), numbers["train/logits0"], **CLOSE)
-            torch.testing.assert_close(loss, numbers["train/loss0"].squeeze(), **CLOSE)
+            close(logits.softmax(1), numbers["train/logits0"])
+            close(loss, numbers["train/loss0"].squeeze())
             loss.backward()  # type: ignore[no-untyped-call]
             check_gradients(network, names, numbers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 from torch import Tensor, nn
 
@@ -25,15 +27,20 @@ class TimmTrunk(Trunk):
         try:
             self.model = timm.create_model(model, pretrained=wanted, features_only=True)
         except (RuntimeError, AttributeError, ValueError) as error:
-            raise UsageError(f"{self.name} cannot be a trunk: {_first_line(error)}; choose a convolutional model.") from error
+            raise UsageError(
+                f"{self.name} cannot be a trunk: {_first_line(error)}; choose a convolutional model."
+            ) from error
         except OSError as error:
             raise DecathlonError(
                 f"the weights of {self.name} cannot be fetched ({_first_line(error)}): "
                 f"use 'timm:{bare}' for random weights."
             ) from error
-        self.tap_channels = tuple(self.model.feature_info.channels())
+        info: Any = self.model.feature_info
+        self.tap_channels = tuple(info.channels())
         if not any(isinstance(part, nn.BatchNorm2d) for part in self.model.modules()):
-            raise UsageError(f"{self.name} has no batch normalisation, which domains adapt: choose e.g. timm:resnet18.")
+            raise UsageError(
+                f"{self.name} has no batch normalisation, which domains adapt: choose e.g. timm:resnet18."
+            )
 
     def taps(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map (batch, 3, height, width) to the model's stage features, shallow to deep."""

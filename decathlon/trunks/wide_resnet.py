@@ -31,7 +31,8 @@ class Block(nn.Module):
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
         out = self.conv1(relu(self.bn1(x)))
         out = self.conv2(relu(self.bn2(out)))
-        return out + self.shortcut(x)
+        total: Tensor = out + self.shortcut(x)
+        return total
 
 
 class WideResNet(Trunk):
@@ -43,14 +44,17 @@ class WideResNet(Trunk):
     def __init__(self, depth: int, width: int, stride_first: bool = False, conv_bias: bool = True) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6 or width < 1:
-            raise UsageError(f"wrn-{depth}-{width} does not exist: the depth is 6n+4 (10, 16, 22, 28, 40), width >= 1.")
+            raise UsageError(
+                f"wrn-{depth}-{width} does not exist: the depth is 6n+4 (10, 16, 22, 28, 40), width >= 1."
+            )
         self.depth, self.width, self.stride_first, self.conv_bias = depth, width, stride_first, conv_bias
         dan = stride_first and not conv_bias
         self.name = f"wrn-{depth}-{width}{'-dan' if dan else ''}"
         self.tap_channels = (16, 16 * width, 32 * width, 64 * width)
         self.stem = nn.Conv2d(3, 16, 3, padding=1, bias=conv_bias)
         self.stage1, self.stage2, self.stage3 = (
-            self._stage(inputs, outputs) for inputs, outputs in zip(self.tap_channels, self.tap_channels[1:], strict=False)
+            self._stage(inputs, outputs)
+            for inputs, outputs in zip(self.tap_channels, self.tap_channels[1:], strict=False)
         )
         self.bn = nn.BatchNorm2d(self.features)
         initialise(self)

@@ -1,0 +1,104 @@
+"""`decathlon train`: train the domains of a packed file with a method."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+# options that change a knob of the recipe, by its name there
+KNOBS = {
+    "epochs": (int, "Virtual epochs."),
+    "batch": (int, "Images of one domain in a micro-batch."),
+    "size": (int, "Pixels a side of what the network sees."),
+    "side": (int, "Pixels a side images are resized to before cutting; default 9/8 of size."),
+    "crop": (str, "crop, squash or full for all domains; default: each domain's own."),
+    "lr": (float, "Highest learning rate."),
+    "weight_decay": (float, "Weight decay."),
+    "optimizer": (str, "Any optimizer of timm."),
+    "sampling": (str, "proportional, uniform, power:a, round-robin or sequential."),
+    "weighting": (str, "How the domains' losses are weighted: equal."),
+    "precision": (str, "auto, fp32 or bf16."),
+    "eval_every": (int, "Epochs between validations."),
+}
+
+
+def _knobs(command: click.Command) -> click.Command:
+    for name, (kind, about) in reversed(KNOBS.items()):
+        flag = "--" + name.replace("_", "-")
+        command.params.append(click.Option([flag], type=kind, help=f"Recipe: {about}"))
+    return command
+
+
+@_knobs
+@click.command()
+@click.argument("domains", nargs=-1, metavar="[DOMAIN ...]")
+@click.option("--data", type=click.Path(path_type=Path), help="Packed file, made by 'decathlon data prepare'.")
+@click.option("--method", help="How domains differ from the trunk; see 'decathlon methods'.")
+@click.option("--trunk", default="wrn-28-4", show_default=True, help="A trunk's name, or a run to take it from.")
+@click.option("--freeze/--no-freeze", default=None, help="Keep the trunk, or train it with the domains.")
+@click.option("--recipe", default="common", show_default=True, help="A recipe's name or a TOML file.")
+@click.option(
+    "--fit", type=click.Choice(["train", "train+val"]), default="train", show_default=True, help="Splits."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run directory to make.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out; needs no other option.")
+@click.pass_context
+def command(
+    ctx: click.Context, /, out: Path, resume: bool, data: Path | None, threads: int | None, **asked: Any
+) -> None:
+    """Train DOMAINS (default: all) of a packed file with one method.
+
+    \b
+    decathlon train --data mini.h5 --method bn -o runs/trunk          # all domains teach one trunk
+    decathlon train --data mini.h5 --method parallel --trunk runs/trunk -o runs/parallel
+    decathlon train --resume -o runs/parallel                          # after an interruption
+    """
+    import torch
+
+    from decathlon import train
+    from decathlon.progress import TrainingProgress
+    from decathlon.summary import summary
+    from decathlon.tables import write
+
+    if resume:
+        _refuse_options(ctx)
+        run = train.resume(out, data, TrainingProgress())
+    else:
+        if data is None or asked["method"] is None:
+            raise click.UsageError(
+                "a new run needs --data FILE.h5 and --method NAME (see 'decathlon methods').", ctx
+            )
+        if threads:
+            torch.set_num_threads(threads)
+        run = train.train(_request(data, out, asked), TrainingProgress())
+    write([summary(run)], "table")
+    click.echo(f"next: decathlon predict {run.folder} --data {run.read()['data']['path']}", err=True)
+
+
+def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
+    from decathlon.recipe import find_recipe
+    from decathlon.train import Request
+
+    knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}
+    freeze = asked["freeze"]
+    return Request(
+        data=data, out=out, method=asked["method"], trunk=asked["trunk"],
+        recipe=find_recipe(asked["recipe"]).override(knobs, "the command line"), domains=asked["domains"],
+        regime=None if freeze is None else "frozen" if freeze else "joint",
+        fit=asked["fit"], seed=asked["seed"], device=asked["device"],
+    )  # fmt: skip
+
+
+def _refuse_options(ctx: click.Context) -> None:
+    """A resumed run is what it was begun as: refuse options that would have to be ignored."""
+    for name in ctx.params:
+        given = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE and ctx.params[name] != ()
+        if given and name not in ("resume", "out", "data"):
+            flag = "DOMAIN" if name == "domains" else "--" + name.replace("_", "-")
+            raise click.UsageError(f"--resume goes on as the run was begun: leave out {flag}.", ctx)

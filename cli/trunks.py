@@ -1,0 +1,13 @@
+"""`decathlon trunks`: what domains may share, one line each."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+def command() -> None:
+    """List the trunks: what domains may share."""
+    from decathlon.trunks import TRUNKS
+
+    click.echo("\n".join(f"{name:20} {about}" for name, about in TRUNKS.items()))

@@ -1,0 +1,49 @@
+"""Footprints of runs and of methods without a run, and how they are shown."""
+
+from __future__ import annotations
+
+import torch
+
+from decathlon.family import Family
+from decathlon.footprint import PARTS, Footprint
+from decathlon.method import Regime, find_method
+from decathlon.official import OFFICIAL
+from decathlon.run import Run
+from decathlon.tables import Column, Row, Table
+from decathlon.trunk_source import load_family
+from decathlon.trunks import build
+
+
+def count_method(method: str, trunk: str, regime: Regime | None = None) -> Footprint:
+    """Count a method over a trunk for the official ten domains; no weight is allocated."""
+    with torch.device("meta"):
+        family = Family(find_method(method)(build(trunk), regime), 0, torch.device("meta"))
+        for name, domain in OFFICIAL.items():
+            family.add(name, domain.classes)
+    return family.footprint()
+
+
+def count_run(run: Run) -> Footprint:
+    """Count what a run's files hold."""
+    return load_family(run, torch.device("cpu")).footprint()
+
+
+def scope_table(counted: Footprint) -> Table:
+    """Return parameters by who owns them and by kind, 32 bits each."""
+    scopes = list(dict.fromkeys(row.scope for row in counted.rows))
+    bits: dict[tuple[str, str], int] = {(row.scope, row.part): row.bits for row in counted.rows}
+    rows: tuple[Row, ...] = tuple(
+        (scope, *(bits.get((scope, part), 0) // 32 for part in PARTS)) for scope in scopes
+    )
+    columns = Column("scope", "32-bit numbers"), *(Column(part, part, 0) for part in PARTS)
+    unused = "" if counted.trunk_used else " (the trunk is not billed: no domain reads it)"
+    return Table(f"What is stored{unused}", columns, rows)
+
+
+def ratio_table(counted: Footprint) -> Table:
+    """Return the ratio under every convention, the default and the paper's own marked."""
+    marks = {counted.default: "default"}
+    marks[counted.published] = f"{marks.get(counted.published, '')} as published".strip()
+    rows = tuple((str(c), counted.ratio(c), marks.get(c, "")) for c in counted.conventions())
+    columns = Column("convention", "counted"), Column("ratio", "x one trunk", 3), Column("mark", "")
+    return Table("All bits over those of one trunk without a head", columns, rows)

@@ -1,0 +1,46 @@
+"""Predictions of one domain's network over a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from decathlon.device import autocast
+from decathlon.errors import DivergedError
+from decathlon.pool import Pool
+
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean cross entropy and part of right answers over the labelled images of a split."""
+
+    loss: float
+    accuracy: float
+    images: int
+
+
+@torch.inference_mode()
+def predict(network: nn.Module, pool: Pool, bf16: bool) -> Tensor:
+    """Return logits (images, classes) for the centre crops of a pool; raises DivergedError if not finite."""
+    network.eval()
+    rows = []
+    for begin in range(0, len(pool), BATCH):
+        index = torch.arange(begin, min(begin + BATCH, len(pool)), device=pool.device)
+        with autocast(pool.device, bf16):
+            rows.append(network(pool.batch(index)).float())
+    logits = torch.cat(rows)
+    if not bool(logits.isfinite().all()):
+        raise DivergedError(f"the network of {pool.domain.name} predicts NaN or infinity: train it again.")
+    return logits
+
+
+def evaluate(network: nn.Module, pool: Pool, bf16: bool) -> Evaluation:
+    """Return loss and accuracy over a labelled pool."""
+    logits = predict(network, pool, bf16)
+    loss = cross_entropy(logits, pool.labels).item()
+    return Evaluation(loss, (logits.argmax(1) == pool.labels).double().mean().item(), len(pool))

@@ -1,0 +1,101 @@
+"""A trunk, a method over it, and the networks of its domains: what is trained, stored and predicted with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from decathlon.errors import VerificationError
+from decathlon.footprint import Convention, Footprint, count
+from decathlon.method import Method
+from decathlon.network import DomainNetwork, delta
+from decathlon.randomness import seeded
+from decathlon.seams import M, named_norms, own_norm, replace, share, tensors
+from decathlon.trunks.trunk import Trunk, fingerprint
+
+Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: state of each norm by its place in the trunk
+
+
+class Family:
+    """Networks of several domains over one trunk, on one device, weights in channels_last.
+
+    `seed` decides the random weights of every domain's own modules, whatever the order they are added in.
+    `norms` holds, for some domains, the trunk's norms as another run left them for that domain.
+    """
+
+    def __init__(
+        self, method: Method, seed: int, device: torch.device, norms: Mapping[str, Norms] | None = None
+    ) -> None:
+        self.method, self.seed, self.device = method, seed, device
+        self.trunk = _place(method.trunk, device)
+        self.shared = _place(method.shared, device)
+        self.common = tensors(self.trunk) | tensors(self.shared)
+        self.norms = norms or {}
+        self.networks: dict[str, DomainNetwork] = {}
+
+    def add(self, domain: str, classes: int) -> DomainNetwork:
+        """Build the network of a domain; its random weights depend on the seed and the domain's name alone."""
+        trunk = with_norms(self.trunk, self.norms[domain]) if domain in self.norms else self.trunk
+        with seeded(self.seed, "network", domain):
+            network = DomainNetwork(self.method.network(trunk), self.trunk.features, classes)
+        self.networks[domain] = _place(network, self.device)
+        return network
+
+    def delta(self, domain: str) -> dict[str, Tensor]:
+        """Return what is stored for a domain: all its tensors that are not the trunk's or shared."""
+        return delta(self.networks[domain], self.common)
+
+    @torch.no_grad()
+    def load(self, domain: str, stored: Mapping[str, Tensor], source: str) -> None:
+        """Put a stored delta into a domain's network; raises VerificationError when it does not fit exactly."""
+        own = self.delta(domain)
+        if own.keys() != stored.keys():
+            odd = sorted(own.keys() ^ stored.keys())[0]
+            raise VerificationError(
+                f"{source} does not fit this network ('{odd}' is on one side only): train it again."
+            )
+        for name, tensor in own.items():
+            if tensor.shape != stored[name].shape:
+                raise VerificationError(
+                    f"{source} does not fit this network: '{name}' has another shape; train it again."
+                )
+            tensor.copy_(stored[name])
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything the domains share."""
+        return fingerprint(nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}))
+
+    def footprint(self) -> Footprint:
+        """Count the bits of trunk, shared modules and every domain."""
+        default = Convention(heads=False, norms="in", nine=self.method.regime == "frozen")
+        return count(self.trunk, self.shared, self.networks, self.method.bits, default, self.method.published)
+
+    @torch.no_grad()
+    def average_norms(self) -> None:
+        """Set the trunk's own norms to the mean over the domains, so that the trunk can be used without them."""
+        bodies = [norms_of(network) for network in self.networks.values()]
+        for name, norm in named_norms(self.trunk):
+            for key, tensor in norm.state_dict().items():
+                tensor.copy_(torch.stack([body[name][key].double() for body in bodies]).mean(0))
+
+
+def norms_of(network: nn.Module) -> dict[str, dict[str, Tensor]]:
+    """Return the state of the norms that stand in the trunk inside a domain's network, by place."""
+    trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
+    return {} if trunk is None else {name: norm.state_dict() for name, norm in named_norms(trunk)}
+
+
+@torch.no_grad()
+def with_norms(trunk: Trunk, norms: Norms) -> Trunk:
+    """Return the trunk's structure over the same convolutions, with norms of its own set to `norms`."""
+    copied = replace(share(trunk), norm=own_norm)
+    for name, norm in named_norms(copied):
+        for key, tensor in norm.state_dict().items():
+            tensor.copy_(norms[name][key])
+    return copied
+
+
+def _place(module: M, device: torch.device) -> M:
+    return module.to(device).to(memory_format=torch.channels_last)

@@ -1,0 +1,126 @@
+"""A job: domains trained together by one optimizer, one step after the other, resumable at every step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from decathlon.device import autocast
+from decathlon.errors import DataError, DivergedError
+from decathlon.family import Family
+from decathlon.optimisation import groups, load_slots, make_optimizer, make_schedule
+from decathlon.pool import Pool
+from decathlon.recipe import Recipe
+from decathlon.sampling import epoch_plan, sample, shares
+
+
+class Job:
+    """Trains the networks of some domains; `step` is the only counter, everything else follows from it.
+
+    Each optimiser step runs forward and backward for every active domain's micro-batch, then updates once.
+    Inactive domains keep `grad = None`, so neither momentum nor decay moves them. `tally` holds the epoch's
+    summed loss, correct answers and images, float64 (domains, 3).
+    """
+
+    def __init__(self, family: Family, pools: dict[str, Pool], recipe: Recipe, seed: int, bf16: bool) -> None:
+        self.family, self.pools, self.recipe, self.seed, self.bf16 = family, pools, recipe, seed, bf16
+        self.domains = tuple(pools)
+        for name, pool in pools.items():
+            _check_labels(name, pool)
+        sizes = [len(pool) for pool in pools.values()]
+        self._shares = shares(sizes, recipe.sampling, recipe.batch, recipe.epoch_batches or None)
+        self.epoch_steps = len(self._plan(0))
+        self.steps = recipe.epochs * self.epoch_steps
+        networks = [family.networks[name] for name in self.domains]
+        self.optimizer = make_optimizer(groups(family.trunk, family.shared, networks, recipe), recipe)
+        self.schedule = make_schedule(self.optimizer, recipe, self.steps)
+        self.step = 0
+        self.tally = torch.zeros(len(self.domains), 3, dtype=torch.float64)
+        self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
+
+    @property
+    def epoch(self) -> int:
+        """The epoch the next step belongs to, from 0."""
+        return self.step // self.epoch_steps
+
+    def advance(self) -> int:
+        """Take one optimiser step; return how many images it saw. Raises DivergedError before a bad update."""
+        position = self.step % self.epoch_steps
+        if position == 0:
+            self.tally.zero_()
+            self._taken = [0] * len(self.domains)
+        plan = self._plan(self.epoch)
+        # timm counts from 1: the first step already moves, the last one ends the schedule
+        self.schedule.step_update(self.step + 1)
+        self.optimizer.zero_grad(set_to_none=True)
+        for domain in plan[position]:
+            self._micro_batch(domain, self.epoch * self._batches(domain) + self._taken[domain])
+            self._taken[domain] += 1
+        self.optimizer.step()
+        self.step += 1
+        return self.recipe.batch * len(plan[position])
+
+    def _micro_batch(self, domain: int, number: int) -> None:
+        name = self.domains[domain]
+        pool, network = self.pools[name], self.family.networks[name]
+        index = sample(len(pool), self.recipe.batch, number, self.seed, name).to(pool.device)
+        images = pool.batch(index, seed=(self.seed, "augment", name, number), flip=self.recipe.flip)
+        labels = pool.labels[index]
+        network.train()
+        with autocast(pool.device, self.bf16):
+            logits = network(images)
+        loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the loss of {name} became {value} at step {self.step}: try a smaller --lr, or --precision fp32."
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        correct = (logits.argmax(1) == labels).sum().item()
+        self.tally[domain] += torch.tensor([value * len(index), correct, len(index)], dtype=torch.float64)
+
+    def _plan(self, epoch: int) -> list[tuple[int, ...]]:
+        return epoch_plan(self._shares, self.recipe.sampling, self.recipe.together, self.seed, epoch)
+
+    def _batches(self, domain: int) -> int:
+        return self.epoch_steps if self.recipe.together else self._shares[domain]
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all tensors that training changes, and the plain values beside them."""
+        tensors = {"tally": self.tally}
+        if self.family.method.regime == "joint":
+            tensors |= {f"trunk.{name}": tensor for name, tensor in self.family.trunk.state_dict().items()}
+        tensors |= {f"shared.{name}": tensor for name, tensor in self.family.shared.state_dict().items()}
+        for domain in self.domains:
+            tensors |= {f"domain.{domain}.{name}": tensor for name, tensor in self.family.delta(domain).items()}
+        values: dict[str, Any] = {}
+        for number, slots in self.optimizer.state_dict()["state"].items():
+            for slot, value in slots.items():
+                name = f"optimizer.{number}.{slot}"
+                (tensors if isinstance(value, Tensor) else values)[name] = value
+        return tensors, {"step": self.step, "optimizer": values}
+
+    @torch.no_grad()
+    def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go back to where `state` was called."""
+        self.step = int(values["step"])
+        behind = self._plan(self.epoch)[: self.step % self.epoch_steps]
+        self._taken = [sum(domain in active for active in behind) for domain in range(len(self.domains))]
+        own, _ = self.state()
+        slots: dict[int, dict[str, Any]] = {}
+        for name, value in (tensors | values["optimizer"]).items():
+            if name.startswith("optimizer."):
+                _, number, slot = name.split(".", 2)
+                slots.setdefault(int(number), {})[slot] = value
+            else:
+                own[name].copy_(value)
+        load_slots(self.optimizer, slots)
+
+
+def _check_labels(name: str, pool: Pool) -> None:
+    if bool((pool.labels < 0).any()):
+        raise DataError(f"{name} has images without a label among those to train on: choose labelled splits.")

@@ -1,0 +1,82 @@
+"""Parameter groups, optimizer and learning-rate schedule of a run; the algorithms are timm's and torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.multistep_lr import MultiStepLRScheduler
+from timm.scheduler.scheduler import Scheduler
+from torch import nn
+
+from decathlon.errors import UsageError
+from decathlon.network import DomainNetwork
+from decathlon.recipe import Recipe
+
+FUSED = ("sgd", "momentum", "adam", "adamw")
+
+
+def groups(
+    trunk: nn.Module, shared: nn.Module, networks: Iterable[DomainNetwork], recipe: Recipe
+) -> list[dict[str, Any]]:
+    """Return the trainable parameters, each once, by owner and by whether they decay.
+
+    Norms and biases (vectors) do not decay. `lr_scale` is read by timm's schedulers. Every domain has groups of
+    its own: the fused optimizers want all of a group to have a gradient, or none.
+    """
+    owners: list[tuple[float, nn.Module]] = [(recipe.trunk_lr, trunk), (recipe.method_lr, shared)]
+    for network in networks:
+        owners += [(recipe.head_lr, network.head), (recipe.method_lr, network.body)]
+    seen: set[int] = set()
+    made = []
+    for scale, owner in owners:
+        fresh = [p for p in owner.parameters() if p.requires_grad and id(p) not in seen]
+        seen |= {id(p) for p in fresh}
+        for decay, members in (
+            (recipe.weight_decay, [p for p in fresh if p.ndim > 1]),
+            (0.0, [p for p in fresh if p.ndim <= 1]),
+        ):
+            made.append({"params": members, "weight_decay": decay, "lr_scale": scale})
+    return [group for group in made if group["params"]]
+
+
+def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over parameter groups; raises UsageError for one timm does not know."""
+    # one fused pass over all tensors on a GPU: ten domains bring hundreds of small ones
+    on_gpu = groups[0]["params"][0].is_cuda
+    fused: dict[str, Any] = {"fused": True} if on_gpu and recipe.optimizer in FUSED else {}
+    try:
+        optimizer: torch.optim.Optimizer = create_optimizer_v2(
+            groups, opt=recipe.optimizer, lr=recipe.lr, weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum, **fused,
+        )  # fmt: skip
+    except (ValueError, AssertionError) as error:
+        raise UsageError(f"optimizer '{recipe.optimizer}' cannot be made: {error}.") from None
+    return optimizer
+
+
+def load_slots(optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Any]]) -> None:
+    """Restore an optimizer's state, each slot laid out in memory as its parameter is.
+
+    A stored tensor comes back in the plain layout; the fused optimizers walk memory, not strides, and would pair
+    wrong elements with a channels_last parameter without a word (seen in torch 2.15).
+    """
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, state in optimizer.state.items():
+        for slot, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[slot] = torch.empty_like(parameter).copy_(value)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Scheduler:
+    """Return a schedule over `steps` optimiser steps; `step_update(step)` sets the rates as a function of step."""
+    warmup = round(recipe.warmup * steps)
+    common: dict[str, Any] = {"warmup_t": warmup, "warmup_lr_init": 0.0, "t_in_epochs": False}
+    if recipe.schedule == "cosine":
+        return CosineLRScheduler(optimizer, max(1, steps - warmup), warmup_prefix=True, **common)
+    # timm lowers the rate two steps before a milestone counted from 1
+    falls = [round(part * steps) + 2 for part in recipe.milestones] if recipe.schedule == "step" else []
+    return MultiStepLRScheduler(optimizer, falls or [2 * steps + 2], recipe.decay, **common)

@@ -1,0 +1,65 @@
+"""Predictions of a run for a split of a packed file, as a results file of the challenge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from decathlon.device import find_device
+from decathlon.errors import UsageError, VerificationError
+from decathlon.evaluate import predict
+from decathlon.packed import PackedFile
+from decathlon.pool import load_pool
+from decathlon.recipe import Recipe
+from decathlon.results import write_results
+from decathlon.run import Run
+from decathlon.storage import read_tensors
+from decathlon.trunk_source import load_family
+
+
+def predict_run(
+    run: Run, data: Path, split: Literal["val", "test"], out: Path, device: str | None = None
+) -> dict[str, int]:
+    """Write predictions for every trained domain of a run; return the number of images by domain.
+
+    Raises VerificationError when the file's categories are not those the run learned, in their order.
+    """
+    asked = run.read()
+    if asked["status"] != "done":
+        raise UsageError(f"{run.folder} is not trained to the end: 'decathlon train --resume -o {run.folder}'.")
+    recipe = Recipe().override(asked["recipe"])
+    family = load_family(run, find_device(device))
+    image_ids: list[int] = []
+    category_ids: list[int] = []
+    counts = {}
+    with PackedFile(data) as packed:
+        for name, network in family.networks.items():
+            domain = packed.benchmark[name]
+            learned = read_tensors(run.domain(name))[1]["categories"]
+            if list(domain.category_ids) != learned:
+                raise VerificationError(
+                    f"{data} has other categories of {name} than {run.folder} learned: "
+                    "use the file it was trained on."
+                )
+            cut = recipe.size, recipe.resize, recipe.crop_override, family.device
+            pool = load_pool(packed, domain, (split,), *cut)
+            labels = predict(network, pool, asked["bf16"]).argmax(1).tolist()
+            image_ids += pool.image_ids
+            category_ids += [learned[label] for label in labels]
+            counts[name] = len(pool)
+    write_results(out, image_ids, category_ids, _protocol(asked, split))
+    return counts
+
+
+def _protocol(asked: dict[str, Any], split: str) -> dict[str, Any]:
+    return {
+        "method": asked["method"],
+        "regime": asked["regime"],
+        "trunk": asked["trunk"]["name"],
+        "fit": asked["fit"],
+        "split": split,
+        "seed": asked["seed"],
+        "epochs": asked["recipe"]["epochs"],
+        "size": asked["recipe"]["size"],
+        "benchmark": asked["benchmark"],
+    }

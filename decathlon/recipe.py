@@ -1,0 +1,127 @@
+"""A recipe: how a run trains, as a TOML file; `common`, `quick`, `mtan` and `residual-adapters` are built in."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from decathlon.domains import CropPolicy
+from decathlon.errors import DataError, UsageError, unknown
+
+FOLDER = resources.files("decathlon") / "recipes"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every knob of a training run; the command line overrides a file, a file overrides these defaults."""
+
+    about: str = ""  # one line for `decathlon recipes`
+    epochs: int = 30
+    epoch_batches: int = 0  # micro-batches in a virtual epoch; 0: as many as all images make
+    batch: int = 64  # images of one domain
+    size: int = 64  # pixels a side of what the network sees
+    side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72
+    crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
+    flip: bool = True  # mirror at random where the domain allows it
+    optimizer: str = "sgd"  # any timm optimizer; sgd has Nesterov momentum
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4  # on convolution and head weights, not on norms and biases
+    trunk_lr: float = 1.0  # multiples of lr for the groups
+    method_lr: float = 1.0
+    head_lr: float = 1.0
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup: float = 0.1  # part of all steps with a linearly growing lr
+    milestones: tuple[float, ...] = ()  # schedule = "step": parts of all steps after which lr falls
+    decay: float = 0.1  # schedule = "step": by this factor
+    label_smoothing: float = 0.0
+    sampling: str = "proportional"
+    together: bool = False  # every domain in every optimiser step
+    weighting: Literal["equal"] = "equal"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware multiplies in it
+    eval_every: int = 1  # epochs between validations; the last epoch always has one
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch", "size", "eval_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"recipe: {name} is {getattr(self, name)}, it must be at least 1.")
+        for name in ("lr", "momentum", "weight_decay", "warmup", "label_smoothing", "decay"):
+            if not 0 <= getattr(self, name) < 1e6:
+                raise UsageError(f"recipe: {name} is {getattr(self, name)}, it must be a number from 0.")
+        if self.side and self.side < self.size:
+            raise UsageError(
+                f"recipe: side {self.side} is smaller than size {self.size}; make it at least as large."
+            )
+
+    @property
+    def resize(self) -> int:
+        """The side in pixels images are resized to when a pool is loaded."""
+        return self.side or self.size * 9 // 8
+
+    @property
+    def crop_override(self) -> CropPolicy | None:
+        """The crop policy for all domains, or None for each domain's own."""
+        return None if self.crop == "domain" else self.crop
+
+    def override(self, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+        """Return the recipe with some knobs changed; raises UsageError for an unknown one or a wrong type."""
+        kinds = get_type_hints(Recipe)
+        for name, value in values.items():
+            if name not in kinds:
+                raise unknown(f"knob in {source}", name, kinds)
+            _check(name, value, kinds[name], source)
+        return dataclasses.replace(self, **{name: _plain(value) for name, value in values.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all knobs as plain JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+
+def recipes() -> dict[str, str]:
+    """Return the built-in recipes by name with one line each."""
+    names = sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+    return {name: find_recipe(name).about for name in names}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a built-in recipe by name or read one from a TOML file; raises UsageError or DataError."""
+    built_in = FOLDER / f"{name}.toml"
+    if not name.endswith(".toml"):
+        if not built_in.is_file():
+            raise unknown("recipe", name, recipes())
+        return _parse(built_in.read_bytes(), f"recipe {name}")
+    try:
+        return _parse(Path(name).read_bytes(), name)
+    except OSError as error:
+        raise DataError(f"cannot read the recipe {name}: {error.strerror}.") from None
+
+
+def _parse(data: bytes, source: str) -> Recipe:
+    try:
+        values = tomllib.loads(data.decode())
+    except ValueError as error:
+        raise DataError(f"{source} is not valid TOML: {error}.") from None
+    return Recipe().override(values, source)
+
+
+def _check(name: str, value: Any, kind: Any, source: str) -> None:
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise unknown(f"{name} in {source}", str(value), get_args(kind))
+        return
+    wanted: tuple[type, ...] = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}.get(
+        kind, (list, tuple)
+    )
+    if not isinstance(value, wanted) or (kind in (int, float) and isinstance(value, bool)):
+        raise UsageError(
+            f"{source}: {name} is {value!r}, it must be {getattr(kind, '__name__', 'a list of numbers')}."
+        )
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,96 @@
+"""A run directory: everything one training run was asked, learned and reached.
+
+run.json                 what was asked, resolved: method, trunk, recipe, domains, seed, versions
+trunk.safetensors        what the domains share
+domains/<name>.safetensors   what is a domain's own: the delta
+metrics.jsonl            a line per epoch and domain; the same in every repetition
+timing.jsonl             a line per epoch: seconds and images
+start.safetensors last.ckpt  where to begin and where to resume; gone when the run is done
+footprint.json results.json score.json
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from decathlon.domains import Domain
+from decathlon.errors import DataError, VerificationError
+from decathlon.files import read_json, write_bytes, write_json
+from decathlon.storage import read_tensors, write_tensors
+
+
+@dataclass(frozen=True)
+class Run:
+    """Names and readers of the files in a run directory."""
+
+    folder: Path
+
+    @property
+    def trunk(self) -> Path:
+        """The file of what all domains share."""
+        return self.folder / "trunk.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file to resume from."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def start(self) -> Path:
+        """The file of what training starts from."""
+        return self.folder / "start.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """The file of losses and accuracies by epoch."""
+        return self.folder / "metrics.jsonl"
+
+    def domain(self, name: str) -> Path:
+        """The file of one domain's delta."""
+        return self.folder / "domains" / f"{name}.safetensors"
+
+    def read(self) -> dict[str, Any]:
+        """Return run.json; raises DataError when the folder is no run directory."""
+        if not (self.folder / "run.json").is_file():
+            raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
+        asked = read_json(self.folder / "run.json")
+        if not isinstance(asked, dict) or asked.get("format") != 1:
+            raise DataError(f"{self.folder / 'run.json'} is not of this release: train again.")
+        return asked
+
+    def write(self, asked: dict[str, Any]) -> None:
+        """Write run.json."""
+        write_json(self.folder / "run.json", asked)
+
+    def domains(self) -> list[str]:
+        """Return the domains that are trained to the end, in the order of the run."""
+        return [entry["name"] for entry in self.read()["domains"] if self.domain(entry["name"]).is_file()]
+
+    def write_domain(self, domain: Domain, delta: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Write a domain's delta with the category id of every output, so that class order is never guessed."""
+        write_tensors(self.domain(domain.name), delta, about | {"categories": domain.category_ids})
+
+    def read_domain(self, name: str, trunk: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return a domain's delta and what its file says; raises VerificationError over another trunk."""
+        tensors, about = read_tensors(self.domain(name))
+        if about.get("trunk") != trunk:
+            raise VerificationError(
+                f"{self.domain(name)} was trained over another trunk than {self.trunk}: "
+                "put back the trunk of its own run, or train the domain again."
+            )
+        return tensors, about
+
+    def append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Append JSON lines to a file of the run."""
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+    def cut_metrics(self, length: int) -> None:
+        """Shorten the metrics to what a checkpoint knows of; later lines will be written again."""
+        kept = self.metrics.read_bytes()[:length] if self.metrics.exists() else b""
+        write_bytes(self.metrics, kept)

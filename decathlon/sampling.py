@@ -1,0 +1,90 @@
+"""Which domain trains when, and which of its images: both are functions of seed, epoch and batch number.
+
+A virtual epoch is a fixed number of micro-batches, shared out among the domains by a policy:
+
+    proportional   every domain once through its images          power:a       by images ** a
+    uniform        the same number of micro-batches for each     round-robin   uniform, in turn
+    sequential     proportional, one domain after the other
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from decathlon.errors import UsageError, unknown
+from decathlon.randomness import generator
+
+POLICIES = ("proportional", "uniform", "power:a", "round-robin", "sequential")
+
+
+def shares(images: list[int], policy: str, batch: int, epoch_batches: int | None = None) -> tuple[int, ...]:
+    """Return how many micro-batches of each domain make one virtual epoch; at least one each.
+
+    `images` are the domains' sizes. Without `epoch_batches` the epoch is as long as all images together.
+    """
+    weights = [count ** _exponent(policy) for count in images]
+    total = sum(-(-count // batch) for count in images) if epoch_batches is None else epoch_batches
+    exact = [total * weight / sum(weights) for weight in weights]
+    whole = [int(share) for share in exact]
+    remainders = sorted(range(len(images)), key=lambda d: (whole[d] - exact[d], d))
+    for domain in remainders[: total - sum(whole)]:
+        whole[domain] += 1
+    return tuple(max(1, share) for share in whole)
+
+
+@functools.lru_cache(maxsize=4)  # asked for at every step
+def epoch_plan(
+    counts: tuple[int, ...], policy: str, together: bool, seed: int, epoch: int
+) -> list[tuple[int, ...]]:
+    """Return the domains (positions in `counts`) that are active in each optimiser step of an epoch.
+
+    `together` puts every domain into every step; otherwise a step has one domain.
+    """
+    if together:
+        everyone = tuple(range(len(counts)))
+        return [everyone] * max(1, round(sum(counts) / len(counts)))
+    ordered = [domain for domain, count in enumerate(counts) for _ in range(count)]
+    if policy == "sequential":
+        return [(domain,) for domain in ordered]
+    if policy == "round-robin":
+        turns = [(turn, domain) for domain, count in enumerate(counts) for turn in range(count)]
+        return [(domain,) for _, domain in sorted(turns)]
+    shuffled = torch.randperm(len(ordered), generator=generator(seed, "plan", epoch)).tolist()
+    return [(ordered[position],) for position in shuffled]
+
+
+def sample(images: int, batch: int, number: int, seed: int, domain: str) -> Tensor:
+    """Return the image indices (batch,) of a domain's micro-batch `number`, counted from the start of training.
+
+    The domain's images come in one permutation after the other; a batch may straddle two.
+    """
+    begin, end = number * batch, (number + 1) * batch
+    rounds = range(begin // images, (end - 1) // images + 1)
+    orders = [_order(images, seed, domain, turn) for turn in rounds]
+    first = rounds[0] * images
+    return torch.cat(orders)[begin - first : end - first]
+
+
+@functools.lru_cache(maxsize=32)  # a permutation of a million images serves a whole pass over them
+def _order(images: int, seed: int, domain: str, turn: int) -> Tensor:
+    return torch.randperm(images, generator=generator(seed, "order", domain, turn))
+
+
+def _exponent(policy: str) -> float:
+    kind, _, exponent = policy.partition(":")
+    if policy in ("uniform", "round-robin"):
+        return 0.0
+    if policy in ("proportional", "sequential"):
+        return 1.0
+    if kind != "power":
+        raise unknown("sampling policy", policy, POLICIES)
+    try:
+        value = float(exponent)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 2:
+        raise UsageError(f"sampling policy '{policy}' needs an exponent from 0 to 2: write e.g. power:0.5.")
+    return value

@@ -1,0 +1,41 @@
+"""Tensors with metadata in safetensors files, written durably and read with one-sentence errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from decathlon.errors import DataError
+from decathlon.files import parse_json, replacing
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON object to `path`, durably."""
+    # safetensors stores rows in order: channels_last weights are written in the plain layout
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as part:
+        save_file(plain, part, metadata={"about": json.dumps(about, allow_nan=False)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a file and its JSON object; raises DataError when missing, foreign or damaged."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist: check the run's name, or train it first.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}): copy it again or train again.") from None
+    if "about" not in metadata:
+        raise DataError(f"{path} is not a file of this toolkit: it says nothing about itself.")
+    about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
+    if not isinstance(about, dict):
+        raise DataError(f"the metadata of {path} is not a JSON object: copy it again or train again.")
+    return tensors, about

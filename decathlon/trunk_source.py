@@ -1,0 +1,95 @@
+"""Where a run's trunk comes from: a name with random weights, or another run with what it learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from decathlon.errors import DataError, UsageError, VerificationError
+from decathlon.family import Family, Norms, norms_of
+from decathlon.method import Method, find_method
+from decathlon.randomness import seeded
+from decathlon.run import Run
+from decathlon.storage import read_tensors
+from decathlon.trunks import build
+from decathlon.trunks.trunk import Trunk
+
+
+@dataclass(frozen=True)
+class TrunkSource:
+    """A trunk, its name, the run it came from ("" for none), and the norms each of that run's domains left."""
+
+    trunk: Trunk
+    source: str = ""
+    norms: dict[str, Norms] = field(default_factory=dict)
+
+
+def find_trunk(name: str, seed: int) -> TrunkSource:
+    """Return the trunk of a run directory, or a new one by its name with weights drawn from `seed`."""
+    if Path(name).is_dir():
+        return _from_run(Run(Path(name)))
+    with seeded(seed, "trunk"):
+        return TrunkSource(build(name))
+
+
+def load_family(run: Run, device: torch.device) -> Family:
+    """Rebuild what a run trained: trunk, shared modules and every finished domain's network, on `device`.
+
+    Raises VerificationError when trunk or domain files do not belong together.
+    """
+    asked = run.read()
+    method = _method(asked, build(asked["trunk"]["name"]))
+    family = Family(method, asked["seed"], device)
+    identity = ""
+    if method.regime != "private":
+        identity = _load_shared(run, family)
+    for entry in asked["domains"]:
+        if run.domain(entry["name"]).is_file():
+            stored, about = run.read_domain(entry["name"], identity)
+            if about.get("method") != asked["method"]:
+                raise VerificationError(
+                    f"{run.domain(entry['name'])} holds method {about.get('method')}: train again."
+                )
+            family.add(entry["name"], len(entry["categories"]))
+            family.load(entry["name"], stored, str(run.domain(entry["name"])))
+    return family
+
+
+def _method(asked: dict[str, object], trunk: Trunk) -> Method:
+    return find_method(str(asked["method"]))(trunk, asked["regime"])  # type: ignore[arg-type]
+
+
+def _load_shared(run: Run, family: Family) -> str:
+    """Load trunk.safetensors into a family; return its fingerprint after checking that it is what was written."""
+    tensors, about = read_tensors(run.trunk)
+    try:
+        for part, module in (("trunk", family.trunk), ("shared", family.shared)):
+            prefix = f"{part}."
+            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            module.load_state_dict(state)
+    except RuntimeError as error:
+        raise VerificationError(
+            f"{run.trunk} does not fit {family.trunk.name}: {str(error).splitlines()[0]}"
+        ) from None
+    identity = family.fingerprint()
+    if about.get("fingerprint") != identity:
+        raise VerificationError(f"{run.trunk} is damaged: its fingerprint is not what was written; copy it again.")
+    return identity
+
+
+def _from_run(run: Run) -> TrunkSource:
+    asked = run.read()
+    if asked["regime"] == "private":
+        raise UsageError(
+            f"{run.folder} has no shared trunk (method {asked['method']}): "
+            "train one with e.g. --method bn, or name a trunk."
+        )
+    if not run.trunk.is_file():
+        raise DataError(
+            f"{run.folder} has no finished trunk yet: finish it with 'decathlon train --resume -o {run.folder}'."
+        )
+    family = load_family(run, torch.device("cpu"))
+    norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in family.networks.items()}
+    return TrunkSource(family.trunk, str(run.folder), norms)

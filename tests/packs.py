@@ -1,0 +1,59 @@
+"""A tiny packed file of colour patches: domains of unequal size, class count and shape, quick to learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from decathlon.data_prep.images import Decoded
+from decathlon.data_prep.pack import PackWriter
+from decathlon.domains import Benchmark, Category, CropPolicy, Domain
+
+COUNTS = {"train": 24, "val": 9, "test": 12}
+
+
+def tiny_domain(
+    name: str, index: int, classes: int, flip: bool = True, crop: CropPolicy = "crop", error: float | None = None
+) -> Domain:
+    categories = tuple(Category(index * 10**7 + k, f"{name}-{k}") for k in range(1, classes + 1))
+    return Domain(name, index, categories, (0.5, 0.45, 0.4), (0.25, 0.25, 0.25), flip, crop, error)
+
+
+TINY = Benchmark(
+    "tiny",
+    (
+        tiny_domain("apples", 1, 2, error=0.2),
+        tiny_domain("boats", 2, 5, flip=False, error=0.3),
+        tiny_domain("towers", 3, 3, crop="squash", error=0.1),
+    ),
+)
+
+
+def patch(domain: Domain, label: int, number: int) -> npt.NDArray[np.uint8]:
+    """Return noise around a colour of the class; widths differ from image to image."""
+    rng = np.random.Generator(np.random.PCG64([domain.index, label, number]))
+    height, width = (72, 36) if domain.crop == "squash" else (36, 36 + 4 * (number % 4))
+    colour = np.random.Generator(np.random.PCG64([domain.index, label])).integers(40, 216, 3)
+    noisy = colour + rng.normal(0, 25, (height, width, 3))
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def write_pack(path: Path, benchmark: Benchmark = TINY, counts: dict[str, int] = COUNTS) -> Path:
+    """Write a packed file with `counts` images a split for every domain; test images have no labels."""
+    with PackWriter(path) as writer:
+        for domain in benchmark:
+            running = 0
+            for split, count in counts.items():
+                labels = np.arange(count, dtype=np.int32) % len(domain.categories)
+                images = [patch(domain, label, running + i) for i, label in enumerate(labels.tolist())]
+                ids = domain.index * 10**7 + 1 + running + np.arange(count, dtype=np.int64)
+                running += count
+                pixels = b"".join(image.tobytes() for image in images)
+                height, width = (np.array([image.shape[axis] for image in images], np.uint16) for axis in (0, 1))
+                target = writer.split(domain.name, split, len(pixels))
+                target.append(Decoded(pixels, height, width))
+                target.close(np.full_like(labels, -1) if split == "test" else labels, ids)
+        writer.finish(benchmark)
+    return path

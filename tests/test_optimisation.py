@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from decathlon.errors import UsageError
+from decathlon.network import DomainNetwork
+from decathlon.optimisation import groups, load_slots, make_optimizer, make_schedule
+from decathlon.recipe import Recipe
+
+
+def network() -> DomainNetwork:
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return DomainNetwork(body, 4, 2).to(memory_format=torch.channels_last)
+
+
+def test_every_parameter_is_in_one_group_and_only_weights_decay() -> None:
+    net, trunk = network(), nn.Conv2d(3, 3, 1)
+    made = groups(trunk, nn.Module(), [net], Recipe(weight_decay=0.5, head_lr=3.0))
+    members = [p for group in made for p in group["params"]]
+    assert {id(p) for p in members} == {id(p) for p in (*trunk.parameters(), *net.parameters())}
+    assert len(members) == len({id(p) for p in members})
+    for group in made:
+        assert all((p.ndim > 1) == (group["weight_decay"] == 0.5) for p in group["params"])
+        assert (group["lr_scale"] == 3.0) == any(
+            p is net.head.weight or p is net.head.bias for p in group["params"]
+        )
+
+
+def test_cosine_warms_up_to_lr_and_ends_at_zero() -> None:
+    optimizer = make_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], Recipe())
+    schedule = make_schedule(optimizer, Recipe(lr=0.1, warmup=0.1), 100)
+    rates = []
+    for step in range(1, 101):
+        schedule.step_update(step)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert max(rates) == rates[9] == pytest.approx(0.1) and rates[0] == pytest.approx(0.01)
+    assert rates[-1] == 0.0 and rates[54] == pytest.approx(0.05, abs=1e-3)
+
+
+def test_steps_fall_at_the_milestones() -> None:
+    recipe = Recipe(lr=0.1, warmup=0.0, schedule="step", milestones=(0.5, 0.75), decay=0.1)
+    optimizer = make_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], recipe)
+    schedule = make_schedule(optimizer, recipe, 100)
+    rates = {}
+    for step in (1, 50, 51, 75, 76, 100):
+        schedule.step_update(step)
+        rates[step] = optimizer.param_groups[0]["lr"]
+    assert rates == pytest.approx({1: 0.1, 50: 0.1, 51: 0.01, 75: 0.01, 76: 0.001, 100: 0.001})
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_restored_state_lies_in_memory_as_its_parameter_does(name: str) -> None:
+    net = network()
+    optimizer = make_optimizer(groups(nn.Module(), nn.Module(), [net], Recipe()), Recipe(optimizer=name))
+    net(torch.randn(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()["state"]
+    plain = {
+        number: {
+            slot: value.contiguous() if isinstance(value, torch.Tensor) else value for slot, value in slots.items()
+        }
+        for number, slots in state.items()
+    }
+    load_slots(optimizer, plain)
+    weight = next(net.body.parameters())
+    assert not weight.is_contiguous()
+    for slot, value in optimizer.state[weight].items():
+        if slot != "step":
+            assert value.stride() == weight.stride()
+
+
+def test_an_unknown_optimizer_is_refused() -> None:
+    with pytest.raises(UsageError, match="optimizer 'sgdd' cannot be made"):
+        make_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], Recipe(optimizer="sgdd"))

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from decathlon import train as training
+from decathlon.device import find_device
+from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
+from decathlon.files import sha256
+from decathlon.job import Job
+from decathlon.packed import PackedFile
+from decathlon.predict import predict_run
+from decathlon.progress import TrainingProgress
+from decathlon.recipe import Recipe
+from decathlon.run import Run
+from decathlon.storage import read_tensors
+from decathlon.train import Request, resume, train
+from tests.packs import TINY, write_pack
+
+RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")
+COMMAND = [sys.executable, "-c", "from decathlon.cli.main import main; main()"]
+
+
+def request(data: Path, out: Path, method: str = "bn", **changes: Any) -> Request:
+    asked: dict[str, Any] = {"trunk": "wrn-10-1", "recipe": RECIPE} | changes
+    return Request(data=data, out=out, method=method, **asked)
+
+
+def go(*args: Any, **changes: Any) -> Run:
+    return train(request(*args, **changes), TrainingProgress())
+
+
+def digests(run: Run) -> dict[str, str]:
+    files = [run.metrics, *sorted(run.folder.glob("**/*.safetensors"))]
+    return {str(path.relative_to(run.folder)): sha256(path) for path in files}
+
+
+@pytest.fixture(scope="module")
+def trunk(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A joint run over all three domains."""
+    return go(tiny, tmp_path_factory.mktemp("runs") / "trunk", "bn")
+
+
+@pytest.mark.parametrize("method", ["bn", "mtan"])
+def test_joint_training_learns_every_domain(tiny: Path, tmp_path: Path, method: str) -> None:
+    run = go(tiny, tmp_path / "run", method, recipe=RECIPE.override({"epochs": 8}))
+    rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [epoch for epoch in range(1, 9) for _ in range(3)]
+    last = {row["domain"]: row for row in rows[-3:]}
+    for domain in TINY:
+        assert last[domain.name]["train_accuracy"] > 1.5 / len(domain.categories)
+        assert 0 <= last[domain.name]["val_accuracy"] <= 1
+    assert json.loads((run.folder / "run.json").read_text())["status"] == "done"
+    assert not run.checkpoint.exists() and not run.start.exists()
+
+
+@pytest.mark.parametrize("method", ["feature", "parallel", "finetune", "scratch", "mtan"])
+def test_every_method_starts_from_a_trained_trunk(tiny: Path, tmp_path: Path, trunk: Run, method: str) -> None:
+    regime = "frozen" if method == "mtan" else None
+    run = go(tiny, tmp_path / "run", method, trunk=str(trunk.folder), regime=regime)
+    assert run.domains() == list(TINY.names)
+    if method in ("feature", "parallel", "mtan"):  # the frozen trunk is the one the other run learned
+        theirs, mine = (read_tensors(path.trunk)[0] for path in (trunk, run))
+        assert all(torch.equal(theirs[key], mine[key]) for key in theirs)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny: Path, tmp_path: Path) -> None:
+    one, two, other = (
+        go(tiny, tmp_path / name, "mtan", seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert digests(one) == digests(two) != digests(other)
+
+
+@pytest.mark.parametrize("kill_at", [0, 4, 10, 11])
+@pytest.mark.parametrize(("method", "source"), [("mtan", False), ("parallel", True)])
+def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(
+    tiny: Path, tmp_path: Path, trunk: Run, monkeypatch: pytest.MonkeyPatch, method: str, source: bool, kill_at: int
+) -> None:
+    changes = {"trunk": str(trunk.folder)} if source else {}
+    whole = go(tiny, tmp_path / "whole", method, **changes)
+    real, taken = Job.advance, iter(range(10**6))
+
+    def dying(job: Job) -> int:
+        if next(taken) == kill_at:
+            raise OSError("the machine died")
+        return real(job)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
+        patched.setattr(Job, "advance", dying)
+        go(tiny, tmp_path / "killed", method, **changes)
+    assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
+
+
+def test_dying_after_the_last_step_is_mended_too(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = go(tiny, tmp_path / "whole")
+
+    def dying(*_: Any) -> None:
+        raise OSError("the machine died")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
+        patched.setattr(training, "_finish", dying)
+        go(tiny, tmp_path / "killed")
+    assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
+
+
+def test_forgetting_the_optimizer_would_be_noticed(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control: without its momentum a resumed run must differ."""
+    whole = go(tiny, tmp_path / "whole")
+    real, taken = Job.advance, iter(range(10**6))
+
+    def dying(job: Job) -> int:
+        if next(taken) == 11:
+            raise OSError("the machine died")
+        return real(job)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
+        patched.setattr(Job, "advance", dying)
+        go(tiny, tmp_path / "killed")
+    load = Job.load_state
+
+    def forgetful(job: Job, tensors: Any, values: Any) -> None:
+        load(job, {name: t for name, t in tensors.items() if not name.startswith("optimizer")}, values)
+
+    monkeypatch.setattr(Job, "load_state", forgetful)
+    assert digests(resume(tmp_path / "killed", None, TrainingProgress())) != digests(whole)
+
+
+def test_a_killed_process_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of an epoch of a real process."""
+    options = ["--data", str(tiny), "--method", "mtan", "--trunk", "wrn-10-1", "--recipe", "quick", "--batch", "6"]
+    options += ["--epochs", "10", "--size", "16", "--eval-every", "7", "--threads", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*COMMAND, "train", *options, "-o", str(tmp_path / "whole")], check=True, env=environment)
+    killed = Run(tmp_path / "killed")
+    process = subprocess.Popen([*COMMAND, "train", *options, "-o", str(killed.folder)], env=environment)
+    while not (killed.metrics.exists() and killed.metrics.stat().st_size > 1000):
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not killed.domains()
+    subprocess.run([*COMMAND, "train", "--resume", "-o", str(killed.folder)], check=True, env=environment)
+    assert digests(killed) == digests(Run(tmp_path / "whole"))
+
+
+def test_predictions_answer_every_test_image_with_a_category_of_its_domain(
+    tiny: Path, tmp_path: Path, trunk: Run
+) -> None:
+    counts = predict_run(trunk, tiny, "test", tmp_path / "results.json")
+    assert counts == dict.fromkeys(TINY.names, 12)
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert len(rows) == 36 and all(row["image_id"] // 10**7 == row["category_id"] // 10**7 for row in rows)
+    assert json.loads((tmp_path / "results.protocol.json").read_text())["fit"] == "train"
+
+
+def test_predicting_twice_and_on_the_trained_network_agree(tiny: Path, tmp_path: Path) -> None:
+    run = go(tiny, tmp_path / "run", "mtan", recipe=RECIPE.override({"epochs": 6}))
+    predict_run(run, tiny, "val", tmp_path / "val.json")
+    rows = {row["image_id"]: row["category_id"] for row in json.loads((tmp_path / "val.json").read_text())}
+    with PackedFile(tiny) as packed:
+        for domain in TINY:
+            split = packed.read(domain.name, "val")
+            right = [
+                rows[i] == domain.category_ids[label]
+                for i, label in zip(split.image_id.tolist(), split.label.tolist(), strict=True)
+            ]
+            last = json.loads(
+                run.metrics.read_text().splitlines()[-len(TINY.names) + TINY.names.index(domain.name)]
+            )
+            assert last["val_accuracy"] == pytest.approx(sum(right) / len(right))
+
+
+def test_fitting_on_train_and_val_leaves_nothing_held_out(tiny: Path, tmp_path: Path) -> None:
+    run = go(tiny, tmp_path / "run", fit="train+val", domains=("boats",))
+    row = json.loads(run.metrics.read_text().splitlines()[-1])
+    assert "val_accuracy" not in row and row["step"] == 3 * 5 and run.domains() == ["boats"]
+
+
+def test_a_trunk_that_does_not_match_is_refused(tiny: Path, tmp_path: Path, trunk: Run) -> None:
+    run = go(tiny, tmp_path / "run", "parallel", trunk=str(trunk.folder))
+    other = go(tiny, tmp_path / "other", "parallel", seed=3)
+    run.trunk.write_bytes(other.trunk.read_bytes())
+    with pytest.raises(VerificationError, match="trained over another trunk"):
+        predict_run(run, tiny, "test", tmp_path / "results.json")
+
+
+def test_other_categories_are_refused(tiny: Path, tmp_path: Path, trunk: Run) -> None:
+    renamed = type(TINY)("tiny", tuple(type(d)(**{**vars(d), "categories": d.categories[::-1]}) for d in TINY))
+    data = write_pack(tmp_path / "other.h5", renamed)
+    with pytest.raises(VerificationError, match="other categories of apples"):
+        predict_run(trunk, data, "test", tmp_path / "results.json")
+
+
+def test_an_existing_run_is_not_overwritten(tiny: Path, trunk: Run) -> None:
+    with pytest.raises(UsageError, match="exists already"):
+        go(tiny, trunk.folder)
+
+
+def test_a_run_without_a_shared_trunk_cannot_give_one(tiny: Path, tmp_path: Path) -> None:
+    private = go(tiny, tmp_path / "scratch", "scratch", domains=("apples",))
+    with pytest.raises(UsageError, match="no shared trunk"):
+        go(tiny, tmp_path / "run", "feature", trunk=str(private.folder))
+
+
+def test_resuming_with_other_data_is_refused(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_finish", lambda *_: (_ for _ in ()).throw(OSError("died")))
+    with pytest.raises(OSError, match="died"):
+        go(tiny, tmp_path / "run")
+    other = write_pack(tmp_path / "other.h5", counts={"train": 20, "val": 5, "test": 5})
+    with pytest.raises(DataError, match="other data"):
+        resume(tmp_path / "run", other, TrainingProgress())
+
+
+def test_a_second_trainer_on_a_run_is_told_so(tiny: Path, trunk: Run) -> None:
+    with training._lock(trunk), pytest.raises(BusyError, match="another process"):
+        resume(trunk.folder, None, TrainingProgress())
+
+
+def test_a_diverged_run_stops_before_the_update_and_says_so(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match="smaller --lr"):
+        go(tiny, tmp_path / "run", recipe=RECIPE.override({"lr": 1e5, "warmup": 0.0}))
+    assert Run(tmp_path / "run").read()["status"] == "diverged"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_cuda_is_refused_before_data_is_touched(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no CUDA device"):
+        go(tmp_path / "absent.h5", tmp_path / "run", device="cuda")
+    with pytest.raises(UsageError, match="unknown device"):
+        find_device("gpu")
