@@ -37,7 +37,7 @@ def scope_table(counted: Footprint) -> Table:
     )
     columns = Column("scope", "32-bit numbers"), *(Column(part, part, 0) for part in PARTS)
     unused = "" if counted.trunk_used else " (the trunk is not billed: no domain reads it)"
-    return Table(f"What is stored{unused}", columns, rows)
+    return Table(f"What is stored{unused}", columns, tuple(rows))
 
 
 def ratio_table(counted: Footprint) -> Table:
@@ -46,4 +46,4 @@ def ratio_table(counted: Footprint) -> Table:
     marks[counted.published] = f"{marks.get(counted.published, '')} as published".strip()
     rows = tuple((str(c), counted.ratio(c), marks.get(c, "")) for c in counted.conventions())
     columns = Column("convention", "counted"), Column("ratio", "x one trunk", 3), Column("mark", "")
-    return Table("All bits over those of one trunk without a head", columns, rows)
+    return Table("All bits over those of one trunk without a head", columns, tuple(rows))

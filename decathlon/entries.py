@@ -9,7 +9,7 @@ from pathlib import Path
 from decathlon.errors import DataError
 from decathlon.files import read_json, sha256
 from decathlon.published import published_rows
-from decathlon.score import Score
+from decathlon.score import DomainScore, Score
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,26 @@ def published_entries() -> list[Entry]:
         Entry(row.name, row.score, row.params, "published", row.printed_score, row.link, published=True)
         for row in published_rows()
     ]
+
+
+def reference_entries(score: Score) -> list[Entry]:
+    """Return what a run is to be measured by: the most frequent category always, and the baseline's errors."""
+    rows = {
+        "majority class": [d.majority for d in score.domains],
+        "baseline": [None if d.baseline_error is None else 1 - d.baseline_error for d in score.domains],
+    }
+    return [
+        Entry(name, replace(score, domains=_answering(score, parts), protocol=None), protocol="reference")
+        for name, parts in rows.items()
+        if None not in parts
+    ]
+
+
+def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[DomainScore, ...]:
+    return tuple(
+        replace(domain, accuracy=accuracy or 0.0, error=1 - (accuracy or 0.0))
+        for domain, accuracy in zip(score.domains, accuracies, strict=True)
+    )
 
 
 def _footprint(folder: Path) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from decathlon.baseline import OFFICIAL_TEXT
-from decathlon.entries import Entry, published_entries
+from decathlon.entries import Entry, published_entries, reference_entries
 from decathlon.official import OFFICIAL
 from decathlon.score import Score
 from decathlon.tables import Column, Table, Value
@@ -44,10 +44,12 @@ class Board:
 def boards(runs: Sequence[Entry], published: bool | None = None) -> list[Board]:
     """Sort entries into boards, the highest score first.
 
-    Published rows are added where `published` says so; by default when a run is scored on the official
-    benchmark, and when there are no runs.
+    Every board with runs gets the rows of the most frequent class and of the baseline. Published rows are added
+    where `published` says so; by default when a run is scored on the official benchmark, and without runs.
     """
     groups = _group(runs)
+    for entries in groups.values():
+        entries += _references(entries)
     diverged = [entry for entry in runs if entry.score is None]
     if diverged:
         groups.setdefault(next(iter(groups), "diverged"), []).extend(diverged)
@@ -126,6 +128,12 @@ def _board(label: str, entries: Sequence[Entry]) -> Board:
         return -(board.total(entry) or -1.0), -(entry.score.mean_accuracy if entry.score is not None else -1.0)
 
     return replace(board, entries=tuple(sorted(entries, key=rank)))
+
+
+def _references(runs: Sequence[Entry]) -> list[Entry]:
+    """Return the floor and the baseline of the run with the most domains; the official one is a published row."""
+    widest = max((entry.score for entry in runs if entry.score is not None), key=lambda score: len(score.domains))
+    return [row for row in reference_entries(widest) if row.name != "baseline" or widest.baseline != OFFICIAL_TEXT]
 
 
 def _group(runs: Sequence[Entry]) -> dict[Hashable, list[Entry]]:

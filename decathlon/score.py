@@ -32,13 +32,17 @@ class Baseline:
 
 @dataclass(frozen=True)
 class DomainScore:
-    """One domain's accuracy and error, in 0..1, over `images` test images."""
+    """One domain's accuracy and error, in 0..1, over `images` test images.
+
+    `majority` is the accuracy of always answering the most frequent category; None where nobody counted.
+    """
 
     name: str
     accuracy: float
     error: float
     images: int
     baseline_error: float | None = None
+    majority: float | None = None
 
     @property
     def points(self) -> float | None:
@@ -90,6 +94,7 @@ class Score:
                     "points": domain.points,
                     "baseline_error": domain.baseline_error,
                     "images": domain.images,
+                    "majority": domain.majority,
                 }
                 for domain in self.domains
             },
@@ -148,19 +153,27 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
         correct = sum(answers[image] == category for image, category in domain.answers.items())
         baseline_error = baseline.errors.get(domain.name)
         domains.append(
-            DomainScore(domain.name, correct / images, (images - correct) / images, images, baseline_error)
+            DomainScore(
+                domain.name, correct / images, (images - correct) / images, images, baseline_error, domain.majority
+            )
         )
     return Score(tuple(domains), baseline.text, missing, results.protocol)
 
 
 def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:
     accuracy, error, images = float(entry["accuracy"]), float(entry["error"]), int(entry["images"])
-    baseline_error = entry["baseline_error"]
+    baseline_error, majority = _part(entry["baseline_error"]), _part(entry.get("majority"))
     if not (0 <= accuracy <= 1 and abs(accuracy + error - 1) < 1e-6 and images > 0):
         raise ValueError(name)
-    if baseline_error is not None and not 0 <= float(baseline_error) <= 1:
-        raise ValueError(name)
-    return DomainScore(name, accuracy, error, images, None if baseline_error is None else float(baseline_error))
+    return DomainScore(name, accuracy, error, images, baseline_error, majority)
+
+
+def _part(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not 0 <= float(value) <= 1:
+        raise ValueError(value)
+    return float(value)
 
 
 def _same(mine: float | None, theirs: Any) -> bool:

@@ -55,14 +55,14 @@ class Request:
 
 def train(request: Request, progress: TrainingProgress) -> Run:
     """Train a new run in the folder `request.out`; raises UsageError when that exists."""
-    device = find_device(request.device)
+    device, kind = find_device(request.device), find_method(request.method)
     refuse_existing(request.out, "choose another name, or go on with --resume")
     with PackedFile(request.data) as packed:
         domains = [packed.benchmark[name] for name in request.domains or packed.benchmark.names]
         _check_splits(packed, domains, request.fit)
         source = find_trunk(request.trunk, request.seed)
         with seeded(request.seed, "shared"):
-            method = find_method(request.method)(source.trunk, request.regime)
+            method = kind(source.trunk, request.regime)
         family = Family(
             method, request.seed, device, {d.name: source.norms[d.name] for d in domains if d.name in source.norms}
         )
@@ -205,6 +205,7 @@ def _asked(
         "recipe": request.recipe.to_json(),
         "fit": request.fit,
         "seed": request.seed,
+        "own_norms": sorted(family.norms),
         "domains": [{"name": domain.name, "categories": domain.category_ids} for domain in domains],
         "benchmark": packed.benchmark.name,
         "data": {"path": str(request.data.resolve()), "digest": packed.digest},

@@ -41,7 +41,9 @@ def load_family(run: Run, device: torch.device) -> Family:
     """
     asked = run.read()
     method = _method(asked, build(asked["trunk"]["name"]))
-    family = Family(method, asked["seed"], device)
+    # domains that began from norms of their own have a place for them; what stands there now is overwritten
+    norms = dict.fromkeys(asked["own_norms"], norms_of(method.trunk))
+    family = Family(method, asked["seed"], device, norms)
     identity = ""
     if method.regime != "private":
         identity = _load_shared(run, family)

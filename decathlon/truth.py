@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ class TruthDomain:
     name: str
     categories: frozenset[int]
     answers: Mapping[int, int]
+
+    @property
+    def majority(self) -> float:
+        """The part of the images that show the most frequent category."""
+        return max(Counter(self.answers.values()).values()) / len(self.answers)
 
     @property
     def index(self) -> int:

@@ -43,10 +43,10 @@ def run(*arguments: object) -> str:
     return outcome.stdout
 
 
-def rows(*arguments: object) -> list[dict[str, object]]:
+def rows(*arguments: object, references: bool = False) -> list[dict[str, object]]:
     found = json.loads(run(*arguments, "--format", "json"))
     assert isinstance(found, list)
-    return found
+    return [row for row in found if references or row["protocol"] != "reference"]
 
 
 def test_without_runs_the_published_rows_stand_alone() -> None:
@@ -137,10 +137,20 @@ def test_a_run_without_score_and_a_bad_footprint_are_refused(tmp_path: Path) -> 
 
 def test_csv_has_a_line_a_row_and_the_columns_of_every_benchmark(tmp_path: Path) -> None:
     out = run(make(tmp_path, 'a "b", c', insects(0.1)), "--published", "--format", "csv")
-    found = list(csv.DictReader(io.StringIO(out)))
+    found = [row for row in csv.DictReader(io.StringIO(out)) if row["protocol"] != "reference"]
     assert len(found) == 13
     assert (found[0]["name"], found[0]["ant %"], found[0]["dtd %"]) == ('a "b", c', "90.0", "")
     assert found[1]["ant %"] == ""
+
+
+def test_a_board_names_its_baseline_and_its_floor(tmp_path: Path) -> None:
+    score = Score((DomainScore("ant", 0.9, 0.1, 10, 0.2, majority=0.3),), "measured")
+    found = rows(make(tmp_path, "mine", score), references=True)
+    assert [(row["name"], row["ant %"], row["score"]) for row in found] == [
+        ("mine", 90.0, 562.5),
+        ("baseline", 80.0, 250.0),
+        ("majority class", 30.0, 0.0),
+    ]
 
 
 def test_markdown_and_latex_escape_names_and_mark_the_best(tmp_path: Path) -> None:

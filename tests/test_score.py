@@ -97,6 +97,7 @@ def test_a_score_comes_back_from_json() -> None:
     assert Score.from_json(data, "score.json") == found
     assert data["domains"]["ant"] == {
         "accuracy": 0.7, "error": 0.3, "points": 250.0, "baseline_error": 0.3, "images": 10,
+        "majority": 1.0,
     }  # fmt: skip
     assert (data["score"], data["mean_accuracy"], data["baseline"]) == (1250.0, 0.85, "somebody's")
 

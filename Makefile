@@ -1,0 +1,38 @@
+# Two commands are all a fresh machine with Python >= 3.11 needs:
+#   make demo    set up, then the whole road on the embedded benchmark
+#   make test    set up, then ruff, mypy and the quick tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo test test-slow clean
+.DELETE_ON_ERROR:
+
+# The stamp is as new as the last complete installation: nothing is installed twice.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	@if [ -e $(DEMO)/points.png ]; then \
+		echo "$(DEMO)/ holds a finished demo; its table again (make clean removes it):"; \
+		$(BIN)/decathlon leaderboard $(DEMO)/feature $(DEMO)/trunk $(DEMO)/mtan; \
+	else \
+		rm -rf $(DEMO) && $(BIN)/decathlon quickstart --out $(DEMO); \
+	fi
+
+test: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --timeout 1800
+
+clean:
+	rm -rf $(DEMO)

@@ -1,0 +1,62 @@
+"""`decathlon quickstart`: the whole road on the embedded benchmark, one command after the other."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+TRUNK = "wrn-16-1"
+
+
+def road(out: Path) -> list[list[str]]:
+    """Return the commands of the road, as a user would type them after `decathlon`."""
+    source, data = str(out / "source"), str(out / "synth.h5")
+    trunk, feature, mtan = (str(out / name) for name in ("trunk", "feature", "mtan"))
+    train = ["train", "--data", data, "--recipe", "quick"]
+    steps = [
+        ["data", "synth", source],
+        ["data", "prepare", source, "-o", data],
+        [*train, "--method", "bn", "--trunk", TRUNK, "-o", trunk],
+        [*train, "--method", "feature", "--trunk", trunk, "-o", feature],
+        [*train, "--method", "mtan", "--trunk", trunk, "-o", mtan],
+    ]
+    for run in (trunk, feature, mtan):
+        steps += [["predict", run, "--data", data], ["score", run, "--truth", source]]
+    steps.append(["params", mtan])
+    picture, page = str(out / "points.png"), str(out / "leaderboard.html")
+    steps.append(["leaderboard", feature, trunk, mtan, "--plot", picture, "--html", page])
+    return steps
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder to make.")
+@click.pass_context
+def command(ctx: click.Context, out: Path) -> None:
+    """Walk the whole road on ten small synthetic domains: some minutes on a CPU, no download.
+
+    Draws the images, packs them, trains a joint trunk, a linear head on it and MTAN masks over it, predicts,
+    scores, counts parameters and draws the points per domain. Every command is printed before it runs.
+    """
+    import shlex
+
+    from decathlon.files import refuse_existing
+
+    refuse_existing(out, "choose another folder with --out, or remove it")
+    out.mkdir(parents=True)
+    began = time.monotonic()
+    root = ctx.find_root().command
+    for arguments in road(out):
+        click.secho(f"\n$ decathlon {shlex.join(arguments)}", bold=True, err=True)
+        root.main(arguments, standalone_mode=False, prog_name="decathlon")
+    seconds = time.monotonic() - began
+    click.echo(
+        f"\nDone in {seconds:.0f} s. Of the rows, 'trunk' is hard sharing, 'feature' a linear head on it,\n"
+        f"'mtan' masks over it, 'baseline' one fine-tuned network a domain. See {out / 'points.png'}\n\n"
+        "Three commands to try next:\n"
+        f"  decathlon train --data {out / 'synth.h5'} --recipe quick --method finetune --trunk {out / 'trunk'} "
+        f"-o {out / 'finetune'}\n"
+        f"  decathlon params --method mtan --trunk wrn-28-4\n"
+        "  decathlon data prepare FOLDER_OR_ARCHIVE -o my.h5"
+    )
