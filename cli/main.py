@@ -58,10 +58,17 @@ def command() -> None:
 
 def main() -> None:
     """Run the command; a known error becomes one sentence on standard error and its exit code."""
-    # Waiting threads must sleep: on a busy machine spinning ones slow training down more than tenfold.
+    # Waiting threads must sleep: beside another busy process, spinning ones slow training down tenfold and more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        command.main(standalone_mode=True)
+        code = command.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
     except DecathlonError as error:
         click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except click.Abort:
+        click.echo("Interrupted.", err=True)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

@@ -62,21 +62,24 @@ def command(
     import torch
 
     from decathlon import train
+    from decathlon.errors import Interrupted
     from decathlon.progress import TrainingProgress
     from decathlon.summary import summary
     from decathlon.tables import write
 
     if resume:
         _refuse_options(ctx)
-        run = train.resume(out, data, TrainingProgress())
-    else:
-        if data is None or asked["method"] is None:
-            raise click.UsageError(
-                "a new run needs --data FILE.h5 and --method NAME (see 'decathlon methods').", ctx
-            )
-        if threads:
-            torch.set_num_threads(threads)
-        run = train.train(_request(data, out, asked), TrainingProgress())
+    elif data is None or asked["method"] is None:
+        raise click.UsageError("a new run needs --data FILE.h5 and --method NAME (see 'decathlon methods').", ctx)
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        if data is None or resume:
+            run = train.resume(out, data, TrainingProgress())
+        else:
+            run = train.train(_request(data, out, asked), TrainingProgress())
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted: go on with 'decathlon train --resume -o {out}'.") from None
     write([summary(run)], "table")
     click.echo(f"next: decathlon predict {run.folder} --data {run.read()['data']['path']}", err=True)
 

@@ -39,6 +39,12 @@ class BusyError(DecathlonError):
     exit_code = 5
 
 
+class Interrupted(DecathlonError):
+    """The user ended the work with Ctrl-C."""
+
+    exit_code = 130
+
+
 class DivergedError(DecathlonError):
     """The loss is no longer a finite number."""
 

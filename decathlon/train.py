@@ -1,10 +1,9 @@
-"""Training a run: jobs one after the other, a checkpoint an epoch, and the same bits after any interruption."""
+"""Training a run: what a user asks, written down, and then done to the end or taken up again."""
 
 from __future__ import annotations
 
 import contextlib
 import platform
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +15,20 @@ import torch
 
 from decathlon import __version__
 from decathlon.device import find_device, use_bf16
-from decathlon.domains import Benchmark, Domain
-from decathlon.errors import BusyError, DataError, DivergedError, UsageError
-from decathlon.evaluate import evaluate
+from decathlon.domains import Domain
+from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
-from decathlon.files import refuse_existing, write_json
-from decathlon.job import Job
+from decathlon.files import refuse_existing
+from decathlon.jobs import train_jobs
 from decathlon.method import Regime, find_method
 from decathlon.packed import PackedFile
-from decathlon.pool import Pool, load_pool
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
 from decathlon.recipe import Recipe
 from decathlon.run import Run
 from decathlon.start import read_start, write_start
-from decathlon.storage import read_tensors, write_tensors
 from decathlon.trunk_source import TrunkSource, find_trunk
 
-CHECKPOINT_SECONDS = 300  # an epoch of a large domain is long: save inside it too
 Fit = Literal["train", "train+val"]
 
 
@@ -58,21 +53,20 @@ def train(request: Request, progress: TrainingProgress) -> Run:
     device, kind = find_device(request.device), find_method(request.method)
     refuse_existing(request.out, "choose another name, or go on with --resume")
     with PackedFile(request.data) as packed:
-        domains = [packed.benchmark[name] for name in request.domains or packed.benchmark.names]
+        domains = [packed.benchmark[name] for name in dict.fromkeys(request.domains or packed.benchmark.names)]
         _check_splits(packed, domains, request.fit)
         source = find_trunk(request.trunk, request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime)
-        family = Family(
-            method, request.seed, device, {d.name: source.norms[d.name] for d in domains if d.name in source.norms}
-        )
+        norms = {domain.name: source.norms[domain.name] for domain in domains if domain.name in source.norms}
+        family = Family(method, request.seed, device, norms)
         run = Run(request.out)
         run.folder.mkdir(parents=True)
         with _lock(run):
             asked = _asked(request, packed, domains, family, source)
             write_start(run, family)
             run.write(asked)
-            _jobs(run, asked, packed, family, progress)
+            train_jobs(run, asked, packed, family, progress)
     return run
 
 
@@ -90,107 +84,8 @@ def resume(folder: Path, data: Path | None, progress: TrainingProgress) -> Run:
                     f"{packed.path} holds other data than {folder} was begun with: name that file with --data."
                 )
             family = read_start(run, asked, find_device(asked["device"]))
-            _jobs(run, asked, packed, family, progress)
+            train_jobs(run, asked, packed, family, progress)
     return run
-
-
-def _jobs(run: Run, asked: dict[str, Any], packed: PackedFile, family: Family, progress: TrainingProgress) -> None:
-    recipe = Recipe().override(asked["recipe"])
-    names = [entry["name"] for entry in asked["domains"]]
-    together = family.method.regime == "joint" or any(True for _ in family.shared.parameters())
-    jobs = [names] if together else [[name] for name in names]
-    tensors, values = read_tensors(run.checkpoint) if run.checkpoint.exists() else ({}, {"job": 0, "metrics": 0})
-    run.cut_metrics(values["metrics"])
-    for number, members in enumerate(jobs):
-        for name in members:
-            family.add(name, len(packed.benchmark[name].categories))
-        if number < values["job"]:
-            continue
-        job, held_out = _load(asked, packed, family, members, recipe)
-        if tensors and number == values["job"]:
-            job.load_state(tensors, values)
-        try:
-            _job(run, job, number, held_out, progress)
-        except DivergedError:
-            run.write(asked | {"status": "diverged"})
-            raise
-        _finish(run, asked, packed.benchmark, job)
-    write_json(run.folder / "footprint.json", family.footprint().to_json())
-    run.write(asked | {"status": "done"})
-    for path in (run.checkpoint, run.start):
-        path.unlink(missing_ok=True)
-
-
-def _job(run: Run, job: Job, number: int, held_out: dict[str, Pool], progress: TrainingProgress) -> None:
-    """Train one job to its last step, with metrics and a checkpoint after every epoch."""
-    progress.start(job.domains[0] if len(job.domains) == 1 else f"{len(job.domains)} domains", job.steps, job.step)
-    saved = began = time.monotonic()
-    images = 0
-    while job.step < job.steps:
-        seen = job.advance()
-        images += seen
-        progress.step(seen)
-        if job.step % job.epoch_steps == 0:
-            trained = time.monotonic() - began
-            rows = _epoch_rows(job, held_out)
-            run.append("metrics.jsonl", rows)
-            timing = {"epoch": rows[0]["epoch"], "images": images, "seconds": trained, "domains": job.domains}
-            run.append("timing.jsonl", [timing])
-            progress.epoch(rows[0]["epoch"], job.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
-            began, images = time.monotonic(), 0
-        elif time.monotonic() - saved < CHECKPOINT_SECONDS:
-            continue
-        tensors, state = job.state()
-        write_tensors(run.checkpoint, tensors, state | {"job": number, "metrics": run.metrics.stat().st_size})
-        saved = time.monotonic()
-    progress.stop()
-
-
-def _epoch_rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
-    epoch = job.step // job.epoch_steps
-    validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
-    rows = []
-    for name, (loss, correct, images) in zip(job.domains, job.tally.tolist(), strict=True):
-        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizer.param_groups[0]["lr"]}
-        row |= {"train_loss": loss / images, "train_accuracy": correct / images}
-        if validate and name in held_out:
-            result = evaluate(job.family.networks[name], held_out[name], job.bf16)
-            row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
-        rows.append(row)
-    return rows
-
-
-def _load(
-    asked: dict[str, Any], packed: PackedFile, family: Family, members: list[str], recipe: Recipe
-) -> tuple[Job, dict[str, Pool]]:
-    """Load the pools of a job's domains: those to train on, and the validation splits where they are held out."""
-    splits = tuple(asked["fit"].split("+"))
-    pools, held_out = {}, {}
-    for name in members:
-        cut = recipe.size, recipe.resize, recipe.crop_override, family.device
-        pools[name] = load_pool(packed, packed.benchmark[name], splits, *cut)
-        if "val" not in splits and packed.count(name, "val"):
-            pool = load_pool(packed, packed.benchmark[name], ("val",), *cut)
-            if bool((pool.labels >= 0).all()):
-                held_out[name] = pool
-    return Job(family, pools, recipe, asked["seed"], asked["bf16"]), held_out
-
-
-def _finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, job: Job) -> None:
-    """Write what a finished job learned. Doing it twice writes the same files."""
-    family = job.family
-    if family.method.regime == "joint":
-        family.average_norms()
-    identity = "" if family.method.regime == "private" else family.fingerprint()
-    if identity:
-        tensors = {f"trunk.{name}": tensor for name, tensor in family.trunk.state_dict().items()}
-        tensors |= {f"shared.{name}": tensor for name, tensor in family.shared.state_dict().items()}
-        write_tensors(
-            run.trunk, tensors, {"name": family.trunk.name, "fingerprint": identity, "method": asked["method"]}
-        )
-    for name in job.domains:
-        about = {"domain": name, "method": asked["method"], "trunk": identity, "fit": asked["fit"]}
-        run.write_domain(benchmark[name], family.delta(name), about)
 
 
 def _asked(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from decathlon import jobs
 from decathlon import train as training
 from decathlon.device import find_device
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
@@ -109,7 +110,7 @@ def test_dying_after_the_last_step_is_mended_too(
         raise OSError("the machine died")
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(training, "_finish", dying)
+        patched.setattr(jobs, "_finish", dying)
         go(tiny, tmp_path / "killed")
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 
@@ -217,7 +218,7 @@ def test_a_run_without_a_shared_trunk_cannot_give_one(tiny: Path, tmp_path: Path
 
 
 def test_resuming_with_other_data_is_refused(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_finish", lambda *_: (_ for _ in ()).throw(OSError("died")))
+    monkeypatch.setattr(jobs, "_finish", lambda *_: (_ for _ in ()).throw(OSError("died")))
     with pytest.raises(OSError, match="died"):
         go(tiny, tmp_path / "run")
     other = write_pack(tmp_path / "other.h5", counts={"train": 20, "val": 5, "test": 5})

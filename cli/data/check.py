@@ -1,0 +1,30 @@
+"""`decathlon data check`: read a packed file from end to end and say whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def command(file: Path) -> None:
+    """Read every byte of the packed FILE and compare it with its checksums, digests and facts.
+
+    Prints one line for each problem and ends with exit code 4 if there is one. Official domains must have the
+    official numbers of images.
+    """
+    from decathlon.data_prep.check import problems
+    from decathlon.data_prep.describe import check_table
+    from decathlon.errors import VerificationError
+    from decathlon.packed import PackedFile
+    from decathlon.tables import write
+
+    found = problems(file)
+    for problem in found:
+        click.echo(problem)
+    if found:
+        raise VerificationError(f"{file} has {len(found)} problem{'s' * (len(found) > 1)}: do not train on it.")
+    with PackedFile(file) as packed:
+        write([check_table(packed)], "table", [f"digest {packed.digest}"])

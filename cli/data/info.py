@@ -1,0 +1,29 @@
+"""`decathlon data info`: what a packed file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(file: Path, as_json: bool) -> None:
+    """Show the domains of the packed FILE: classes, images, sizes, facts.
+
+    The baseline error is that of full fine-tuning, in percent of the test images.
+    """
+    from decathlon.data_prep.describe import describe, info_table
+    from decathlon.files import dump_json
+    from decathlon.packed import PackedFile
+    from decathlon.tables import write
+
+    with PackedFile(file) as packed:
+        told = describe(packed)
+    if as_json:
+        click.echo(dump_json(told), nl=False)
+    else:
+        notes = [f"baseline: {told['baseline']}"] if told["baseline"] else []
+        write([info_table(told)], "table", [*notes, f"digest {told['digest']}"])

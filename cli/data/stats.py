@@ -1,0 +1,29 @@
+"""`decathlon data stats`: mean and standard deviation of every domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(file: Path, as_json: bool) -> None:
+    """Measure mean and standard deviation over all pixels of each domain in the packed FILE.
+
+    Over the train split, or val or test where there is none; beside them stand those that training uses, which
+    the file holds.
+    """
+    from decathlon.data_prep.describe import statistics, statistics_table
+    from decathlon.files import dump_json
+    from decathlon.packed import PackedFile
+    from decathlon.tables import write
+
+    with PackedFile(file) as packed:
+        told = statistics(packed)
+    if as_json:
+        click.echo(dump_json(told), nl=False)
+    else:
+        write([statistics_table(told)], "table")

@@ -1,0 +1,83 @@
+"""A source's annotations: its domains, their categories, and the images and labels of each split.
+
+The files are named `annotations/<domain>_train.json`, `_val.json` and `_test_stripped.json`. Labels come from
+category ids, never from sorted names: as strings and as numbers those come in different orders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from decathlon.data_prep.coco import ID_STEP, AnnotationFile, read_file, refuse_twice
+from decathlon.data_prep.source import ANNOTATIONS, LAYOUT, Source
+from decathlon.domains import SPLITS, Category
+from decathlon.errors import DataError
+
+_SUFFIX = {"train": "train", "val": "val", "test": "test_stripped"}  # `_test` is the scorer's truth
+_FILE = re.compile(rf"{ANNOTATIONS}/(\w[\w.+-]*)_(train|val|test_stripped|test)\.json")
+
+
+@dataclass(frozen=True)
+class AnnotatedDomain:
+    """One domain's categories, sorted by id, and those of train, val and test that there are, in this order."""
+
+    name: str
+    index: int
+    categories: tuple[Category, ...]
+    splits: Mapping[str, AnnotationFile]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of images of every split there is."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+
+def read_domains(source: Source) -> tuple[list[AnnotatedDomain], list[str]]:
+    """Return the source's domains by index, and one warning for each test split that had to be left out.
+
+    A `<domain>_test.json` is the scorer's ground truth and is never read here. Raises DataError naming the file
+    that is wrong, and what to do.
+    """
+    found: dict[str, set[str]] = {}
+    for name in source.names(ANNOTATIONS):
+        if match := _FILE.fullmatch(name):
+            found.setdefault(match[1], set()).add(match[2])
+    warnings = [
+        f"{domain}: the test split is left out, since {ANNOTATIONS}/{domain}_test.json holds the true labels and "
+        f"there is no {domain}_test_stripped.json."
+        for domain, kinds in sorted(found.items())
+        if "test" in kinds and "test_stripped" not in kinds
+    ]
+    domains = [_read_domain(source, name, kinds) for name, kinds in sorted(found.items()) if kinds != {"test"}]
+    if not domains:
+        raise DataError(f"{source.name} holds no annotations of a domain: it must hold {LAYOUT}.")
+    domains.sort(key=lambda domain: domain.index)
+    for one, two in zip(domains, domains[1:], strict=False):
+        if one.index == two.index:
+            raise DataError(
+                f"{one.name} and {two.name} both have ids of domain {one.index}: renumber the ids of one of them."
+            )
+    return domains, warnings
+
+
+def _read_domain(source: Source, name: str, kinds: set[str]) -> AnnotatedDomain:
+    if name == "benchmark":
+        raise DataError("a domain cannot be called 'benchmark': rename its annotation files.")
+    splits: dict[str, AnnotationFile] = {}
+    for split in SPLITS:
+        if _SUFFIX[split] not in kinds:
+            continue
+        origin = f"{ANNOTATIONS}/{name}_{_SUFFIX[split]}.json"
+        splits[split] = read_file(source.read(origin), origin, may_lack_labels=split == "test")
+    first, *others = splits.values()
+    for other in others:
+        if other.categories != first.categories:
+            raise DataError(
+                f"{other.origin}: its categories differ from those of {first.origin}: correct one of them."
+            )
+    refuse_twice(
+        [i for split in splits.values() for i in split.image_ids.tolist()], f"{name}: over its splits, image id"
+    )
+    return AnnotatedDomain(name, first.categories[0].id // ID_STEP, first.categories, splits)

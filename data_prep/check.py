@@ -1,0 +1,99 @@
+"""A packed file read again from end to end: what in it is damaged, and what is not as published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from decathlon.domains import Domain
+from decathlon.errors import DataError
+from decathlon.files import dump_json
+from decathlon.official import OFFICIAL, is_official
+from decathlon.packed import COLUMNS, PackedFile, combine
+
+
+def problems(path: Path) -> list[str]:
+    """Return one sentence for everything wrong with the packed file; raises DataError when there is none."""
+    found: list[str] = []
+    try:
+        with PackedFile(path) as file:
+            found.extend(damage(file))
+            found.extend(miscounts(file))
+    except DataError as error:
+        if not path.exists():
+            raise
+        found.append(str(error))
+    return found
+
+
+def miscounts(file: PackedFile) -> Iterator[str]:
+    """Yield every split of an official domain that has not the official number of images."""
+    for domain in file.benchmark:
+        splits = file.splits(domain.name)
+        if "test" not in splits or not is_official(
+            domain.name, len(domain.categories), file.count(domain.name, "test")
+        ):
+            continue
+        for split in splits:
+            count, published = file.count(domain.name, split), OFFICIAL[domain.name].count(split)
+            if count != published:
+                yield f"{domain.name}/{split} has {count:,} images, the official one has {published:,}."
+
+
+def damage(file: PackedFile) -> Iterator[str]:
+    """Yield what contradicts the file's own checksums, digests and facts, reading every byte."""
+    digests = {"benchmark": sha256(dump_json(file.benchmark.to_json()).encode()).hexdigest()}
+    ids: list[npt.NDArray[np.int64]] = []
+    for domain in file.benchmark:
+        for split in file.splits(domain.name):
+            name = f"{domain.name}/{split}"
+            try:
+                digests[name] = file.split_digest(domain.name, split)
+                columns, digest = _read_columns(file, domain.name, split)
+            except DataError as error:
+                yield str(error)
+                continue
+            if digest != digests[name]:
+                yield f"{name} does not have the digest it was packed with: prepare the file again."
+            ids.append(columns["image_id"])
+            yield from _contradictions(name, domain, columns)
+    if ids and (twice := _first_double(np.concatenate(ids))) is not None:
+        yield f"image id {twice} stands in it twice: prepare the file again."
+    if combine(digests) != file.digest:
+        yield f"{file.path} does not have the digest it was packed with: prepare it again."
+
+
+def _read_columns(file: PackedFile, domain: str, split: str) -> tuple[dict[str, npt.NDArray[np.int64]], str]:
+    """Return every column but the pixels, of which only the number is kept, and the digest of all."""
+    columns: dict[str, npt.NDArray[np.int64]] = {}
+    digests = {}
+    for column in COLUMNS:
+        digest, kept, count = sha256(), [], 0
+        for block in file.blocks(domain, split, column):
+            digest.update(block.data)
+            count += len(block)
+            kept += [] if column == "pixels" else [block.astype(np.int64)]
+        digests[column] = digest.hexdigest()
+        columns[column] = np.concatenate(kept) if kept else np.array([count])
+    return columns, combine(digests)
+
+
+def _contradictions(name: str, domain: Domain, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[str]:
+    height, width, offset, label = (columns[column] for column in ("height", "width", "offset", "label"))
+    if not len(height) == len(width) == len(label) == len(columns["image_id"]) == len(offset) - 1 > 0:
+        yield f"{name} has columns of different lengths: prepare the file again."
+        return
+    begins = np.concatenate([[0], np.cumsum(3 * height * width)])
+    if not np.array_equal(offset, begins) or offset[-1] != columns["pixels"][0]:
+        yield f"{name} has offsets that do not fit its heights and widths: prepare the file again."
+    if label.min() < -1 or label.max() >= len(domain.categories):
+        yield f"{name} has labels outside its {len(domain.categories)} categories: prepare the file again."
+
+
+def _first_double(ids: npt.NDArray[np.int64]) -> int | None:
+    values, counts = np.unique(ids, return_counts=True)
+    return int(values[counts > 1][0]) if (counts > 1).any() else None

@@ -1,0 +1,98 @@
+"""One image file decoded without trust, and chunks of them for worker processes."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from decathlon.data_prep.source import Source
+from decathlon.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "PPM")  # left open, an EPS named .jpg would reach Ghostscript
+MAX_PIXELS = 50_000_000  # 150 MB decoded
+MAX_SIDE = 65_535  # heights and widths are stored as uint16
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # what fits 8 bits a channel
+_BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, OverflowError,
+)  # fmt: skip
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some images of one annotation file, `origin`, to be decoded together."""
+
+    source: Source
+    origin: str
+    files: tuple[str, ...]
+    side: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A chunk's pixels, flat RGB one image after the other, with the images' sizes."""
+
+    pixels: bytes
+    height: npt.NDArray[np.uint16]
+    width: npt.NDArray[np.uint16]
+
+
+def decode_chunk(chunk: Chunk) -> Decoded:
+    """Decode every image of a chunk; raises DataError naming the annotation file and the image."""
+    pixels, height, width = [], [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow's, about metadata that is not used
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for name in chunk.files:
+            try:
+                image = decode(chunk.source.read(name), name, chunk.side)
+            except DataError as error:
+                raise DataError(f"{chunk.origin}: {error}") from None
+            pixels.append(image.tobytes())
+            height.append(image.height)
+            width.append(image.width)
+    return Decoded(b"".join(pixels), np.array(height, np.uint16), np.array(width, np.uint16))
+
+
+def decode(data: bytes, name: str, side: int) -> Image.Image:
+    """Decode one image to RGB; a shorter side above `side` is resized to it, the aspect ratio kept.
+
+    Orientation tags are not applied, as the challenge did not. Raises DataError for what is broken, cut short, too
+    large or of more than 8 bits a channel.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+                raise Image.DecompressionBombError
+            if image.mode not in _MODES:
+                raise DataError(f"{name} has pixels of kind {image.mode}: convert it to 8 bits a channel.")
+            return _shrink(_rgb(image), side)
+    except UnidentifiedImageError:
+        raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: convert it.") from None
+    except _BOMB:
+        raise DataError(
+            f"{name} has more than {MAX_PIXELS:,} pixels or a side above {MAX_SIDE:,}: shrink it."
+        ) from None
+    except _BROKEN as error:
+        raise DataError(f"{name} is a broken image ({error}): replace it or take it out.") from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if "transparency" in image.info:  # else Pillow guesses a transparent colour for RGB
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _shrink(image: Image.Image, side: int) -> Image.Image:
+    short = min(image.size)
+    if short <= side:
+        return image
+    width, height = (max(side, round(length * side / short)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)

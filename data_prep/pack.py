@@ -1,0 +1,143 @@
+"""The packed file, written: pixels appended as they come, digests on the way, `complete` last."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from decathlon.data_prep.images import Decoded
+from decathlon.domains import Benchmark
+from decathlon.files import dump_json
+from decathlon.packed import FORMAT, VERSION, combine
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_CHUNK = 1 << 20  # bytes of one checksummed piece
+_CACHE = 4 << 20  # an open piece must stay in memory until it is full
+# This format, readable since HDF5 1.10, carries checksums on its own structures too; the older default does not.
+_FORMAT_BOUNDS = ("v110", "v110")
+
+
+class _Sink(io.FileIO):
+    """A file whose failed writes look done and are told by `error`: a failed write under HDF5 ends in a crash."""
+
+    error: OSError | None = None
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        view = memoryview(data)
+        try:
+            while len(view) and self.error is None:
+                view = view[super().write(view) :]
+        except OSError as error:
+            self.error = error
+        return memoryview(data).nbytes
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the first error there was."""
+        if self.error is not None:
+            raise self.error
+
+
+class SplitWriter:
+    """Appends one split's images in order; `close` writes the other columns and then sets `digest`."""
+
+    def __init__(self, group: h5py.Group, pixels_expected: int, sink: _Sink) -> None:
+        self._group = group
+        self._sink = sink
+        chunk = max(1, min(_CHUNK, pixels_expected))
+        self._pixels = group.create_dataset(
+            "pixels", (0,), np.uint8, maxshape=(None,), chunks=(chunk,), fletcher32=True
+        )
+        self.digest = ""
+        self._hash = hashlib.sha256()
+        self._heights: list[npt.NDArray[np.uint16]] = []
+        self._widths: list[npt.NDArray[np.uint16]] = []
+
+    def append(self, decoded: Decoded) -> None:
+        """Write the pixels of some more images; raises OSError when an earlier write failed."""
+        self._sink.check()
+        begin = len(self._pixels)
+        self._pixels.resize((begin + len(decoded.pixels),))
+        self._pixels[begin:] = np.frombuffer(decoded.pixels, np.uint8)
+        self._hash.update(decoded.pixels)
+        self._heights.append(decoded.height)
+        self._widths.append(decoded.width)
+
+    def close(self, labels: npt.NDArray[np.int32], image_ids: npt.NDArray[np.int64]) -> None:
+        """Write everything but the pixels."""
+        height, width = np.concatenate(self._heights), np.concatenate(self._widths)
+        offset = np.zeros(len(height) + 1, np.int64)
+        np.cumsum(3 * height.astype(np.int64) * width, out=offset[1:])
+        columns: dict[str, npt.NDArray[np.generic]] = {
+            "offset": offset,
+            "height": height,
+            "width": width,
+            "label": labels,
+            "image_id": image_ids,
+        }
+        digests = {"pixels": self._hash.hexdigest()}
+        for name, values in columns.items():
+            _write_column(self._group, name, values)
+            digests[name] = hashlib.sha256(values.data).hexdigest()
+        self.digest = combine(digests)
+        self._group.attrs["digest"] = self.digest
+        del self._pixels  # an open dataset keeps its cache
+
+
+class PackWriter:
+    """A packed file being written; use it in a `with` block and end it with `finish`.
+
+    Leaving the block raises OSError when anything could not be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._sink = _Sink(path, "w+")
+        self._file = h5py.File(self._sink, "w", libver=_FORMAT_BOUNDS, rdcc_nbytes=_CACHE)
+        self._splits: dict[str, SplitWriter] = {}
+
+    def split(self, domain: str, split: str, pixels_expected: int) -> SplitWriter:
+        """Begin a split; `pixels_expected` is a guess that keeps small splits from taking a whole chunk."""
+        name = f"{domain}/{split}"
+        self._splits[name] = SplitWriter(self._file.create_group(name), pixels_expected, self._sink)
+        return self._splits[name]
+
+    def finish(self, benchmark: Benchmark) -> str:
+        """Write the benchmark's facts, the digest over everything and the mark that the file is complete."""
+        facts = dump_json(benchmark.to_json()).encode()
+        _write_column(self._file, "benchmark", np.frombuffer(facts, np.uint8))
+        digests = {name: split.digest for name, split in self._splits.items()}
+        digest = combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()})
+        self._file.attrs.update({"format": FORMAT, "version": VERSION, "digest": digest})
+        self._file.flush()
+        self._file.attrs["complete"] = True
+        return digest
+
+    def __enter__(self) -> PackWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._sink.close()
+        self._sink.check()
+
+
+def _write_column(group: h5py.Group, name: str, values: npt.NDArray[np.generic]) -> None:
+    chunk = max(1, min(len(values), _CHUNK // values.itemsize))
+    group.create_dataset(name, data=values, chunks=(chunk,), fletcher32=True)

@@ -1,0 +1,126 @@
+"""The jobs of a run, one after the other, a checkpoint an epoch, and the same bits after any interruption."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from decathlon.domains import Benchmark
+from decathlon.errors import DivergedError
+from decathlon.evaluate import evaluate
+from decathlon.family import Family
+from decathlon.files import write_json
+from decathlon.job import Job
+from decathlon.packed import PackedFile
+from decathlon.pool import Pool, load_pool
+from decathlon.progress import TrainingProgress
+from decathlon.recipe import Recipe
+from decathlon.run import Run
+from decathlon.storage import read_tensors, write_tensors
+
+CHECKPOINT_SECONDS = 300  # an epoch of a large domain is long: save inside it too
+
+
+def train_jobs(
+    run: Run, asked: dict[str, Any], packed: PackedFile, family: Family, progress: TrainingProgress
+) -> None:
+    """Train a run's jobs, from its checkpoint where there is one, and write what they learned.
+
+    A job is all domains where they share what trains, and one domain where they do not.
+    """
+    recipe = Recipe().override(asked["recipe"])
+    names = [entry["name"] for entry in asked["domains"]]
+    together = family.method.regime == "joint" or any(True for _ in family.shared.parameters())
+    jobs = [names] if together else [[name] for name in names]
+    tensors, values = read_tensors(run.checkpoint) if run.checkpoint.exists() else ({}, {"job": 0, "metrics": 0})
+    run.cut_metrics(values["metrics"])
+    for number, members in enumerate(jobs):
+        for name in members:
+            family.add(name, len(packed.benchmark[name].categories))
+        if number < values["job"]:
+            continue
+        job, held_out = _load(asked, packed, family, members, recipe)
+        if tensors and number == values["job"]:
+            job.load_state(tensors, values)
+        try:
+            _job(run, job, number, held_out, progress)
+        except DivergedError:
+            run.write(asked | {"status": "diverged"})
+            raise
+        _finish(run, asked, packed.benchmark, job)
+    write_json(run.folder / "footprint.json", family.footprint().to_json())
+    run.write(asked | {"status": "done"})
+    for path in (run.checkpoint, run.start):
+        path.unlink(missing_ok=True)
+
+
+def _job(run: Run, job: Job, number: int, held_out: dict[str, Pool], progress: TrainingProgress) -> None:
+    """Train one job to its last step, with metrics and a checkpoint after every epoch."""
+    progress.start(job.domains[0] if len(job.domains) == 1 else f"{len(job.domains)} domains", job.steps, job.step)
+    saved = began = time.monotonic()
+    images = 0
+    while job.step < job.steps:
+        seen = job.advance()
+        images += seen
+        progress.step(seen)
+        if job.step % job.epoch_steps == 0:
+            trained = time.monotonic() - began
+            rows = _epoch_rows(job, held_out)
+            run.append("metrics.jsonl", rows)
+            timing = {"epoch": rows[0]["epoch"], "images": images, "seconds": trained, "domains": job.domains}
+            run.append("timing.jsonl", [timing])
+            progress.epoch(rows[0]["epoch"], job.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
+            began, images = time.monotonic(), 0
+        elif time.monotonic() - saved < CHECKPOINT_SECONDS:
+            continue
+        tensors, state = job.state()
+        write_tensors(run.checkpoint, tensors, state | {"job": number, "metrics": run.metrics.stat().st_size})
+        saved = time.monotonic()
+    progress.stop()
+
+
+def _epoch_rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
+    epoch = job.step // job.epoch_steps
+    validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
+    rows = []
+    for name, (loss, correct, images) in zip(job.domains, job.tally.tolist(), strict=True):
+        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizer.param_groups[0]["lr"]}
+        row |= {"train_loss": loss / images, "train_accuracy": correct / images}
+        if validate and name in held_out:
+            result = evaluate(job.family.networks[name], held_out[name], job.bf16)
+            row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+        rows.append(row)
+    return rows
+
+
+def _load(
+    asked: dict[str, Any], packed: PackedFile, family: Family, members: list[str], recipe: Recipe
+) -> tuple[Job, dict[str, Pool]]:
+    """Load the pools of a job's domains: those to train on, and the validation splits where they are held out."""
+    splits = tuple(asked["fit"].split("+"))
+    pools, held_out = {}, {}
+    for name in members:
+        cut = recipe.size, recipe.resize, recipe.crop_override, family.device
+        pools[name] = load_pool(packed, packed.benchmark[name], splits, *cut)
+        if "val" not in splits and packed.count(name, "val"):
+            pool = load_pool(packed, packed.benchmark[name], ("val",), *cut)
+            if bool((pool.labels >= 0).all()):
+                held_out[name] = pool
+    return Job(family, pools, recipe, asked["seed"], asked["bf16"]), held_out
+
+
+def _finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, job: Job) -> None:
+    """Write what a finished job learned. Doing it twice writes the same files."""
+    family = job.family
+    if family.method.regime == "joint":
+        family.average_norms()
+    identity = "" if family.method.regime == "private" else family.fingerprint()
+    if identity:
+        tensors = {f"trunk.{name}": tensor for name, tensor in family.trunk.state_dict().items()}
+        tensors |= {f"shared.{name}": tensor for name, tensor in family.shared.state_dict().items()}
+        write_tensors(
+            run.trunk, tensors, {"name": family.trunk.name, "fingerprint": identity, "method": asked["method"]}
+        )
+    for name in job.domains:
+        about = {"domain": name, "method": asked["method"], "trunk": identity, "fit": asked["fit"]}
+        run.write_domain(benchmark[name], family.delta(name), about)
