@@ -26,6 +26,7 @@ class Entry:
     printed_score: float | None = None
     link: str | None = None
     published: bool = False
+    reference: bool = False  # no run: what runs are measured by
 
 
 def read_entries(paths: Sequence[Path]) -> list[Entry]:
@@ -70,7 +71,12 @@ def reference_entries(score: Score) -> list[Entry]:
         "baseline": [None if d.baseline_error is None else 1 - d.baseline_error for d in score.domains],
     }
     return [
-        Entry(name, replace(score, domains=_answering(score, parts), protocol=None), protocol="reference")
+        Entry(
+            name,
+            replace(score, domains=_answering(score, parts), protocol=None),
+            protocol="reference",
+            reference=True,
+        )
         for name, parts in rows.items()
         if None not in parts
     ]

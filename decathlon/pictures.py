@@ -44,6 +44,8 @@ def _draw(board: Board, form: str) -> bytes | None:
     bars = [
         Bars(entry.name, {d.name: d.points for d in entry.score.domains}, board.total(entry), not entry.published)
         for entry in board.entries
-        if entry.score is not None and any(d.points is not None for d in entry.score.domains)
+        if entry.score is not None
+        and not entry.reference
+        and any(d.points is not None for d in entry.score.domains)
     ]
     return draw_points(board.label, bars, board.domains, form) if bars else None
