@@ -36,4 +36,4 @@ def command(
     click.echo(f"{sum(counts.values())} {split} images of {len(counts)} domains predicted: {out}", err=True)
     truth = "FOLDER_WITH_TEST_LABELS" if split == "test" else "FOLDER_WITH_LABELS"
     scored = run if out == run / "results.json" else out
-    click.echo(f"next: decathlon score {scored} --truth {truth}", err=True)
+    click.echo(f"Next: decathlon score {scored} --truth {truth}", err=True)

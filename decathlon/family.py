@@ -63,6 +63,14 @@ class Family:
                 )
             tensor.copy_(stored[name])
 
+    def shared_state(self) -> dict[str, Tensor]:
+        """Return the tensors of trunk and shared modules, as they are stored."""
+        return nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}).state_dict()
+
+    def load_shared_state(self, stored: Mapping[str, Tensor]) -> None:
+        """Put stored tensors into trunk and shared modules; raises RuntimeError when they do not fit exactly."""
+        nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}).load_state_dict(dict(stored))
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything the domains share."""
         return fingerprint(nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}))

@@ -116,11 +116,8 @@ def _finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, job: Job) -> 
         family.average_norms()
     identity = "" if family.method.regime == "private" else family.fingerprint()
     if identity:
-        tensors = {f"trunk.{name}": tensor for name, tensor in family.trunk.state_dict().items()}
-        tensors |= {f"shared.{name}": tensor for name, tensor in family.shared.state_dict().items()}
-        write_tensors(
-            run.trunk, tensors, {"name": family.trunk.name, "fingerprint": identity, "method": asked["method"]}
-        )
+        about = {"name": family.trunk.name, "fingerprint": identity, "method": asked["method"]}
+        write_tensors(run.trunk, family.shared_state(), about)
     for name in job.domains:
         about = {"domain": name, "method": asked["method"], "trunk": identity, "fit": asked["fit"]}
         run.write_domain(benchmark[name], family.delta(name), about)

@@ -67,10 +67,7 @@ def _load_shared(run: Run, family: Family) -> str:
     """Load trunk.safetensors into a family; return its fingerprint after checking that it is what was written."""
     tensors, about = read_tensors(run.trunk)
     try:
-        for part, module in (("trunk", family.trunk), ("shared", family.shared)):
-            prefix = f"{part}."
-            state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-            module.load_state_dict(state)
+        family.load_shared_state(tensors)
     except RuntimeError as error:
         raise VerificationError(
             f"{run.trunk} does not fit {family.trunk.name}: {str(error).splitlines()[0]}"
