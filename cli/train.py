@@ -81,7 +81,7 @@ def command(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: go on with 'decathlon train --resume -o {out}'.") from None
     write([summary(run)], "table")
-    click.echo(f"Next: decathlon predict {run.folder} --data {run.read()['data']['path']}", err=True)
+    click.echo(f"Next: decathlon predict {run.folder} --data {data or run.read()['data']['path']}", err=True)
 
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
