@@ -43,7 +43,8 @@ def train_jobs(
         if tensors and number == values["job"]:
             job.load_state(tensors, values)
         try:
-            _job(run, job, number, held_out, progress)
+            with progress.job(members[0] if len(members) == 1 else f"{len(members)} domains", job.steps, job.step):
+                _job(run, job, number, held_out, progress)
         except DivergedError:
             run.write(asked | {"status": "diverged"})
             raise
@@ -56,7 +57,6 @@ def train_jobs(
 
 def _job(run: Run, job: Job, number: int, held_out: dict[str, Pool], progress: TrainingProgress) -> None:
     """Train one job to its last step, with metrics and a checkpoint after every epoch."""
-    progress.start(job.domains[0] if len(job.domains) == 1 else f"{len(job.domains)} domains", job.steps, job.step)
     saved = began = time.monotonic()
     images = 0
     while job.step < job.steps:
@@ -76,7 +76,6 @@ def _job(run: Run, job: Job, number: int, held_out: dict[str, Pool], progress: T
         tensors, state = job.state()
         write_tensors(run.checkpoint, tensors, state | {"job": number, "metrics": run.metrics.stat().st_size})
         saved = time.monotonic()
-    progress.stop()
 
 
 def _epoch_rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,16 +22,21 @@ class TrainingProgress:
         self.console = console or stderr()
         self._bar: Progress | None = None
 
-    def start(self, what: str, steps: int, done: int) -> None:
-        """Begin a job of `steps` optimiser steps, `done` of them behind it."""
-        self._began, self._images, self._what = time.monotonic(), 0, what
+    @contextlib.contextmanager
+    def job(self, what: str, steps: int, done: int) -> Iterator[None]:
+        """Show a job of `steps` optimiser steps, `done` of them behind it; end with how fast it was."""
+        self._began, self._images = time.monotonic(), 0
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
             TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
             console=self.console, transient=True, disable=not self.console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task(what, total=steps, completed=done, note="")
-        self._bar.start()
+        with self._bar:
+            yield
+        if self._images:
+            seconds = time.monotonic() - self._began
+            self.console.print(f"{what}: {self._images} images in {seconds:.0f} s, {self._rate():.0f} images/s")
 
     def step(self, images: int) -> None:
         """Count one optimiser step over `images` images."""
@@ -42,16 +49,6 @@ class TrainingProgress:
         assert self._bar is not None
         note = f"epoch {epoch}/{epochs}  loss {loss:.3f}  {self._rate():.0f} images/s"
         self._bar.update(self._task, note=note)
-
-    def stop(self) -> None:
-        """End the job with one line that says how fast it went."""
-        assert self._bar is not None
-        self._bar.stop()
-        if self._images:
-            seconds = time.monotonic() - self._began
-            self.console.print(
-                f"{self._what}: {self._images} images in {seconds:.0f} s, {self._rate():.0f} images/s"
-            )
 
     def _rate(self) -> float:
         return self._images / max(time.monotonic() - self._began, 1e-9)
