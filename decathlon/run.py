@@ -54,6 +54,12 @@ class Run:
         """The file of one domain's delta."""
         return self.folder / "domains" / f"{name}.safetensors"
 
+    def blank(self) -> bool:
+        """Say whether the folder is empty, or holds only what a run leaves that was killed before it began."""
+        if not self.folder.is_dir():
+            return False
+        return all(path == self.start or path.name.startswith(".") for path in self.folder.iterdir())
+
     def read(self) -> dict[str, Any]:
         """Return run.json; raises DataError when the folder is no run directory."""
         if not (self.folder / "run.json").is_file():

@@ -51,7 +51,9 @@ class Request:
 def train(request: Request, progress: TrainingProgress) -> Run:
     """Train a new run in the folder `request.out`; raises UsageError when that exists."""
     device, kind = find_device(request.device), find_method(request.method)
-    refuse_existing(request.out, "choose another name, or go on with --resume")
+    run = Run(request.out)
+    if not run.blank():
+        refuse_existing(request.out, "choose another name, or go on with --resume")
     with PackedFile(request.data) as packed:
         domains = [packed.benchmark[name] for name in dict.fromkeys(request.domains or packed.benchmark.names)]
         _check_splits(packed, domains, request.fit)
@@ -60,8 +62,7 @@ def train(request: Request, progress: TrainingProgress) -> Run:
             method = kind(source.trunk, request.regime)
         norms = {domain.name: source.norms[domain.name] for domain in domains if domain.name in source.norms}
         family = Family(method, request.seed, device, norms)
-        run = Run(request.out)
-        run.folder.mkdir(parents=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         with _lock(run):
             asked = _asked(request, packed, domains, family, source)
             write_start(run, family)

@@ -211,6 +211,16 @@ def test_an_existing_run_is_not_overwritten(tiny: Path, trunk: Run) -> None:
         go(tiny, trunk.folder)
 
 
+def test_a_folder_left_by_a_run_that_died_before_it_began_is_used(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
+        patched.setattr(Run, "write", lambda *_: (_ for _ in ()).throw(OSError("died")))
+        go(tiny, tmp_path / "run")
+    assert (tmp_path / "run").is_dir()
+    assert go(tiny, tmp_path / "run").domains() == list(TINY.names)
+
+
 def test_a_run_without_a_shared_trunk_cannot_give_one(tiny: Path, tmp_path: Path) -> None:
     private = go(tiny, tmp_path / "scratch", "scratch", domains=("apples",))
     with pytest.raises(UsageError, match="no shared trunk"):
