@@ -47,6 +47,8 @@ def command(
 
         if plot is not None:
             write_plot(found, plot)
+            click.echo(f"wrote {plot}", err=True)
         if html is not None:
             write_page(found, html)
+            click.echo(f"wrote {html}", err=True)
     write([to_table(board) for board in found], form, notes(found))

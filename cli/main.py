@@ -68,6 +68,12 @@ def main() -> None:
     except DecathlonError as error:
         click.echo(f"Error: {error}", err=True)
         code = error.exit_code
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(
+            f"Error: {error.strerror or error}{where}: check the path, its permissions and the disk.", err=True
+        )
+        code = 1
     except click.Abort:
         click.echo("Interrupted.", err=True)
         code = 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,6 @@ def command(
         refuse_existing(out, "choose another name with -o, or replace it with --force")
     counts = predict_run(Run(run), data, split, out, device)
     click.echo(f"{sum(counts.values())} {split} images of {len(counts)} domains predicted: {out}", err=True)
-    truth = "FOLDER_WITH_TEST_LABELS" if split == "test" else "FOLDER_WITH_LABELS"
-    scored = run if out == run / "results.json" else out
-    click.echo(f"Next: decathlon score {scored} --truth {truth}", err=True)
+    if split == "test":
+        scored = run if out == default else out
+        click.echo(f"Next: decathlon score {shlex.quote(str(scored))} --truth FOLDER_WITH_TEST_LABELS", err=True)

@@ -55,9 +55,9 @@ def command(ctx: click.Context, out: Path) -> None:
     click.echo(
         f"\nDone in {seconds:.0f} s. Of the rows, 'trunk' is hard sharing, 'feature' a linear head on it,\n"
         f"'mtan' masks over it, 'baseline' one fine-tuned network a domain. See {out / 'points.png'}\n\n"
-        "Three commands to try next:\n"
+        "Three commands to try next (the command is .venv/bin/decathlon after 'make demo'):\n"
         f"  decathlon train --data {out / 'synth.h5'} --recipe quick --method finetune --trunk {out / 'trunk'} "
-        f"-o {out / 'finetune'}\n"
+        "-o runs/finetune\n"
         f"  decathlon params --method mtan --trunk wrn-28-4\n"
         "  decathlon data prepare FOLDER_OR_ARCHIVE -o my.h5"
     )

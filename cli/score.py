@@ -35,12 +35,15 @@ def command(
     RESULTS is a results.json, or a run directory with one, which then gets a score.json.
     """
     from decathlon.baseline import find_baseline
+    from decathlon.errors import UsageError
     from decathlon.files import dump_json, refuse_existing, write_json
     from decathlon.results import read_results
     from decathlon.score import score
     from decathlon.scorecard import show_score
     from decathlon.truth import read_truth
 
+    if results.is_dir() and not (results / "results.json").is_file():
+        raise UsageError(f"{results} has no results.json: run 'decathlon predict {results} --data FILE.h5' first.")
     if output is not None:
         refuse_existing(output)
     elif results.is_dir():

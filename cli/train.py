@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ KNOBS = {
     "crop": (str, "crop, squash or full for all domains; default: each domain's own."),
     "lr": (float, "Highest learning rate."),
     "weight_decay": (float, "Weight decay."),
-    "optimizer": (str, "Any optimizer of timm."),
+    "optimizer": (str, "sgd, momentum, adam, adamw, lion, …; an unknown one lists all."),
     "sampling": (str, "proportional, uniform, power:a, round-robin or sequential."),
     "weighting": (str, "How the domains' losses are weighted: equal."),
     "precision": (str, "auto, fp32 or bf16."),
@@ -26,7 +27,7 @@ KNOBS = {
 
 
 def _knobs(command: click.Command) -> click.Command:
-    for name, (kind, about) in reversed(KNOBS.items()):
+    for name, (kind, about) in KNOBS.items():
         flag = "--" + name.replace("_", "-")
         command.params.append(click.Option([flag], type=kind, help=f"Recipe: {about}"))
     return command
@@ -81,7 +82,8 @@ def command(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: go on with 'decathlon train --resume -o {out}'.") from None
     write([summary(run)], "table")
-    click.echo(f"Next: decathlon predict {run.folder} --data {data or run.read()['data']['path']}", err=True)
+    again = shlex.join(["predict", str(run.folder), "--data", str(data or run.read()["data"]["path"])])
+    click.echo(f"Next: decathlon {again}", err=True)
 
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:

@@ -69,6 +69,10 @@ def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:
         from decathlon.packed import PackedFile  # h5py takes a while to load
 
         with PackedFile(data) as packed:
+            if not {domain.name for domain in truth.domains} & set(packed.benchmark.names):
+                raise DataError(
+                    f"{data} holds none of the domains of {truth.source}: name the file predicted from."
+                )
             found.append((packed.benchmark, str(data)))
     folder = truth.source if truth.source.is_dir() else truth.source.parent
     for file in (folder / "benchmark.json", folder.parent / "benchmark.json"):

@@ -17,7 +17,7 @@ from decathlon.trunks import build
 def count_method(method: str, trunk: str, regime: Regime | None = None) -> Footprint:
     """Count a method over a trunk for the official ten domains; no weight is allocated."""
     with torch.device("meta"):
-        family = Family(find_method(method)(build(trunk), regime), 0, torch.device("meta"))
+        family = Family(find_method(method)(build(trunk, empty=True), regime), 0, torch.device("meta"))
         for name, domain in OFFICIAL.items():
             family.add(name, domain.classes)
     return family.footprint()

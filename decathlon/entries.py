@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.files import read_json, sha256
@@ -47,13 +48,14 @@ def read_entry(path: Path) -> Entry:
     params = _footprint(folder) if of_run else None
     if of_run and _status(folder) == "diverged":
         return Entry(name, None, params, "diverged")
+    if path.is_dir() and not (path / "score.json").is_file():
+        raise DataError(f"{path} has no score.json: run 'decathlon score {path} --truth PATH' first.")
     score = Score.read(path)
     protocol = score.protocol or {}
     results, digest = folder / "results.json", protocol.get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
         raise DataError(f"{folder}/score.json was made from other results: run 'decathlon score {folder}' again.")
-    fit = protocol.get("fit")
-    return Entry(name, score, params, None if fit is None else str(fit))
+    return Entry(name, score, params, _protocol(protocol))
 
 
 def published_entries() -> list[Entry]:
@@ -89,6 +91,13 @@ def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[Domain
     )
 
 
+def _protocol(protocol: Mapping[str, Any]) -> str | None:
+    """Say in a few words what rows must share to be compared."""
+    units = {"fit": "{}", "epochs": "{} epochs", "size": "{} px", "trunk": "{}"}
+    said = [unit.format(protocol[name]) for name, unit in units.items() if protocol.get(name) is not None]
+    return ", ".join(said) or None
+
+
 def _footprint(folder: Path) -> float | None:
     file = folder / "footprint.json"
     if not file.exists():
@@ -96,7 +105,7 @@ def _footprint(folder: Path) -> float | None:
     data = read_json(file)
     ratio = data.get("ratio") if isinstance(data, dict) else None
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:
-        raise DataError(f"{file} holds no ratio above zero: make it again with 'decathlon params'.")
+        raise DataError(f"{file} holds no ratio above zero: train the run again.")
     return float(ratio)
 
 

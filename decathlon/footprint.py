@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -68,8 +68,7 @@ class Footprint:
 
     def conventions(self) -> list[Convention]:
         """Return the conventions that apply: `nine` only where a frozen trunk serves its own domain as it is."""
-        served = self.default.nine and any(row.scope == BASE_DOMAIN for row in self.rows)
-        nines = (True, False) if served else (False,)
+        nines = (True, False) if self.default.nine else (False,)
         return [
             Convention(heads, norms, nine)
             for heads in (False, True)
@@ -117,7 +116,10 @@ def count(
         rows += _rows(domain, network, common, bits)
         held |= {id(p) for p in network.parameters()}
     used = any(id(p) in held for p in trunk.parameters())
-    return Footprint(tuple(rows), used, default, published)
+    # without the trunk's own domain among them, or where the trunk learns from all, none is served for free
+    free = default.nine and BASE_DOMAIN in networks
+    conventions = (replace(c, nine=c.nine and free) for c in (default, published))
+    return Footprint(tuple(rows), used, *conventions)
 
 
 def _rows(

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from decathlon.device import autocast
 from decathlon.errors import DataError, DivergedError
 from decathlon.family import Family
-from decathlon.optimisation import groups, load_slots, make_optimizer, make_schedule
+from decathlon.optimisation import counters, groups, load_slots, make_optimizer, make_schedule
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
 from decathlon.sampling import epoch_plan, sample, shares
@@ -102,7 +102,7 @@ class Job:
             for slot, value in slots.items():
                 name = f"optimizer.{number}.{slot}"
                 (tensors if isinstance(value, Tensor) else values)[name] = value
-        return tensors, {"step": self.step, "optimizer": values}
+        return tensors, {"step": self.step, "optimizer": values, "groups": counters(self.optimizer)}
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ class Job:
                 slots.setdefault(int(number), {})[slot] = value
             else:
                 own[name].copy_(value)
-        load_slots(self.optimizer, slots)
+        load_slots(self.optimizer, slots, values["groups"])
 
 
 def _check_labels(name: str, pool: Pool) -> None:

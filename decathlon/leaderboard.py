@@ -80,7 +80,7 @@ def notes(found: Sequence[Board]) -> list[str]:
                 sentences.append(f"{entry.name} diverged in training: it has no score.")
             elif board.total(entry) is None and entry.score.total is not None:
                 sentences.append(f"{entry.name} answers {len(entry.score.domains)} domains: it has no total here.")
-            elif entry.score.total is None:
+            elif entry.score.total is None and not entry.reference:
                 sentences += (f"{entry.name}: {sentence}" for sentence in entry.score.notes())
     if published:
         sentences.append(

@@ -12,7 +12,6 @@ from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
-from decathlon.errors import UsageError
 from decathlon.network import DomainNetwork
 from decathlon.recipe import Recipe
 
@@ -44,27 +43,36 @@ def groups(
 
 
 def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over parameter groups; raises UsageError for one timm does not know."""
+    """Return the recipe's optimizer over parameter groups; the names are those of timm."""
     # one fused pass over all tensors on a GPU: ten domains bring hundreds of small ones
     on_gpu = groups[0]["params"][0].is_cuda
     fused: dict[str, Any] = {"fused": True} if on_gpu and recipe.optimizer in FUSED else {}
-    try:
-        optimizer: torch.optim.Optimizer = create_optimizer_v2(
-            groups, opt=recipe.optimizer, lr=recipe.lr, weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum, **fused,
-        )  # fmt: skip
-    except (ValueError, AssertionError) as error:
-        raise UsageError(f"optimizer '{recipe.optimizer}' cannot be made: {error}.") from None
+    optimizer: torch.optim.Optimizer = create_optimizer_v2(
+        groups, opt=recipe.optimizer, lr=recipe.lr, weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum, **fused,
+    )  # fmt: skip
     return optimizer
 
 
-def load_slots(optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Any]]) -> None:
-    """Restore an optimizer's state, each slot laid out in memory as its parameter is.
+def counters(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
+    """Return the numbers in the parameter groups: some optimizers (adan) count their steps there."""
+    return [
+        {name: value for name, value in group.items() if type(value) in (int, float)}
+        for group in optimizer.param_groups
+    ]
+
+
+def load_slots(
+    optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Any]], counted: list[dict[str, float]]
+) -> None:
+    """Restore an optimizer's state and group numbers, each slot laid out in memory as its parameter is.
 
     A stored tensor comes back in the plain layout; the fused optimizers walk memory, not strides, and would pair
     wrong elements with a channels_last parameter without a word (seen in torch 2.15).
     """
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    fresh = optimizer.state_dict()["param_groups"]
+    restored = [group | numbers for group, numbers in zip(fresh, counted, strict=True)]
+    optimizer.load_state_dict({"state": slots, "param_groups": restored})
     for parameter, state in optimizer.state.items():
         for slot, value in state.items():
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:

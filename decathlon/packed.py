@@ -70,7 +70,9 @@ class PackedFile:
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
-            reason = "there is no such file" if not path.exists() else f"it cannot be read ({error})"
+            reason = f"it cannot be read ({error})" if path.is_file() else "there is no such file"
+            if path.is_dir():
+                reason = "it is a folder"
             raise DataError(f"cannot open {path}: {reason}; make it with 'decathlon data prepare'.") from None
         try:
             with self._reading(""):

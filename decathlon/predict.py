@@ -25,6 +25,8 @@ def predict_run(
     Raises VerificationError when the file's categories are not those the run learned, in their order.
     """
     asked = run.read()
+    if asked["status"] == "diverged":
+        raise UsageError(f"{run.folder} diverged: train it again under another name with a smaller --lr.")
     if asked["status"] != "done":
         raise UsageError(f"{run.folder} is not trained to the end: 'decathlon train --resume -o {run.folder}'.")
     recipe = Recipe().override(asked["recipe"])

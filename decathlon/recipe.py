@@ -12,7 +12,16 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from decathlon.domains import CropPolicy
 from decathlon.errors import DataError, UsageError, unknown
+from decathlon.sampling import exponent
 
+# Of timm's optimizers those whose whole state is saved and restored to the bit.
+OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan")
+RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (1, 1e6), "size": (8, 4096), "side": (0, 8192),
+    "eval_every": (1, 1e6), "lr": (0, 1e6), "momentum": (0, 0.9999), "weight_decay": (0, 1e3),
+    "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
+    "label_smoothing": (0, 1),
+}  # fmt: skip
 FOLDER = resources.files("decathlon") / "recipes"
 
 
@@ -28,7 +37,7 @@ class Recipe:
     side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
     flip: bool = True  # mirror at random where the domain allows it
-    optimizer: str = "sgd"  # any timm optimizer; sgd has Nesterov momentum
+    optimizer: str = "sgd"  # one of OPTIMIZERS; sgd has Nesterov momentum
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on convolution and head weights, not on norms and biases
@@ -47,16 +56,19 @@ class Recipe:
     eval_every: int = 1  # epochs between validations; the last epoch always has one
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "size", "eval_every"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"recipe: {name} is {getattr(self, name)}, it must be at least 1.")
-        for name in ("lr", "momentum", "weight_decay", "warmup", "label_smoothing", "decay"):
-            if not 0 <= getattr(self, name) < 1e6:
-                raise UsageError(f"recipe: {name} is {getattr(self, name)}, it must be a number from 0.")
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:  # false for nan too
+                raise UsageError(f"recipe: {name} is {value}, it must be a number from {least:g} to {most:g}.")
         if self.side and self.side < self.size:
             raise UsageError(
                 f"recipe: side {self.side} is smaller than size {self.size}; make it at least as large."
             )
+        if not all(isinstance(part, int | float) and 0 < part < 1 for part in self.milestones):
+            raise UsageError("recipe: milestones are parts of all steps: write numbers between 0 and 1.")
+        if self.optimizer not in OPTIMIZERS:
+            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
+        exponent(self.sampling)
 
     @property
     def resize(self) -> int:

@@ -4,7 +4,7 @@ run.json                 what was asked, resolved: method, trunk, recipe, domain
 trunk.safetensors        what the domains share
 domains/<name>.safetensors   what is a domain's own: the delta
 metrics.jsonl            a line per epoch and domain; the same in every repetition
-timing.jsonl             a line per epoch: seconds and images
+timing.jsonl             a line per epoch as it ran: seconds and images; one that was interrupted may stand twice
 start.safetensors last.ckpt  where to begin and where to resume; gone when the run is done
 footprint.json results.json score.json
 """
@@ -22,6 +22,8 @@ from decathlon.domains import Domain
 from decathlon.errors import DataError, VerificationError
 from decathlon.files import read_json, write_bytes, write_json
 from decathlon.storage import read_tensors, write_tensors
+
+KEYS = {"status", "method", "regime", "trunk", "recipe", "fit", "seed", "domains", "own_norms", "data", "bf16"}
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,16 @@ class Run:
         """Say whether the folder is empty, or holds only what a run leaves that was killed before it began."""
         if not self.folder.is_dir():
             return False
-        return all(path == self.start or path.name.startswith(".") for path in self.folder.iterdir())
+        ours = (".lock", self.start.name, f".{self.start.name}.", ".run.json.")
+        return all(path.name in ours or path.name.startswith(ours[2:]) for path in self.folder.iterdir())
 
     def read(self) -> dict[str, Any]:
         """Return run.json; raises DataError when the folder is no run directory."""
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
         asked = read_json(self.folder / "run.json")
-        if not isinstance(asked, dict) or asked.get("format") != 1:
-            raise DataError(f"{self.folder / 'run.json'} is not of this release: train again.")
+        if not isinstance(asked, dict) or asked.get("format") != 1 or not asked.keys() >= KEYS:
+            raise DataError(f"{self.folder / 'run.json'} is damaged or not of this release: train again.")
         return asked
 
     def write(self, asked: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 A virtual epoch is a fixed number of micro-batches, shared out among the domains by a policy:
 
-    proportional   every domain once through its images          power:a       by images ** a
+    proportional   by images: about once through each domain     power:a       by images ** a
     uniform        the same number of micro-batches for each     round-robin   uniform, in turn
     sequential     proportional, one domain after the other
 """
@@ -25,7 +25,7 @@ def shares(images: list[int], policy: str, batch: int, epoch_batches: int | None
 
     `images` are the domains' sizes. Without `epoch_batches` the epoch is as long as all images together.
     """
-    weights = [count ** _exponent(policy) for count in images]
+    weights = [count ** exponent(policy) for count in images]
     total = sum(-(-count // batch) for count in images) if epoch_batches is None else epoch_batches
     exact = [total * weight / sum(weights) for weight in weights]
     whole = [int(share) for share in exact]
@@ -73,7 +73,8 @@ def _order(images: int, seed: int, domain: str, turn: int) -> Tensor:
     return torch.randperm(images, generator=generator(seed, "order", domain, turn))
 
 
-def _exponent(policy: str) -> float:
+def exponent(policy: str) -> float:
+    """Return how a policy weighs a domain by its images; raises UsageError for a policy that does not exist."""
     kind, _, exponent = policy.partition(":")
     if policy in ("uniform", "round-robin"):
         return 0.0

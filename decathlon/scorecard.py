@@ -22,11 +22,11 @@ def show_score(score: Score) -> None:
 
 def _table(score: Score) -> Table:
     rows = tuple(
-        (d.name, d.images, 100 * d.accuracy, 100 * d.error,
+        (d.name, d.images, round(100 * d.accuracy, 4), round(100 * d.error, 4),
          None if d.baseline_error is None else 100 * d.baseline_error, d.points)
         for d in score.domains
     )  # fmt: skip
-    mean = 100 * score.mean_accuracy
+    mean = round(100 * score.mean_accuracy, 4)
     images = sum(domain.images for domain in score.domains)
     if score.total is None:
         title = "Accuracy, no total"

@@ -73,8 +73,9 @@ def replace(
 
 def named_norms(trunk: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:
     """Yield every batch norm of a trunk by its place in it, through the wrapper of a frozen one."""
+    inside = {id(part.norm) for part in trunk.modules() if isinstance(part, FrozenNorm)}
     for name, part in trunk.named_modules():
         if isinstance(part, FrozenNorm):
             yield name, part.norm
-        elif isinstance(part, nn.BatchNorm2d) and not name.endswith(".norm"):
+        elif isinstance(part, nn.BatchNorm2d) and id(part) not in inside:
             yield name, part

@@ -30,7 +30,7 @@ def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> Family:
     for name in [name for name in tensors if name.startswith("norms/")]:
         _, domain, place, key = name.split("/")
         norms.setdefault(domain, {}).setdefault(place, {})[key] = tensors.pop(name)
-    method = find_method(asked["method"])(build(about["name"]), asked["regime"])
+    method = find_method(asked["method"])(build(about["name"], empty=True), asked["regime"])
     family = Family(method, asked["seed"], device, norms)
     family.load_shared_state(tensors)
     return family

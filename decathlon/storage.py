@@ -11,20 +11,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from decathlon.errors import DataError
+from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.files import parse_json, replacing
+from decathlon.trunks.trunk import digest
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors and a JSON object to `path`, durably."""
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # one entry: safetensors writes several in random order, and equal runs must give equal files
+    metadata = {"about": json.dumps({**about, "digest": digest(plain)}, allow_nan=False)}
     with replacing(path) as part:
-        save_file(plain, part, metadata={"about": json.dumps(about, allow_nan=False)})
+        try:
+            save_file(plain, part, metadata=metadata)
+        except SafetensorError as error:
+            raise DecathlonError(f"{path} cannot be written ({error}): check the disk's free space.") from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a file and its JSON object; raises DataError when missing, foreign or damaged."""
+    """Return the tensors of a file and its JSON object.
+
+    Raises DataError when it is missing or foreign, VerificationError when a bit is not what was written.
+    """
     if not path.is_file():
         raise DataError(f"{path} does not exist: check the run's name, or train it first.")
     try:
@@ -38,4 +47,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
     if not isinstance(about, dict):
         raise DataError(f"the metadata of {path} is not a JSON object: copy it again or train again.")
+    if about.pop("digest", None) != digest(tensors):
+        raise VerificationError(f"{path} is damaged: its tensors are not what was written; copy it or train again.")
     return tensors, about

@@ -20,7 +20,7 @@ from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
 from decathlon.jobs import train_jobs
-from decathlon.method import Regime, find_method
+from decathlon.method import Method, Regime, find_method
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
@@ -60,6 +60,8 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         source = find_trunk(request.trunk, request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime)
+        for remark in _remarks(source, method, request.recipe):
+            progress.console.print(f"Note: {remark}")
         norms = {domain.name: source.norms[domain.name] for domain in domains if domain.name in source.norms}
         family = Family(method, request.seed, device, norms)
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -115,6 +117,16 @@ def _asked(
             "python": platform.python_version(),
         },
     }
+
+
+def _remarks(source: TrunkSource, method: Method, recipe: Recipe) -> list[str]:
+    """Return what may surprise a user who meant something else."""
+    remarks = []
+    if method.regime == "frozen" and not source.source and "." not in source.trunk.name:
+        remarks.append("the trunk has random weights and stays frozen; name a trained run with --trunk RUN.")
+    if source.size not in (None, recipe.size):
+        remarks.append(f"the trunk was trained at {source.size} pixels, this run sees {recipe.size} (see --size).")
+    return remarks
 
 
 def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:

@@ -23,6 +23,7 @@ class TrunkSource:
 
     trunk: Trunk
     source: str = ""
+    size: int | None = None  # pixels that run trained it at
     norms: dict[str, Norms] = field(default_factory=dict)
 
 
@@ -30,6 +31,8 @@ def find_trunk(name: str, seed: int) -> TrunkSource:
     """Return the trunk of a run directory, or a new one by its name with weights drawn from `seed`."""
     if Path(name).is_dir():
         return _from_run(Run(Path(name)))
+    if "/" in name and not name.startswith("timm:"):
+        raise UsageError(f"{name} is no run directory: check the path, or name a trunk (see 'decathlon trunks').")
     with seeded(seed, "trunk"):
         return TrunkSource(build(name))
 
@@ -40,7 +43,7 @@ def load_family(run: Run, device: torch.device) -> Family:
     Raises VerificationError when trunk or domain files do not belong together.
     """
     asked = run.read()
-    method = _method(asked, build(asked["trunk"]["name"]))
+    method = _method(asked, build(asked["trunk"]["name"], empty=True))
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
     norms = dict.fromkeys(asked["own_norms"], norms_of(method.trunk))
     family = Family(method, asked["seed"], device, norms)
@@ -85,10 +88,10 @@ def _from_run(run: Run) -> TrunkSource:
             f"{run.folder} has no shared trunk (method {asked['method']}): "
             "train one with e.g. --method bn, or name a trunk."
         )
-    if not run.trunk.is_file():
+    if asked["status"] != "done":
         raise DataError(
             f"{run.folder} has no finished trunk yet: finish it with 'decathlon train --resume -o {run.folder}'."
         )
     family = load_family(run, torch.device("cpu"))
     norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in family.networks.items()}
-    return TrunkSource(family.trunk, str(run.folder), norms)
+    return TrunkSource(family.trunk, str(run.folder), asked["recipe"]["size"], norms)

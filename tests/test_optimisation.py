@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from decathlon.errors import UsageError
 from decathlon.network import DomainNetwork
-from decathlon.optimisation import groups, load_slots, make_optimizer, make_schedule
-from decathlon.recipe import Recipe
+from decathlon.optimisation import counters, groups, load_slots, make_optimizer, make_schedule
+from decathlon.recipe import OPTIMIZERS, Recipe
 
 
 def network() -> DomainNetwork:
@@ -63,7 +65,7 @@ def test_restored_state_lies_in_memory_as_its_parameter_does(name: str) -> None:
         }
         for number, slots in state.items()
     }
-    load_slots(optimizer, plain)
+    load_slots(optimizer, plain, counters(optimizer))
     weight = next(net.body.parameters())
     assert not weight.is_contiguous()
     for slot, value in optimizer.state[weight].items():
@@ -72,5 +74,27 @@ def test_restored_state_lies_in_memory_as_its_parameter_does(name: str) -> None:
 
 
 def test_an_unknown_optimizer_is_refused() -> None:
-    with pytest.raises(UsageError, match="optimizer 'sgdd' cannot be made"):
-        make_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}], Recipe(optimizer="sgdd"))
+    with pytest.raises(UsageError, match="unknown optimizer 'sgdd': did you mean sgd"):
+        Recipe(optimizer="sgdd")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_on_as_if_it_had_never_stopped(name: str) -> None:
+    recipe = Recipe(optimizer=name, lr=0.01)
+    images = torch.randn(2, 3, 8, 8)
+
+    def step(net: DomainNetwork, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        net(images).square().sum().backward()
+        optimizer.step()
+
+    net, other = network(), network()
+    first, second = (make_optimizer(groups(nn.Module(), nn.Module(), [n], recipe), recipe) for n in (net, other))
+    for _ in range(3):
+        step(net, first)
+    other.load_state_dict(net.state_dict())
+    load_slots(second, copy.deepcopy(first.state_dict()["state"]), counters(first))
+    for _ in range(3):
+        step(net, first)
+        step(other, second)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))

@@ -18,36 +18,40 @@ TRUNKS = {
 }
 
 
-def build(name: str) -> Trunk:
-    """Build a trunk with random weights by its name; raises UsageError with the nearest name there is."""
+def build(name: str, empty: bool = False) -> Trunk:
+    """Build a trunk by its name; raises UsageError with the nearest name there is.
+
+    Weights are random, or pretrained where the name says so and `empty` does not: a trunk whose weights are about
+    to be loaded or only counted needs no download.
+    """
     for pattern, make in _FORMS:
         match = re.fullmatch(pattern, name)
         if match:
-            return make(match)
+            return make(match, empty)
     raise unknown("trunk", name, TRUNKS)
 
 
 # Imports wait until a trunk is asked for: timm alone takes a second.
-def _wide(match: re.Match[str]) -> Trunk:
+def _wide(match: re.Match[str], empty: bool) -> Trunk:
     from decathlon.trunks.wide_resnet import WideResNet
 
     dan = match[3] is not None
     return WideResNet(int(match[1]), int(match[2]), stride_first=dan, conv_bias=not dan)
 
 
-def _resnet26(match: re.Match[str]) -> Trunk:
+def _resnet26(match: re.Match[str], empty: bool) -> Trunk:
     from decathlon.trunks.resnet26 import ResNet26
 
     return ResNet26()
 
 
-def _timm(match: re.Match[str]) -> Trunk:
+def _timm(match: re.Match[str], empty: bool) -> Trunk:
     from decathlon.trunks.timm import TimmTrunk
 
-    return TimmTrunk(match[1])
+    return TimmTrunk(match[1], pretrained=False if empty else None)
 
 
-_FORMS: list[tuple[str, Callable[[re.Match[str]], Trunk]]] = [
+_FORMS: list[tuple[str, Callable[[re.Match[str], bool], Trunk]]] = [
     (r"wrn-(\d+)-(\d+)(-dan)?", _wide),
     (r"resnet26", _resnet26),
     (r"timm:(.+)", _timm),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -62,13 +65,15 @@ def initialise(module: nn.Module) -> None:
             part.reset_parameters()
 
 
-@torch.no_grad()
 def fingerprint(module: nn.Module) -> str:
     """Return a SHA-256 over names, shapes and values of all parameters and buffers."""
-    import hashlib
+    return digest(module.state_dict())
 
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 over names, types, shapes and values of tensors."""
     sha = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         values = tensor.detach().cpu().contiguous()
         sha.update(f"{name}:{values.dtype}:{tuple(values.shape)};".encode())
         sha.update(values.flatten().view(torch.uint8).numpy().data)
