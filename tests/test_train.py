@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,15 +17,18 @@ from decathlon import jobs
 from decathlon import train as training
 from decathlon.device import find_device
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
+from decathlon.evaluate import predict
 from decathlon.files import sha256
-from decathlon.job import Job
+from decathlon.job import Job, _check_labels
 from decathlon.packed import PackedFile
+from decathlon.pool import Pool, load_pool
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.run import Run
-from decathlon.storage import read_tensors
+from decathlon.storage import read_tensors, write_tensors
 from decathlon.train import Request, resume, train
+from decathlon.trunk_source import load_family
 from tests.packs import TINY, write_pack
 
 RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")
@@ -81,11 +85,20 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny: Path, tmp_
     assert digests(one) == digests(two) != digests(other)
 
 
+@pytest.mark.parametrize("seconds", [0, 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
 @pytest.mark.parametrize("kill_at", [0, 4, 10, 11])
 @pytest.mark.parametrize(("method", "source"), [("mtan", False), ("parallel", True)])
 def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(
-    tiny: Path, tmp_path: Path, trunk: Run, monkeypatch: pytest.MonkeyPatch, method: str, source: bool, kill_at: int
-) -> None:
+    tiny: Path,
+    tmp_path: Path,
+    trunk: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    source: bool,
+    kill_at: int,
+    seconds: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", seconds)
     changes = {"trunk": str(trunk.folder)} if source else {}
     whole = go(tiny, tmp_path / "whole", method, **changes)
     real, taken = Job.advance, iter(range(10**6))
@@ -98,6 +111,23 @@ def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(
     with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
         patched.setattr(Job, "advance", dying)
         go(tiny, tmp_path / "killed", method, **changes)
+    assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
+
+
+def test_dying_between_metrics_and_checkpoint_writes_no_line_twice(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = go(tiny, tmp_path / "whole")
+    real, written = write_tensors, iter(range(10**6))
+
+    def dying(*arguments: Any) -> None:
+        if next(written) == 1:
+            raise OSError("the machine died")
+        real(*arguments)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
+        patched.setattr(jobs, "write_tensors", dying)
+        go(tiny, tmp_path / "killed")
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 
 
@@ -253,3 +283,95 @@ def test_cuda_without_cuda_is_refused_before_data_is_touched(tmp_path: Path) -> 
         go(tmp_path / "absent.h5", tmp_path / "run", device="cuda")
     with pytest.raises(UsageError, match="unknown device"):
         find_device("gpu")
+
+
+def test_training_is_augmented_with_a_new_seed_each_time_and_validation_is_not(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[object] = []
+    real = Pool.batch
+
+    def watched(pool: Pool, index: torch.Tensor, **options: Any) -> torch.Tensor:
+        seeds.append(options.get("seed"))
+        return real(pool, index, **options)
+
+    monkeypatch.setattr(Pool, "batch", watched)
+    go(tiny, tmp_path / "run", recipe=RECIPE.override({"eval_every": 2}))
+    keyed = [seed for seed in seeds if seed is not None]
+    assert len(keyed) == len(set(keyed)) == 3 * 9
+    assert len(seeds) - len(keyed) == 2 * 3  # after epochs 2 and 3, three domains each
+
+
+def test_the_trunk_gets_the_mean_of_the_domains_norms(trunk: Run) -> None:
+    stored, _ = read_tensors(trunk.trunk)
+    domains = [read_tensors(trunk.domain(name))[0] for name in TINY.names]
+    for key in ("bn.weight", "bn.running_mean", "stage2.0.bn1.running_var"):
+        mean = torch.stack([domain[f"body.{key}"] for domain in domains]).mean(0)
+        torch.testing.assert_close(stored[f"trunk.{key}"], mean)
+    assert not torch.equal(stored["trunk.bn.running_mean"], torch.zeros(64))
+
+
+def test_a_domain_starts_from_the_norms_its_trunk_run_left_for_it(tiny: Path, tmp_path: Path, trunk: Run) -> None:
+    run = go(tiny, tmp_path / "run", "feature", trunk=str(trunk.folder))
+    for name in TINY.names:
+        theirs, mine = read_tensors(trunk.domain(name))[0], read_tensors(run.domain(name))[0]
+        assert torch.equal(theirs["body.bn.running_mean"], mine["body.bn.norm.running_mean"])
+
+
+def test_evaluation_leaves_statistics_alone_and_uses_them(tiny: Path, trunk: Run) -> None:
+    family = load_family(trunk, torch.device("cpu"))
+    network = family.networks["boats"].train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with PackedFile(tiny) as packed:
+        pool = load_pool(packed, TINY["boats"], ("val",), 16, 18)
+    whole = predict(network, pool, bf16=False)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    alone = network(pool.batch(torch.tensor([3])))  # still in evaluation mode: an image does not see its neighbours
+    torch.testing.assert_close(alone[0], whole[3], atol=1e-4, rtol=1e-4)
+
+
+def test_knobs_reach_the_training(tiny: Path, tmp_path: Path) -> None:
+    settings: list[dict[str, Any]] = [{}, {"label_smoothing": 0.2}, {"crop": "full"}, {"weight_decay": 0.1}]
+    plain, *others = (
+        go(tiny, tmp_path / str(i), domains=("towers", "apples"), recipe=RECIPE.override(knobs))
+        for i, knobs in enumerate(settings)
+    )
+    assert all(digests(other) != digests(plain) for other in others)
+
+
+def test_unlabelled_images_are_not_trained_on(tiny: Path) -> None:
+    with PackedFile(tiny) as packed:
+        pool = load_pool(packed, TINY["boats"], ("test",), 16, 18)
+    with pytest.raises(DataError, match="without a label"):
+        _check_labels("boats", pool)
+
+
+@pytest.mark.parametrize("name", ["trunk.safetensors", "domains/boats.safetensors"])
+def test_a_flipped_bit_is_refused(tiny: Path, tmp_path: Path, trunk: Run, name: str) -> None:
+    shutil.copytree(trunk.folder, tmp_path / "run")
+    file = tmp_path / "run" / name
+    data = bytearray(file.read_bytes())
+    data[-40] ^= 4
+    file.write_bytes(data)
+    with pytest.raises(VerificationError, match="damaged"):
+        predict_run(Run(tmp_path / "run"), tiny, "test", tmp_path / "results.json")
+
+
+def test_surprising_choices_are_remarked_on(
+    tiny: Path, tmp_path: Path, trunk: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go(tiny, tmp_path / "a", "parallel", domains=("apples",))
+    assert "random weights" in capsys.readouterr().err
+    go(tiny, tmp_path / "b", "parallel", trunk=str(trunk.folder), recipe=RECIPE.override({"size": 24}))
+    assert "trained at 16 pixels" in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "message"),
+    [({"trunk_lr": float("nan")}, "trunk_lr is nan"), ({"milestones": ["a"]}, "parts of all steps"),
+     ({"label_smoothing": 3.0}, "from 0 to 1"), ({"warmup": 5.0}, "from 0 to 1"), ({"sampling": "foo"}, "sampling"),
+     ({"size": 3000000}, "size is 3000000"), ({"epoch_batches": -3}, "epoch_batches is -3")],
+)  # fmt: skip
+def test_a_bad_knob_is_refused_before_anything_is_made(knobs: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        RECIPE.override(knobs)
