@@ -74,19 +74,23 @@ def notes(found: Sequence[Board]) -> list[str]:
         sentences.append(
             "These runs differ in their domains, images or baseline: compare rows within a table, never across."
         )
-    for board in found:
-        for entry in board.entries:
-            if entry.score is None:
-                sentences.append(f"{entry.name} diverged in training: it has no score.")
-            elif board.total(entry) is None and entry.score.total is not None:
-                sentences.append(f"{entry.name} answers {len(entry.score.domains)} domains: it has no total here.")
-            elif entry.score.total is None and not entry.reference:
-                sentences += (f"{entry.name}: {sentence}" for sentence in entry.score.notes())
+    sentences += (sentence for board in found for entry in board.entries for sentence in _entry_notes(board, entry))
     if published:
         sentences.append(
             "Score is computed here from the rounded accuracies; 'printed' is the score the paper states."
         )
     return sentences
+
+
+def _entry_notes(board: Board, entry: Entry) -> list[str]:
+    """Return why an entry has no score or no total in its board; empty when it has one."""
+    if entry.score is None:
+        return [f"{entry.name} diverged in training: it has no score."]
+    if entry.score.total is None:
+        return [] if entry.reference else [f"{entry.name}: {sentence}" for sentence in entry.score.notes()]
+    if board.total(entry) is None:
+        return [f"{entry.name} answers {len(entry.score.domains)} domains: it has no total here."]
+    return []
 
 
 def to_table(board: Board) -> Table:
