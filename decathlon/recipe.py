@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from decathlon.domains import CropPolicy
 from decathlon.errors import DataError, UsageError, unknown
+from decathlon.knobs import override
 from decathlon.sampling import exponent
 
 # Of timm's optimizers those whose whole state is saved and restored to the bit.
@@ -82,12 +82,7 @@ class Recipe:
 
     def override(self, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
         """Return the recipe with some knobs changed; raises UsageError for an unknown one or a wrong type."""
-        kinds = get_type_hints(Recipe)
-        for name, value in values.items():
-            if name not in kinds:
-                raise unknown(f"knob in {source}", name, kinds)
-            _check(name, value, kinds[name], source)
-        return dataclasses.replace(self, **{name: _plain(value) for name, value in values.items()})
+        return override(self, values, source)
 
     def to_json(self) -> dict[str, Any]:
         """Return all knobs as plain JSON values."""
@@ -119,21 +114,3 @@ def _parse(data: bytes, source: str) -> Recipe:
     except ValueError as error:
         raise DataError(f"{source} is not valid TOML: {error}.") from None
     return Recipe().override(values, source)
-
-
-def _check(name: str, value: Any, kind: Any, source: str) -> None:
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise unknown(f"{name} in {source}", str(value), get_args(kind))
-        return
-    wanted: tuple[type, ...] = {float: (int, float), int: (int,), bool: (bool,), str: (str,)}.get(
-        kind, (list, tuple)
-    )
-    if not isinstance(value, wanted) or (kind in (int, float) and isinstance(value, bool)):
-        raise UsageError(
-            f"{source}: {name} is {value!r}, it must be {getattr(kind, '__name__', 'a list of numbers')}."
-        )
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

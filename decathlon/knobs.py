@@ -1,0 +1,80 @@
+"""Knobs: the fields of a frozen dataclass, set by name from a file or the command line with one-sentence errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from decathlon.errors import UsageError, unknown
+
+T = TypeVar("T")
+WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    float: ((int, float), "a number"), int: ((int,), "a whole number"), bool: ((bool,), "true or false"),
+    str: ((str,), "text"), tuple[float, ...]: ((list, tuple), "a list of numbers"),
+}  # fmt: skip
+
+
+def override(knobs: T, values: Mapping[str, Any], source: str) -> T:
+    """Return a dataclass with some fields changed; raises UsageError for an unknown one or a wrong type.
+
+    `source` says where the values come from, as in "the command line".
+    """
+    kinds = get_type_hints(type(knobs))
+    for name, value in values.items():
+        if name not in kinds:
+            raise unknown(f"knob in {source}", name, kinds)
+        _check(name, value, kinds[name], source)
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    changed: T = dataclasses.replace(knobs, **plain)  # type: ignore[type-var]
+    return changed
+
+
+def read_words(knobs: Any, words: Iterable[str], source: str) -> dict[str, Any]:
+    """Turn `name=value` words into values of a dataclass's fields; raises UsageError for what is none."""
+    kinds, values = get_type_hints(type(knobs)), dict[str, Any]()
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(f"{source}: '{word}' is no setting, write name=value.")
+        if not kinds:
+            raise UsageError(f"{source} has no options: leave out '{word}'.")
+        if name not in kinds:
+            raise unknown(f"option of {source}", name, kinds)
+        values[name] = _value(text, kinds[name])
+        _check(name, values[name], kinds[name], source)
+    return values
+
+
+def choices(knobs: Any) -> dict[str, str]:
+    """Return what each field of a dataclass may be, in words."""
+    return {name: _words(kind) for name, kind in get_type_hints(type(knobs)).items()}
+
+
+def _value(text: str, kind: Any) -> Any:
+    """Read text as a value of a kind; what cannot be read stays text, for `_check` to refuse."""
+    if kind is bool:
+        return WORDS.get(text.lower(), text)
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _check(name: str, value: Any, kind: Any, source: str) -> None:
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise unknown(f"{name} in {source}", str(value), get_args(kind))
+        return
+    wanted, _ = KINDS.get(kind, ((dict,), ""))
+    if not isinstance(value, wanted) or (kind in (int, float) and isinstance(value, bool)):
+        raise UsageError(f"{source}: {name} is {value!r}, it must be {_words(kind)}.")
+
+
+def _words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    return KINDS.get(kind, ((), "a table"))[1]
