@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -41,7 +43,7 @@ def load(network: nn.Module, names: dict[str, str], numbers: dict[str, Tensor]) 
     assert all(name.endswith("num_batches_tracked") for name in missing), missing
 
 
-def resnet_names(domain: int, adapters: bool) -> dict[str, str]:
+def resnet_names(domain: int, method: str) -> dict[str, str]:
     """Map our names of a ResNet-26 domain network to those of the published code."""
     sites = {"stem": ("stem_bn", "pre_layers_conv")}
     for stage in (1, 2, 3):
@@ -51,10 +53,14 @@ def resnet_names(domain: int, adapters: bool) -> dict[str, str]:
             sites[f"{ours}.conv2"] = (f"{ours}.bn2", f"{theirs}.conv2.1")
     names = norm_names("body.bn", f"end_bns.{domain}.0") | affine_names("head", f"linears.{domain}")
     for conv, (norm, site) in sites.items():
-        names |= norm_names(f"body.{norm}", f"{site}.bns.{domain}")
-        names[f"body.{conv}{'.conv' if adapters else ''}.weight"] = f"{site}.conv.weight"
-        if adapters:
+        series, bare = method == "series", method == "bn"
+        names |= norm_names(f"body.{norm}", f"{site}.bns.{domain}" + ".1" * series)
+        names[f"body.{conv}{'' if bare else '.conv'}.weight"] = f"{site}.conv.weight"
+        if method == "parallel":
             names[f"body.{conv}.adapter.weight"] = f"{site}.parallel_conv.{domain}.conv.weight"
+        if series:
+            names |= norm_names(f"body.{conv}.norm", f"{site}.bns.{domain}.0.conv.0")
+            names[f"body.{conv}.adapter.weight"] = f"{site}.bns.{domain}.0.conv.1.weight"
     return names
 
 
@@ -77,8 +83,17 @@ def mtan_names(domain: int) -> dict[str, str]:
     return names
 
 
-def check_gradients(network: nn.Module, names: dict[str, str], numbers: dict[str, Tensor]) -> None:
-    gradients = {name: p.grad for name, p in network.named_parameters()}
+def check_gradients(network: nn.Module, names: dict[str, str], numbers: dict[str, Tensor], images: Tensor) -> None:
+    """Compare the gradients of the published loss, computed in float64.
+
+    In float32 one activation within 1e-6 of zero is on either side of its ReLU, as the processor's kernels have it,
+    and takes all gradients before it 1e-3 away (seen in channels_last on AMX processors).
+    """
+    network = copy.deepcopy(network).double()
+    network.load_state_dict({ours: numbers[f"weights/{theirs}"] for ours, theirs in names.items()}, False)
+    loss = cross_entropy(network(images.double()), numbers["labels0"].long())
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = {name: None if p.grad is None else p.grad.float() for name, p in network.named_parameters()}
     compared = 0
     for ours, theirs in names.items():
         if f"grad/{theirs}" in numbers:
@@ -88,7 +103,10 @@ def check_gradients(network: nn.Module, names: dict[str, str], numbers: dict[str
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize(("file", "method"), [("resnet26_domain_bn", "bn"), ("resnet26_parallel", "parallel")])
+@pytest.mark.parametrize(
+    ("file", "method"),
+    [("resnet26_domain_bn", "bn"), ("resnet26_parallel", "parallel"), ("resnet26_series", "series")],
+)
 def test_resnet26_equals_the_published_code(file: str, method: str, channels_last: bool) -> None:
     numbers = golden(file)
     trunk = ResNet26(width=0.125)
@@ -97,7 +115,7 @@ def test_resnet26_equals_the_published_code(file: str, method: str, channels_las
     images = numbers["input"].contiguous(memory_format=layout)
     for domain, classes in enumerate((5, 7)):
         network = DomainNetwork(maker.network(trunk), trunk.features, classes)
-        names = resnet_names(domain, adapters=method == "parallel")
+        names = resnet_names(domain, method)
         load(network, names, numbers)
         close(network.eval()(images), numbers[f"eval/{domain}"])
         if domain == 0:
@@ -105,8 +123,7 @@ def test_resnet26_equals_the_published_code(file: str, method: str, channels_las
             loss = cross_entropy(logits, numbers["labels0"].long())
             close(logits, numbers["train/logits0"])
             close(loss, numbers["train/loss0"].squeeze())
-            loss.backward()  # type: ignore[no-untyped-call]
-            check_gradients(network, names, numbers)
+            check_gradients(network, names, numbers, images)
 
 
 def test_mtan_equals_the_published_code() -> None:
@@ -124,5 +141,4 @@ def test_mtan_equals_the_published_code() -> None:
             loss = cross_entropy(logits, numbers["labels0"].long())
             close(logits.softmax(1), numbers["train/logits0"])
             close(loss, numbers["train/loss0"].squeeze())
-            loss.backward()  # type: ignore[no-untyped-call]
-            check_gradients(network, names, numbers)
+            check_gradients(network, names, numbers, numbers["input"])
