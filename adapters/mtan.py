@@ -7,8 +7,8 @@ For tap g_j, j = 0..3, and domain d:
     t_j = pool(relu(BN(F_j * (a_j . g_j))))                       F_j: 3x3 with bias, shared by all domains
 
 The features are t_3, pooled. Every norm, those of trunk and F_j too, has statistics per domain: the published
-code shares them, and predictions collapse for all but the last domain trained. Stored per domain: C1, C2 and
-norms (261,344 on wrn-28-4); shared beside the trunk: F_j (969,792).
+code shares them, and predictions collapse for all but the last domain trained. Starts at random.
+Stored per domain: C1, C2 and norms (261,344 on wrn-28-4); shared beside the trunk: F_j (969,792).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from decathlon.footprint import Convention
-from decathlon.method import Method, Regime
+from decathlon.method import Method, Options, Regime
 from decathlon.seams import FrozenNorm, own_norm, replace, share
 from decathlon.trunks.trunk import PointwiseConv, Trunk, initialise
 
@@ -38,6 +38,23 @@ class Attention(nn.Sequential):
             nn.Sigmoid(),
         )
         initialise(self)
+
+
+def tap_blocks(trunk: Trunk, joined: bool = False) -> nn.ModuleList:
+    """Return a 3x3 convolution with norm for every tap, to the channels of the next one.
+
+    `joined`: from the second on it reads its tap and the result of the one before side by side.
+    """
+    taps = trunk.tap_channels
+    deeper = (*taps[1:], taps[-1])
+    blocks = nn.ModuleList(
+        nn.Sequential(
+            nn.Conv2d(inputs * (2 if joined and j else 1), outputs, 3, padding=1), nn.BatchNorm2d(outputs)
+        )
+        for j, (inputs, outputs) in enumerate(zip(taps, deeper, strict=True))
+    )
+    initialise(blocks)
+    return blocks
 
 
 class MaskedTaps(nn.Module):
@@ -74,16 +91,9 @@ class Mtan(Method):
     regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
 
-    def __init__(self, trunk: Trunk, regime: Regime | None = None) -> None:
-        super().__init__(trunk, regime)
-        taps = trunk.tap_channels
-        deeper = (*taps[1:], taps[-1])
-        blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs))
-            for inputs, outputs in zip(taps, deeper, strict=True)
-        )
-        initialise(blocks)
-        self.shared["blocks"] = blocks
+    def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
+        super().__init__(trunk, regime, options)
+        self.shared["blocks"] = tap_blocks(trunk)
 
     def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
         """Keep a frozen trunk's norms in evaluation mode: its taps then need no gradient."""

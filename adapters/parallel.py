@@ -5,39 +5,68 @@ Rebuffi, Bilen, Vedaldi 2018, "Efficient parametrization of multi-domain deep ne
 
     y = BN_d(W * x + A_d * x)
 
-A_d has the convolution's stride, no bias and no norm of its own; drawn from N(0, 2 / outputs) as published.
+A_d has the convolution's stride, no bias and no norm of its own. Starts at random, A_d drawn from
+N(0, 2 / outputs) as published; `init=zero` starts at the trunk.
 Stored per domain: A_d (1/9 of the 3x3 weights: 645,216 on ResNet-26) and the norms.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 
 from decathlon.footprint import Convention
-from decathlon.method import Method
+from decathlon.method import Method, Options, option
+from decathlon.seams import own
 from decathlon.trunks.trunk import PointwiseConv, initialise
+
+
+@dataclass(frozen=True)
+class ParallelOptions(Options):
+    """How the adapters begin."""
+
+    init: Literal["published", "zero"] = option("published", "zero: adapters begin at 0, the trunk as it is")
 
 
 class ParallelConv(nn.Module):
     """A convolution plus its 1x1 adapter, both reading the same input."""
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, init: str) -> None:
         super().__init__()
         self.conv = conv
         self.adapter = PointwiseConv(conv.in_channels, conv.out_channels, conv.stride[0])
         initialise(self.adapter)
+        if init == "zero":
+            nn.init.zeros_(self.adapter.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
         out: Tensor = self.conv(x) + self.adapter(x)
         return out
 
+    @torch.no_grad()
+    def merged(self) -> nn.Conv2d:
+        """Return one 3x3 convolution."""
+        return add_pointwise(self.conv, self.adapter.weight[:, :, 0, 0])
+
+
+def add_pointwise(conv: nn.Conv2d, matrix: Tensor) -> nn.Conv2d:
+    """Return a copy of a 3x3 convolution with a matrix (outputs, inputs) added to its centre tap."""
+    plain = own(conv)
+    plain.weight[:, :, 1, 1] += matrix
+    return plain
+
 
 class Parallel(Method):
     """Adapters at every 3x3 convolution, stem included; norms per domain."""
 
     published = Convention(heads=False, norms="out", nine=True)
+    options: ParallelOptions = ParallelOptions()
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Put an adapter beside a 3x3 convolution; leave others and grouped ones alone."""
-        return ParallelConv(conv) if conv.kernel_size == (3, 3) and conv.groups == 1 else conv
+        plain = conv.kernel_size != (3, 3) or conv.groups > 1
+        return conv if plain else ParallelConv(conv, self.options.init)

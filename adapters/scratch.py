@@ -1,7 +1,7 @@
 """scratch: every domain trains a trunk of its own from random weights.
 
 The first row of the Visual Decathlon table (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045): what the
-data of one domain alone can teach. Stored per domain: a whole trunk, ratio 10 for ten domains.
+data of one domain alone can teach. Starts at random. Stored per domain: a whole trunk, ratio 10 for ten domains.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`decathlon methods`: what a domain's network may be, one line each."""
+"""`decathlon methods`: what a domain's network may be."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import click
 
 
 @click.command()
-def command() -> None:
-    """List the methods: what a domain's network may be."""
-    from decathlon.method import methods
+@click.argument("name", required=False)
+def command(name: str | None) -> None:
+    """List the methods: what a domain's network may be; or explain the one called NAME, with its options.
 
-    click.echo("\n".join(f"{name:20} {about}" for name, about in methods().items()))
+    \b
+    decathlon methods
+    decathlon methods piggyback
+    """
+    from decathlon.method import explain, methods
+
+    if name:
+        click.echo(explain(name))
+    else:
+        click.echo("\n".join(f"{known:20} {about}" for known, about in methods().items()))

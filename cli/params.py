@@ -10,10 +10,13 @@ import click
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option("--method", help="Count a method without a run, for the official ten domains.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="An option of --method.")
 @click.option("--trunk", default="wrn-28-4", show_default=True, help="The trunk --method is counted over.")
 @click.option("--freeze/--no-freeze", default=None, help="Count --method over a frozen or a jointly trained trunk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
-def command(run: Path | None, method: str | None, trunk: str, freeze: bool | None, as_json: bool) -> None:
+def command(
+    run: Path | None, method: str | None, settings: tuple[str, ...], trunk: str, freeze: bool | None, as_json: bool
+) -> None:
     """Count the bits of RUN, or of a METHOD over a TRUNK, as a multiple of one trunk without a head.
 
     \b
@@ -24,12 +27,15 @@ def command(run: Path | None, method: str | None, trunk: str, freeze: bool | Non
         raise click.UsageError("give either a run directory or --method NAME (see 'decathlon methods').")
     from decathlon.count import count_method, count_run, ratio_table, scope_table
     from decathlon.files import dump_json
-    from decathlon.method import Regime
+    from decathlon.method import Regime, read_options
     from decathlon.run import Run
     from decathlon.tables import write
 
     regime: Regime | None = None if freeze is None else "frozen" if freeze else "joint"
-    counted = count_run(Run(run)) if run else count_method(method or "", trunk, regime)
+    if run:
+        counted = count_run(Run(run))
+    else:
+        counted = count_method(method or "", trunk, regime, read_options(method or "", settings))
     if as_json:
         click.echo(dump_json(counted.to_json()), nl=False)
         return

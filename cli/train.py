@@ -26,6 +26,9 @@ KNOBS = {
 }
 
 
+FLAGS = {"domains": "DOMAIN", "settings": "--set"}  # what a user calls a parameter, where its name differs
+
+
 def _knobs(command: click.Command) -> click.Command:
     for name, (kind, about) in KNOBS.items():
         flag = "--" + name.replace("_", "-")
@@ -38,6 +41,13 @@ def _knobs(command: click.Command) -> click.Command:
 @click.argument("domains", nargs=-1, metavar="[DOMAIN ...]")
 @click.option("--data", type=click.Path(path_type=Path), help="Packed file, made by 'decathlon data prepare'.")
 @click.option("--method", help="How domains differ from the trunk; see 'decathlon methods'.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the method; see 'decathlon methods NAME'.",
+)
 @click.option("--trunk", default="wrn-28-4", show_default=True, help="A trunk's name, or a run to take it from.")
 @click.option("--freeze/--no-freeze", default=None, help="Keep the trunk, or train it with the domains.")
 @click.option("--recipe", default="common", show_default=True, help="A recipe's name or a TOML file.")
@@ -87,6 +97,7 @@ def command(
 
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
+    from decathlon.method import read_options
     from decathlon.recipe import find_recipe
     from decathlon.train import Request
 
@@ -97,6 +108,7 @@ def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
         recipe=find_recipe(asked["recipe"]).override(knobs, "the command line"), domains=asked["domains"],
         regime=None if freeze is None else "frozen" if freeze else "joint",
         fit=asked["fit"], seed=asked["seed"], device=asked["device"],
+        options=read_options(asked["method"], asked["settings"]),
     )  # fmt: skip
 
 
@@ -105,5 +117,5 @@ def _refuse_options(ctx: click.Context) -> None:
     for name in ctx.params:
         given = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE and ctx.params[name] != ()
         if given and name not in ("resume", "out", "data"):
-            flag = "DOMAIN" if name == "domains" else "--" + name.replace("_", "-")
+            flag = FLAGS.get(name, "--" + name.replace("_", "-"))
             raise click.UsageError(f"--resume goes on as the run was begun: leave out {flag}.", ctx)

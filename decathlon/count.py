@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from decathlon.family import Family
@@ -14,10 +17,15 @@ from decathlon.trunk_source import load_family
 from decathlon.trunks import build
 
 
-def count_method(method: str, trunk: str, regime: Regime | None = None) -> Footprint:
+def count_method(
+    method: str, trunk: str, regime: Regime | None = None, options: Mapping[str, Any] | None = None
+) -> Footprint:
     """Count a method over a trunk for the official ten domains; no weight is allocated."""
+    kind = find_method(method)
+    chosen = kind.choose(options or {})
     with torch.device("meta"):
-        family = Family(find_method(method)(build(trunk, empty=True), regime), 0, torch.device("meta"))
+        made = kind(build(kind.trunk_name(trunk, chosen), empty=True), regime, chosen)
+        family = Family(made, 0, torch.device("meta"))
         for name, domain in OFFICIAL.items():
             family.add(name, domain.classes)
     return family.footprint()

@@ -22,17 +22,24 @@ class Family:
     """Networks of several domains over one trunk, on one device, weights in channels_last.
 
     `seed` decides the random weights of every domain's own modules, whatever the order they are added in.
-    `norms` holds, for some domains, the trunk's norms as another run left them for that domain.
+    `norms` holds, for some domains, the trunk's norms as another run left them for that domain; `starts` other
+    tensors of a domain's delta that it does not start at random from.
     """
 
     def __init__(
-        self, method: Method, seed: int, device: torch.device, norms: Mapping[str, Norms] | None = None
+        self,
+        method: Method,
+        seed: int,
+        device: torch.device,
+        norms: Mapping[str, Norms] | None = None,
+        starts: Mapping[str, Mapping[str, Tensor]] | None = None,
     ) -> None:
         self.method, self.seed, self.device = method, seed, device
         self.trunk = _place(method.trunk, device)
         self.shared = _place(method.shared, device)
         self.common = tensors(self.trunk) | tensors(self.shared)
         self.norms = norms or {}
+        self.starts = starts or {}
         self.networks: dict[str, DomainNetwork] = {}
 
     def add(self, domain: str, classes: int) -> DomainNetwork:
@@ -40,17 +47,26 @@ class Family:
         trunk = with_norms(self.trunk, self.norms[domain]) if domain in self.norms else self.trunk
         with seeded(self.seed, "network", domain):
             network = DomainNetwork(self.method.network(trunk), self.trunk.features, classes)
+        if domain in self.norms:
+            _set_norms(_trunk_in(network), self.norms[domain])
+        _, foreign = network.load_state_dict(self.starts.get(domain, {}), strict=False)
+        assert not foreign, foreign
         self.networks[domain] = _place(network, self.device)
         return network
 
     def delta(self, domain: str) -> dict[str, Tensor]:
-        """Return what is stored for a domain: all its tensors that are not the trunk's or shared."""
+        """Return what is a domain's own: all its tensors that are not the trunk's or shared."""
         return delta(self.networks[domain], self.common)
+
+    def stored(self, domain: str) -> dict[str, Tensor]:
+        """Return a domain's delta as its file holds it."""
+        return self.method.pack(self.delta(domain))
 
     @torch.no_grad()
     def load(self, domain: str, stored: Mapping[str, Tensor], source: str) -> None:
         """Put a stored delta into a domain's network; raises VerificationError when it does not fit exactly."""
         own = self.delta(domain)
+        stored = self.method.unpack(stored, own)
         if own.keys() != stored.keys():
             odd = sorted(own.keys() ^ stored.keys())[0]
             raise VerificationError(
@@ -91,18 +107,27 @@ class Family:
 
 def norms_of(network: nn.Module) -> dict[str, dict[str, Tensor]]:
     """Return the state of the norms that stand in the trunk inside a domain's network, by place."""
-    trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
-    return {} if trunk is None else {name: norm.state_dict() for name, norm in named_norms(trunk)}
+    return {name: norm.state_dict() for name, norm in named_norms(_trunk_in(network))}
 
 
-@torch.no_grad()
 def with_norms(trunk: Trunk, norms: Norms) -> Trunk:
     """Return the trunk's structure over the same convolutions, with norms of its own set to `norms`."""
     copied = replace(share(trunk), norm=own_norm)
-    for name, norm in named_norms(copied):
-        for key, tensor in norm.state_dict().items():
-            tensor.copy_(norms[name][key])
+    _set_norms(copied, norms)
     return copied
+
+
+@torch.no_grad()
+def _set_norms(trunk: nn.Module, norms: Norms) -> None:
+    """Set the norms that are in `norms`; a method may bring more of its own."""
+    for name, norm in named_norms(trunk):
+        for key, tensor in norm.state_dict().items() if name in norms else ():
+            tensor.copy_(norms[name][key])
+
+
+def _trunk_in(network: nn.Module) -> nn.Module:
+    """Return the trunk inside a network, or an empty module."""
+    return next((part for part in network.modules() if isinstance(part, Trunk)), nn.Module())
 
 
 def _place(module: M, device: torch.device) -> M:

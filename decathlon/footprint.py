@@ -3,7 +3,8 @@
     ratio = (bits shared by all domains + sum over domains of the bits of that domain) / bits of the trunk
 
 Papers count differently, so every count names its convention; what a method's own paper did is among them.
-A norm counts as its two affine vectors: at test time its statistics fold into them.
+A norm counts as its two affine vectors: at test time its running statistics fold into them, so they are listed
+as stored and never billed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-PARTS = ("weights", "norms", "copied norms", "head")  # copied: those a domain has instead of shared ones
+from decathlon.seams import tensors
+
+PARTS = (
+    "weights",
+    "norms",
+    "copied norms",
+    "head",
+    "statistics",
+)  # copied: those a domain has instead of shared ones
 BASE_DOMAIN = "imagenet12"  # the trunk's own domain: a method on a frozen trunk need not adapt it
 
 
@@ -24,16 +33,19 @@ class Convention:
     """What a count includes.
 
     `norms`: `in` counts all, `once` leaves out a domain's copies of norms that trunk or shared modules hold,
-    `out` leaves out all norms everywhere. `nine` leaves out the trunk's own domain.
+    `out` leaves out all norms everywhere. `nine` leaves out the trunk's own domain. `shared` counts what all
+    domains use beside the trunk.
     """
 
     heads: bool
     norms: Literal["in", "once", "out"]
     nine: bool
+    shared: bool = True
 
     def __str__(self) -> str:
         domains = "without the trunk's own domain" if self.nine else "all domains"
-        return f"heads {'in' if self.heads else 'out'}, norms {self.norms}, {domains}"
+        beside = "" if self.shared else ", without what they share beside the trunk"
+        return f"heads {'in' if self.heads else 'out'}, norms {self.norms}, {domains}{beside}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ class Footprint:
     def ratio(self, convention: Convention | None = None) -> float:
         """Return billed bits over the bits of one headless trunk; the default convention where none is given."""
         convention = convention or self.default
-        left_out = ("norms",) if convention.norms == "out" else ()
+        left_out = ("statistics", "norms") if convention.norms == "out" else ("statistics",)
         trunk = sum(row.bits for row in self.rows if row.scope == "trunk" and row.part not in left_out)
         return self.bits(convention) / trunk
 
@@ -74,7 +86,7 @@ class Footprint:
             for heads in (False, True)
             for norms in ("in", "once", "out")
             for nine in nines
-        ]
+        ] + [self.published] * (not self.published.shared)
 
     def to_json(self) -> dict[str, Any]:
         """Return ratio, ratio by convention, and the rows, as plain JSON values."""
@@ -94,6 +106,8 @@ class Footprint:
             return False
         if row.scope == BASE_DOMAIN and convention.nine:
             return False
+        if row.part == "statistics" or (row.scope == "shared" and not convention.shared):
+            return False
         if row.part == "head":
             return convention.heads
         dropped = {"in": (), "once": ("copied norms",), "out": ("norms", "copied norms")}
@@ -108,8 +122,8 @@ def count(
     default: Convention,
     published: Convention,
 ) -> Footprint:
-    """Count the parameters of `networks` (by domain) over a trunk; `bits(name, tensor)` says what one takes."""
-    common = {id(p): p for p in (*trunk.parameters(), *shared.parameters())}
+    """Count what `networks` (by domain) over a trunk store; `bits(name, parameter)` says what a parameter takes."""
+    common = tensors(trunk) | tensors(shared)
     rows = _rows("trunk", trunk, {}, bits) + _rows("shared", shared, {}, bits)
     held: set[int] = set()
     for domain, network in networks.items():
@@ -125,15 +139,19 @@ def count(
 def _rows(
     scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Callable[[str, Tensor], int]
 ) -> list[Row]:
-    total, tensors = Counter[str](), Counter[str]()
+    total, number = Counter[str](), Counter[str]()
     head = getattr(module, "head", None)
     for path, owner in module.named_modules():
         for name, parameter in owner.named_parameters(recurse=False):
             if id(parameter) not in common:
                 part = "head" if owner is head else _part(owner)
                 total[part] += bits(f"{path}.{name}", parameter)
-                tensors[part] += 1
-    return [Row(scope, part, tensors[part], total[part]) for part in total]
+                number[part] += 1
+        for buffer in owner.buffers(recurse=False):
+            if id(buffer) not in common:
+                total["statistics"] += 8 * buffer.element_size() * buffer.numel()
+                number["statistics"] += 1
+    return [Row(scope, part, number[part], total[part]) for part in PARTS if number[part]]
 
 
 def _part(owner: nn.Module) -> str:

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from decathlon.device import autocast
 from decathlon.errors import DataError, DivergedError
 from decathlon.family import Family
-from decathlon.optimisation import counters, groups, load_slots, make_optimizer, make_schedule
+from decathlon.optimisation import counters, load_slots, make_optimizers, make_schedule
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
 from decathlon.sampling import epoch_plan, sample, shares
@@ -36,8 +36,8 @@ class Job:
         self.epoch_steps = len(self._plan(0))
         self.steps = recipe.epochs * self.epoch_steps
         networks = [family.networks[name] for name in self.domains]
-        self.optimizer = make_optimizer(groups(family.trunk, family.shared, networks, recipe), recipe)
-        self.schedule = make_schedule(self.optimizer, recipe, self.steps)
+        self.optimizers = make_optimizers(family.method, family.shared, networks, recipe)
+        self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.step = 0
         self.tally = torch.zeros(len(self.domains), 3, dtype=torch.float64)
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
@@ -55,12 +55,15 @@ class Job:
             self._taken = [0] * len(self.domains)
         plan = self._plan(self.epoch)
         # timm counts from 1: the first step already moves, the last one ends the schedule
-        self.schedule.step_update(self.step + 1)
-        self.optimizer.zero_grad(set_to_none=True)
+        for schedule in self.schedules:
+            schedule.step_update(self.step + 1)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         for domain in plan[position]:
             self._micro_batch(domain, self.epoch * self._batches(domain) + self._taken[domain])
             self._taken[domain] += 1
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         return self.recipe.batch * len(plan[position])
 
@@ -98,11 +101,13 @@ class Job:
         for domain in self.domains:
             tensors |= {f"domain.{domain}.{name}": tensor for name, tensor in self.family.delta(domain).items()}
         values: dict[str, Any] = {}
-        for number, slots in self.optimizer.state_dict()["state"].items():
-            for slot, value in slots.items():
-                name = f"optimizer.{number}.{slot}"
-                (tensors if isinstance(value, Tensor) else values)[name] = value
-        return tensors, {"step": self.step, "optimizer": values, "groups": counters(self.optimizer)}
+        for which, optimizer in enumerate(self.optimizers):
+            for number, slots in optimizer.state_dict()["state"].items():
+                for slot, value in slots.items():
+                    name = f"optimizer.{which}.{number}.{slot}"
+                    (tensors if isinstance(value, Tensor) else values)[name] = value
+        groups = [counters(optimizer) for optimizer in self.optimizers]
+        return tensors, {"step": self.step, "optimizer": values, "groups": groups}
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -111,14 +116,15 @@ class Job:
         behind = self._plan(self.epoch)[: self.step % self.epoch_steps]
         self._taken = [sum(domain in active for active in behind) for domain in range(len(self.domains))]
         own, _ = self.state()
-        slots: dict[int, dict[str, Any]] = {}
+        slots: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
         for name, value in (tensors | values["optimizer"]).items():
             if name.startswith("optimizer."):
-                _, number, slot = name.split(".", 2)
-                slots.setdefault(int(number), {})[slot] = value
+                _, which, number, slot = name.split(".", 3)
+                slots[int(which)].setdefault(int(number), {})[slot] = value
             else:
                 own[name].copy_(value)
-        load_slots(self.optimizer, slots, values["groups"])
+        for optimizer, own_slots, counted in zip(self.optimizers, slots, values["groups"], strict=True):
+            load_slots(optimizer, own_slots, counted)
 
 
 def _check_labels(name: str, pool: Pool) -> None:

@@ -83,7 +83,7 @@ def _epoch_rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
     validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
     rows = []
     for name, (loss, correct, images) in zip(job.domains, job.tally.tolist(), strict=True):
-        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizer.param_groups[0]["lr"]}
+        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizers[0].param_groups[0]["lr"]}
         row |= {"train_loss": loss / images, "train_accuracy": correct / images}
         if validate and name in held_out:
             result = evaluate(job.family.networks[name], held_out[name], job.bf16)
@@ -119,4 +119,4 @@ def _finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, job: Job) -> 
         write_tensors(run.trunk, family.shared_state(), about)
     for name in job.domains:
         about = {"domain": name, "method": asked["method"], "trunk": identity, "fit": asked["fit"]}
-        run.write_domain(benchmark[name], family.delta(name), about)
+        run.write_domain(benchmark[name], family.stored(name), about)

@@ -5,18 +5,56 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from types import ModuleType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from decathlon import adapters
 from decathlon.errors import UsageError, unknown
 from decathlon.footprint import Convention
+from decathlon.knobs import choices, override, read_words
 from decathlon.seams import own_norm, replace, share
 from decathlon.trunks.trunk import Trunk
 
 Regime = Literal["joint", "frozen", "private"]
+TRUNKS = {
+    "joint": "trained with all domains (--no-freeze)",
+    "frozen": "frozen (--freeze)",
+    "private": "one a domain",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a method lets its user choose, `--set name=value` on the command line; none by default."""
+
+
+def option(default: Any, about: str) -> Any:
+    """Declare an option with its default and one line for `decathlon methods NAME`."""
+    return field(default=default, metadata={"about": about})
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Parameters of one network with an optimizer of their own (timm's name), without weight decay.
+
+    The rate follows the schedule of the recipe from its own highest value `lr`.
+    """
+
+    optimizer: str
+    lr: float
+    parameters: tuple[nn.Parameter, ...]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a run over the same trunk left: its method, and by domain what is stored for it."""
+
+    method: str
+    deltas: Mapping[str, Mapping[str, Tensor]]
 
 
 class Method:
@@ -24,20 +62,27 @@ class Method:
 
     `regimes` lists what the trunk may be, the default first: `joint` (learns from all domains), `frozen`
     (unchanged, shared) or `private` (a trunk for every domain). `published` is the counting convention of the
-    method's own paper. `shared` holds modules all domains use beside the trunk: trained, stored and billed once.
+    method's own paper. `options` holds the defaults of what a user may choose. `inside` marks a method whose
+    trunk should itself have been trained with it. `shared` holds modules all domains use beside the trunk:
+    trained, stored and billed once.
+
+    A module that stands in place of a convolution and can be one again offers `merged() -> nn.Conv2d`, equal to
+    it in evaluation mode.
     """
 
     regimes: ClassVar[tuple[Regime, ...]] = ("frozen", "joint")
     published: ClassVar[Convention] = Convention(heads=False, norms="out", nine=True)
+    inside: ClassVar[bool] = False
+    options: Options = Options()
 
-    def __init__(self, trunk: Trunk, regime: Regime | None = None) -> None:
+    def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
         self.regime: Regime = self.regimes[0] if regime is None else regime
         if self.regime not in self.regimes:
-            way = {"frozen": "--freeze", "joint": "--no-freeze", "private": "a trunk a domain"}
+            ways = " or ".join(TRUNKS[known] for known in self.regimes)
             raise UsageError(
-                f"method '{self.name()}' cannot train with {way[self.regime]}: "
-                f"it goes with {' or '.join(way[known] for known in self.regimes)}."
+                f"method '{self.name()}' cannot have a trunk {TRUNKS[self.regime]}: its trunk is {ways}."
             )
+        self.options = options or self.options
         trunk.requires_grad_(self.regime == "joint")
         self.trunk = trunk
         self.shared = nn.ModuleDict()
@@ -47,6 +92,24 @@ class Method:
         """The method's name on the command line: its file's name."""
         return cls.__module__.rpartition(".")[2].replace("_", "-")
 
+    @classmethod
+    def choose(cls, values: Mapping[str, Any]) -> Options:
+        """Return the options with some values changed; raises UsageError for a wrong name or value."""
+        return override(cls.options, values, f"method '{cls.name()}'")
+
+    @classmethod
+    def trunk_name(cls, name: str, options: Options) -> str:
+        """Return the name of the trunk to use where the user asked for `name`."""
+        return name
+
+    def prepare(self, learned: Learned | None) -> Mapping[str, Mapping[str, Tensor]]:
+        """Take what the trunk's own run learned, where there is one, before any network is built.
+
+        Returns, by domain, tensors of its delta to start from. Raises UsageError when the method needs a run of
+        another kind.
+        """
+        return {}
+
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Return what stands in place of one convolution; default: the trunk's own."""
         return conv
@@ -55,9 +118,21 @@ class Method:
         """Return the domain's normalisation; default: a trainable copy with statistics of its own."""
         return own_norm(norm)
 
+    def apart(self, body: nn.Module) -> Apart | None:
+        """Return what of a domain's body the recipe's optimizer should not train; default: nothing."""
+        return None
+
     def bits(self, name: str, tensor: Tensor) -> int:
-        """Return what a stored parameter takes; default: 32 bits a number."""
+        """Return what a parameter takes as it is stored; default: 32 bits a number."""
         return 32 * tensor.numel()
+
+    def pack(self, delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a domain's delta as it is stored; default: as it is."""
+        return dict(delta)
+
+    def unpack(self, stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the delta that was packed to `stored`; `like` has its names and shapes."""
+        return dict(stored)
 
     def network(self, trunk: Trunk) -> nn.Module:
         """Return one domain's body, (batch, 3, height, width) -> (batch, features).
@@ -83,6 +158,26 @@ def find_method(name: str) -> type[Method]:
     if len(own_classes) != 1:
         raise UsageError(f"{module.__name__} must define exactly one Method, it defines {len(own_classes)}.")
     return own_classes[0]
+
+
+def read_options(name: str, settings: Iterable[str]) -> dict[str, Any]:
+    """Return the option values in `name=value` words for the method called `name`; raises UsageError."""
+    return read_words(find_method(name).options, settings, f"method '{name}'")
+
+
+def explain(name: str) -> str:
+    """Return a method's docstring, what trunk it goes with, and its options with their defaults."""
+    kind = find_method(name)
+    lines = [
+        (_load(name).__doc__ or "").strip(),
+        "",
+        "Trunk: " + ", or ".join(TRUNKS[r] for r in kind.regimes) + ".",
+    ]
+    may_be = choices(kind.options)
+    for each in fields(kind.options):
+        default = str(getattr(kind.options, each.name)).lower()
+        lines.append(f"--set {each.name}={default}   {each.metadata['about']} ({may_be[each.name]})")
+    return "\n".join(lines)
 
 
 def _names() -> dict[str, str]:

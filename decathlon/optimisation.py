@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
+from decathlon.method import Method
 from decathlon.network import DomainNetwork
 from decathlon.recipe import Recipe
 
@@ -40,6 +42,23 @@ def groups(
         ):
             made.append({"params": members, "weight_decay": decay, "lr_scale": scale})
     return [group for group in made if group["params"]]
+
+
+def make_optimizers(
+    method: Method, shared: nn.Module, networks: Iterable[DomainNetwork], recipe: Recipe
+) -> list[torch.optim.Optimizer]:
+    """Return the recipe's optimizer, and one for every part that the method trains apart from it."""
+    networks = list(networks)
+    parts = [part for network in networks if (part := method.apart(network.body))]
+    taken = {id(p) for part in parts for p in part.parameters}
+    ours = groups(method.trunk, shared, networks, recipe)
+    for group in ours:
+        group["params"] = [p for p in group["params"] if id(p) not in taken]
+    made = [make_optimizer([group for group in ours if group["params"]], recipe)]
+    for part in parts:
+        other = dataclasses.replace(recipe, optimizer=part.optimizer, lr=part.lr, weight_decay=0.0)
+        made.append(make_optimizer([{"params": list(part.parameters)}], other))
+    return made
 
 
 def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
@@ -36,6 +37,32 @@ def own_norm(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     copied = own(norm)
     copied.replaces_shared = True  # type: ignore[assignment]
     return copied
+
+
+def own_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
+    """Copy a norm's running statistics for one domain; its affine parameters stay the very same tensors."""
+    return copy.deepcopy(norm, {id(p): p for p in norm.parameters()})
+
+
+class EditedConv(nn.Module):
+    """A convolution whose weight goes through `edit`, (outputs, inputs, height, width) -> the same shape."""
+
+    def __init__(self, conv: nn.Conv2d, edit: nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+        self.edit = edit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
+        out: Tensor = self.conv._conv_forward(x, self.edit(self.conv.weight), self.conv.bias)
+        return out
+
+    @torch.no_grad()
+    def merged(self) -> nn.Conv2d:
+        """Return a plain convolution with the edited weight."""
+        plain = own(self.conv)
+        plain.weight.copy_(self.edit(self.conv.weight))
+        return plain
 
 
 class FrozenNorm(nn.Module):

@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from decathlon.family import Family
-from decathlon.method import find_method
 from decathlon.run import Run
 from decathlon.storage import read_tensors, write_tensors
+from decathlon.trunk_source import asked_method
 from decathlon.trunks import build
 
 
 def write_start(run: Run, family: Family) -> None:
-    """Write trunk, shared modules and the domains' starting norms."""
+    """Write trunk, shared modules and what the domains start from."""
     tensors = family.shared_state()
+    for domain, start in family.starts.items():
+        tensors |= {f"starts/{domain}/{name}": tensor for name, tensor in start.items()}
     for domain, places in family.norms.items():
         for place, norm in places.items():
             tensors |= {f"norms/{domain}/{place}/{key}": tensor for key, tensor in norm.items()}
@@ -30,7 +32,10 @@ def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> Family:
     for name in [name for name in tensors if name.startswith("norms/")]:
         _, domain, place, key = name.split("/")
         norms.setdefault(domain, {}).setdefault(place, {})[key] = tensors.pop(name)
-    method = find_method(asked["method"])(build(about["name"], empty=True), asked["regime"])
-    family = Family(method, asked["seed"], device, norms)
+    starts: dict[str, dict[str, Tensor]] = {}
+    for name in [name for name in tensors if name.startswith("starts/")]:
+        _, domain, place = name.split("/")
+        starts.setdefault(domain, {})[place] = tensors.pop(name)
+    family = Family(asked_method(asked, build(about["name"], empty=True)), asked["seed"], device, norms, starts)
     family.load_shared_state(tensors)
     return family

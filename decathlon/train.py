@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import platform
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
 from decathlon.jobs import train_jobs
-from decathlon.method import Method, Regime, find_method
+from decathlon.method import Learned, Method, Regime, find_method
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
@@ -46,24 +46,28 @@ class Request:
     fit: Fit = "train"
     seed: int = 0
     device: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the method, where not its defaults
 
 
 def train(request: Request, progress: TrainingProgress) -> Run:
     """Train a new run in the folder `request.out`; raises UsageError when that exists."""
     device, kind = find_device(request.device), find_method(request.method)
+    options = kind.choose(request.options)
     run = Run(request.out)
     if not run.blank():
         refuse_existing(request.out, "choose another name, or go on with --resume")
     with PackedFile(request.data) as packed:
         domains = [packed.benchmark[name] for name in dict.fromkeys(request.domains or packed.benchmark.names)]
         _check_splits(packed, domains, request.fit)
-        source = find_trunk(request.trunk, request.seed)
+        source = find_trunk(kind.trunk_name(request.trunk, options), request.seed)
         with seeded(request.seed, "shared"):
-            method = kind(source.trunk, request.regime)
+            method = kind(source.trunk, request.regime, options)
         for remark in _remarks(source, method, request.recipe):
             progress.console.print(f"Note: {remark}")
-        norms = {domain.name: source.norms[domain.name] for domain in domains if domain.name in source.norms}
-        family = Family(method, request.seed, device, norms)
+        starts = method.prepare(_only(source.learned, domains))
+        norms = {domain.name: source.norms_for(domain.name) for domain in domains}
+        given = {name: norm for name, norm in norms.items() if norm}
+        family = Family(method, request.seed, device, given, starts)
         run.folder.mkdir(parents=True, exist_ok=True)
         with _lock(run):
             asked = _asked(request, packed, domains, family, source)
@@ -98,6 +102,7 @@ def _asked(
         "format": 1,
         "status": "running",
         "method": request.method,
+        "options": asdict(family.method.options),
         "regime": family.method.regime,
         "trunk": {"name": family.trunk.name, "source": source.source},
         "recipe": request.recipe.to_json(),
@@ -124,9 +129,22 @@ def _remarks(source: TrunkSource, method: Method, recipe: Recipe) -> list[str]:
     remarks = []
     if method.regime == "frozen" and not source.source and "." not in source.trunk.name:
         remarks.append("the trunk has random weights and stays frozen; name a trained run with --trunk RUN.")
+    inside = source.learned.method if source.learned else None
+    if method.inside and method.regime == "frozen" and inside != method.name():
+        remarks.append(
+            f"{method.name()} wants a trunk that was trained with its adapters inside: "
+            f"train one with --method {method.name()} --no-freeze and name it with --trunk."
+        )
     if source.size not in (None, recipe.size):
         remarks.append(f"the trunk was trained at {source.size} pixels, this run sees {recipe.size} (see --size).")
     return remarks
+
+
+def _only(learned: Learned | None, domains: list[Domain]) -> Learned | None:
+    """Return what a run learned about the domains that are asked for."""
+    if learned is None:
+        return None
+    return Learned(learned.method, {d.name: learned.deltas[d.name] for d in domains if d.name in learned.deltas})
 
 
 def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:

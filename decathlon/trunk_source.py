@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.family import Family, Norms, norms_of
-from decathlon.method import Method, find_method
+from decathlon.method import Learned, Method, find_method
 from decathlon.randomness import seeded
 from decathlon.run import Run
+from decathlon.seams import named_norms
 from decathlon.storage import read_tensors
 from decathlon.trunks import build
 from decathlon.trunks.trunk import Trunk
@@ -19,12 +22,29 @@ from decathlon.trunks.trunk import Trunk
 
 @dataclass(frozen=True)
 class TrunkSource:
-    """A trunk, its name, the run it came from ("" for none), and the norms each of that run's domains left."""
+    """A trunk, the run it came from ("" for none), and what that run's domains left: their norms, and all."""
 
     trunk: Trunk
     source: str = ""
     size: int | None = None  # pixels that run trained it at
     norms: dict[str, Norms] = field(default_factory=dict)
+    learned: Learned | None = None
+
+    def norms_for(self, domain: str) -> Norms | None:
+        """Return the norms a domain starts from; None where they are the trunk's own.
+
+        A domain that the run never saw starts from the mean over those it saw. The trunk's own norms are that
+        mean already, but the norms of adapters inside the trunk stand nowhere else.
+        """
+        if domain in self.norms or not self.norms:
+            return self.norms.get(domain)
+        known = list(self.norms.values())
+        if known[0].keys() == dict(named_norms(self.trunk)).keys():
+            return None
+        return {
+            place: {key: torch.stack([norms[place][key].double() for norms in known]).mean(0) for key in norm}
+            for place, norm in known[0].items()
+        }
 
 
 def find_trunk(name: str, seed: int) -> TrunkSource:
@@ -43,7 +63,7 @@ def load_family(run: Run, device: torch.device) -> Family:
     Raises VerificationError when trunk or domain files do not belong together.
     """
     asked = run.read()
-    method = _method(asked, build(asked["trunk"]["name"], empty=True))
+    method = asked_method(asked, build(asked["trunk"]["name"], empty=True))
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
     norms = dict.fromkeys(asked["own_norms"], norms_of(method.trunk))
     family = Family(method, asked["seed"], device, norms)
@@ -62,8 +82,10 @@ def load_family(run: Run, device: torch.device) -> Family:
     return family
 
 
-def _method(asked: dict[str, object], trunk: Trunk) -> Method:
-    return find_method(str(asked["method"]))(trunk, asked["regime"])  # type: ignore[arg-type]
+def asked_method(asked: Mapping[str, Any], trunk: Trunk) -> Method:
+    """Return the method a run was asked for, over a trunk."""
+    kind = find_method(asked["method"])
+    return kind(trunk, asked["regime"], kind.choose(asked.get("options", {})))
 
 
 def _load_shared(run: Run, family: Family) -> str:
@@ -94,4 +116,5 @@ def _from_run(run: Run) -> TrunkSource:
         )
     family = load_family(run, torch.device("cpu"))
     norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in family.networks.items()}
-    return TrunkSource(family.trunk, str(run.folder), asked["recipe"]["size"], norms)
+    learned = Learned(asked["method"], {domain: family.delta(domain) for domain in family.networks})
+    return TrunkSource(family.trunk, str(run.folder), asked["recipe"]["size"], norms, learned)

@@ -47,10 +47,10 @@ class PointwiseConv(nn.Conv2d):
     def __init__(self, inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> None:
         super().__init__(inputs, outputs, 1, stride=stride, bias=bias)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, ceil(height/stride), ceil(width/stride))."""
         vertical, horizontal = self.stride
-        return nn.functional.conv2d(input[:, :, ::vertical, ::horizontal], self.weight, self.bias)
+        return nn.functional.conv2d(input[:, :, ::vertical, ::horizontal], weight, bias)
 
 
 def initialise(module: nn.Module) -> None:

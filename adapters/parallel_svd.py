@@ -1,0 +1,112 @@
+"""parallel-svd: parallel adapters of low rank, one factor of them shared by the domains.
+
+Rebuffi, Bilen, Vedaldi 2018, "Efficient parametrization of multi-domain deep neural networks"
+(https://arxiv.org/abs/1803.10082). The second phase of `parallel`: at every 3x3 convolution the trained adapters of
+all domains stand side by side, and their singular value decomposition, cut to rank K, splits each into
+
+    A_d = beta gamma_d          beta: outputs x K, shared; gamma_d: K x inputs, with the stride
+
+with sqrt(S) on each side. Then beta, gamma_d, norms and heads train on, all domains together. K is `rank` times
+the smaller side; the rank and the fine-tuning of the paper are unconfirmed. Needs --trunk RUN of a parallel run.
+Starts at the parallel run, as near as the rank allows. Stored per domain: gamma_d and norms; shared: beta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from decathlon.adapters.parallel import add_pointwise
+from decathlon.errors import UsageError
+from decathlon.footprint import Convention
+from decathlon.method import Learned, Method, Options, Regime, option
+from decathlon.seams import share
+from decathlon.trunks.trunk import PointwiseConv, Trunk, initialise
+
+
+@dataclass(frozen=True)
+class ParallelSvdOptions(Options):
+    """How small the adapters become."""
+
+    rank: float = option(0.5, "rank of an adapter as a part of its smaller side")
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rank <= 1:
+            raise UsageError(f"method 'parallel-svd': rank is {self.rank}, it must be above 0, at most 1.")
+
+
+class LowRankConv(nn.Module):
+    """A convolution plus its 1x1 adapter in two factors."""
+
+    def __init__(self, conv: nn.Conv2d, beta: PointwiseConv) -> None:
+        super().__init__()
+        self.conv = conv
+        self.gamma = PointwiseConv(conv.in_channels, beta.in_channels, conv.stride[0])
+        self.beta = beta
+        initialise(self.gamma)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
+        out: Tensor = self.conv(x) + self.beta(self.gamma(x))
+        return out
+
+    @torch.no_grad()
+    def merged(self) -> nn.Conv2d:
+        """Return one 3x3 convolution."""
+        return add_pointwise(self.conv, self.beta.weight[:, :, 0, 0] @ self.gamma.weight[:, :, 0, 0])
+
+
+class ParallelSvd(Method):
+    """Low-rank adapters at every 3x3 convolution, stem included; norms per domain."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
+    published = Convention(heads=False, norms="in", nine=True, shared=False)
+    options: ParallelSvdOptions = ParallelSvdOptions()
+
+    def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
+        super().__init__(trunk, regime, options)
+        betas = nn.ModuleDict()
+        for site, conv in _sites(trunk):
+            rank = max(1, int(self.options.rank * min(conv.in_channels, conv.out_channels)))
+            betas[site.replace(".", "/")] = PointwiseConv(rank, conv.out_channels)
+        initialise(betas)
+        self.shared["betas"] = betas
+        # a copy of the trunk holds the trunk's own weights: they tell which beta belongs to a convolution
+        self._beta = {id(conv.weight): betas[site.replace(".", "/")] for site, conv in _sites(trunk)}
+
+    def conv(self, conv: nn.Conv2d) -> nn.Module:
+        """Put an adapter beside a convolution that has a shared factor."""
+        beta = self._beta.get(id(conv.weight))
+        return conv if beta is None else LowRankConv(conv, cast(PointwiseConv, share(beta)))
+
+    @torch.no_grad()
+    def prepare(self, learned: Learned | None) -> Mapping[str, Mapping[str, Tensor]]:
+        """Decompose the adapters of a parallel run; everything else of its domains goes on as it is."""
+        if learned is None or learned.method != "parallel":
+            raise UsageError(
+                "method 'parallel-svd' needs the adapters of a run: name it with --trunk PARALLEL_RUN."
+            )
+        starts = {domain: dict(delta) for domain, delta in learned.deltas.items()}
+        betas = cast(nn.ModuleDict, self.shared["betas"])
+        for site, _ in _sites(self.trunk):
+            beta = cast(PointwiseConv, betas[site.replace(".", "/")])
+            name = f"body.{site}.adapter.weight"
+            adapters = torch.cat([start.pop(name)[:, :, 0, 0] for start in starts.values()], 1)
+            left, values, right = torch.linalg.svd(adapters.double(), full_matrices=False)
+            rank = beta.in_channels
+            beta.weight.copy_((left[:, :rank] * values[:rank].sqrt())[:, :, None, None])
+            gammas = (values[:rank, None].sqrt() * right[:rank]).float().chunk(len(starts), 1)
+            for start, gamma in zip(starts.values(), gammas, strict=True):
+                start[f"body.{site}.gamma.weight"] = gamma[:, :, None, None].clone()
+        return starts
+
+
+def _sites(trunk: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
+    """Yield the convolutions of a trunk that have adapters, by place."""
+    for name, part in trunk.named_modules():
+        if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3) and part.groups == 1:
+            yield name, part

@@ -1,0 +1,29 @@
+"""stan: attention masks on the taps of a domain's own trunk.
+
+The single-task form of MTAN (Liu, Johns, Davison 2019, https://arxiv.org/abs/1803.10704): masks, convolutions and
+trunk as in `mtan`, all of them the domain's. Starts at random beside the given trunk.
+Stored per domain: a whole trunk, masks and the convolutions behind them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import nn
+
+from decathlon.adapters.mtan import MaskedTaps, tap_blocks
+from decathlon.footprint import Convention
+from decathlon.method import Method, Regime
+from decathlon.seams import own
+from decathlon.trunks.trunk import Trunk
+
+
+class Stan(Method):
+    """The given trunk copied, with masks on its taps; all of it trains."""
+
+    regimes: ClassVar[tuple[Regime, ...]] = ("private",)
+    published = Convention(heads=True, norms="in", nine=False)
+
+    def network(self, trunk: Trunk) -> nn.Module:
+        """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""
+        return MaskedTaps(own(trunk), tap_blocks(trunk))
