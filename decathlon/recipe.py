@@ -1,16 +1,13 @@
-"""A recipe: how a run trains, as a TOML file; `common`, `quick`, `mtan` and `residual-adapters` are built in."""
+"""A recipe: how a run trains, knob by knob."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 from decathlon.domains import CropPolicy
-from decathlon.errors import DataError, UsageError, unknown
+from decathlon.errors import UsageError, unknown
 from decathlon.knobs import override
 from decathlon.sampling import exponent
 
@@ -22,7 +19,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
     "label_smoothing": (0, 1),
 }  # fmt: skip
-FOLDER = resources.files("decathlon") / "recipes"
 
 
 @dataclass(frozen=True)
@@ -87,30 +83,3 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """Return all knobs as plain JSON values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
-
-
-def recipes() -> dict[str, str]:
-    """Return the built-in recipes by name with one line each."""
-    names = sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
-    return {name: find_recipe(name).about for name in names}
-
-
-def find_recipe(name: str) -> Recipe:
-    """Return a built-in recipe by name or read one from a TOML file; raises UsageError or DataError."""
-    built_in = FOLDER / f"{name}.toml"
-    if not name.endswith(".toml"):
-        if not built_in.is_file():
-            raise unknown("recipe", name, recipes())
-        return _parse(built_in.read_bytes(), f"recipe {name}")
-    try:
-        return _parse(Path(name).read_bytes(), name)
-    except OSError as error:
-        raise DataError(f"cannot read the recipe {name}: {error.strerror}.") from None
-
-
-def _parse(data: bytes, source: str) -> Recipe:
-    try:
-        values = tomllib.loads(data.decode())
-    except ValueError as error:
-        raise DataError(f"{source} is not valid TOML: {error}.") from None
-    return Recipe().override(values, source)
