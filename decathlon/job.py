@@ -35,7 +35,7 @@ class Job:
         self._shares = shares(sizes, recipe.sampling, recipe.batch, recipe.epoch_batches or None)
         self.epoch_steps = len(self._plan(0))
         self.steps = recipe.epochs * self.epoch_steps
-        networks = [family.networks[name] for name in self.domains]
+        networks = {name: family.networks[name] for name in self.domains}
         self.optimizer = make_optimizer(groups(family.trunk, family.shared, networks, recipe), recipe)
         self.schedule = make_schedule(self.optimizer, recipe, self.steps)
         self.step = 0
@@ -68,7 +68,7 @@ class Job:
         name = self.domains[domain]
         pool, network = self.pools[name], self.family.networks[name]
         index = sample(len(pool), self.recipe.batch, number, self.seed, name).to(pool.device)
-        images = pool.batch(index, seed=(self.seed, "augment", name, number), flip=self.recipe.flip)
+        images = pool.batch(index, seed=(self.seed, "augment", name, number))
         labels = pool.labels[index]
         network.train()
         with autocast(pool.device, self.bf16):

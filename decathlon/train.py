@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from decathlon.domains import Domain
 from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
-from decathlon.jobs import train_jobs
+from decathlon.jobs import divide, train_jobs
 from decathlon.method import Method, Regime, find_method
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
@@ -60,10 +61,11 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         source = find_trunk(request.trunk, request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime)
-        for remark in _remarks(source, method, request.recipe):
+        for remark in _remarks(source, method, request.recipe, packed.benchmark.names):
             progress.console.print(f"Note: {remark}")
         norms = {domain.name: source.norms[domain.name] for domain in domains if domain.name in source.norms}
         family = Family(method, request.seed, device, norms)
+        divide([domain.name for domain in domains], family, request.recipe)  # refused before anything is written
         run.folder.mkdir(parents=True, exist_ok=True)
         with _lock(run):
             asked = _asked(request, packed, domains, family, source)
@@ -119,14 +121,32 @@ def _asked(
     }
 
 
-def _remarks(source: TrunkSource, method: Method, recipe: Recipe) -> list[str]:
+def _remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:
     """Return what may surprise a user who meant something else."""
     remarks = []
     if method.regime == "frozen" and not source.source and "." not in source.trunk.name:
         remarks.append("the trunk has random weights and stays frozen; name a trained run with --trunk RUN.")
     if source.size not in (None, recipe.size):
         remarks.append(f"the trunk was trained at {source.size} pixels, this run sees {recipe.size} (see --size).")
-    return remarks
+    return remarks + _misspelled(recipe, names)
+
+
+def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
+    """Return remarks on tables of a recipe that nearly name a domain of the file.
+
+    Other names are let pass: a preset may know more domains than the file has.
+    """
+    free = [name for name in names if name not in recipe.domains]
+    near = {
+        table: difflib.get_close_matches(table.lower(), free, n=1, cutoff=0.75)
+        for table in recipe.domains
+        if table not in names
+    }
+    return [
+        f"the recipe speaks of {table}, which is not in the file; did you mean {found[0]}?"
+        for table, found in near.items()
+        if found
+    ]
 
 
 def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:
