@@ -32,7 +32,8 @@ class Job:
         for name, pool in pools.items():
             _check_labels(name, pool)
         sizes = [len(pool) for pool in pools.values()]
-        self._shares = shares(sizes, recipe.sampling, recipe.batch, recipe.epoch_batches or None)
+        batches = recipe.epoch_batches * (len(sizes) if recipe.together else 1)
+        self._shares = shares(sizes, recipe.sampling, recipe.batch, batches or None)
         self.epoch_steps = len(self._plan(0))
         self.steps = recipe.epochs * self.epoch_steps
         networks = {name: family.networks[name] for name in self.domains}

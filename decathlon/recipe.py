@@ -32,7 +32,7 @@ class Recipe:
 
     about: str = ""  # one line for `decathlon recipes`
     epochs: int = 30
-    epoch_batches: int = 0  # micro-batches in a virtual epoch; 0: as many as all images make
+    epoch_batches: int = 0  # micro-batches in a virtual epoch (`together`: of each domain); 0: as all images make
     batch: int = 64  # images of one domain
     size: int = 64  # pixels a side of what the network sees
     side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from decathlon import predict as prediction
 from decathlon import recipe_file
 from decathlon.entries import _protocol
 from decathlon.errors import UsageError
+from decathlon.family import Family
 from decathlon.job import Job
+from decathlon.method import find_method
 from decathlon.optimisation import groups
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
@@ -21,7 +24,8 @@ from decathlon.progress import TrainingProgress
 from decathlon.recipe import OWN, Recipe
 from decathlon.recipe_file import find_recipe
 from decathlon.train import resume
-from tests.packs import tiny_domain
+from decathlon.trunk_source import find_trunk
+from tests.packs import TINY, tiny_domain
 from tests.test_optimisation import network
 from tests.test_train import RECIPE, digests, go
 
@@ -80,6 +84,26 @@ def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recipe_file, "FOLDER", tmp_path)
     with pytest.raises(UsageError, match="begins from itself .hen from egg from hen."):
         find_recipe("hen")
+
+
+def test_spottune_decays_each_domain_as_published() -> None:
+    recipe = find_recipe("spottune")
+    decays = {name: recipe.for_domain(name).weight_decay for name in ("omniglot", "vgg-flowers", "svhn")}
+    assert decays == {"omniglot": 5e-4, "vgg-flowers": 1e-4, "svhn": 0}
+    assert [round(part * recipe.epochs, 4) for part in recipe.milestones] == [40, 60, 80]
+
+
+@pytest.mark.parametrize("names", [TINY.names, TINY.names[:1]])
+def test_url_takes_12000_steps_of_all_domains_whatever_their_number(tiny: Path, names: tuple[str, ...]) -> None:
+    recipe = find_recipe("url").override({"size": 16, "batch": 4})
+    method = find_method("bn")(find_trunk("wrn-10-1", 0).trunk)
+    family = Family(method, 0, torch.device("cpu"))
+    with PackedFile(tiny) as packed:
+        pools = {name: load_pool(packed, TINY[name], ("train",), 16, 18) for name in names}
+    for name in names:
+        family.add(name, len(TINY[name].categories))
+    job = Job(family, pools, recipe, 0, bf16=False)
+    assert job.steps == 12000 and set(job._plan(0)) == {tuple(range(len(names)))}
 
 
 def test_a_domain_decays_its_own_modules_and_not_what_is_shared() -> None:
