@@ -98,7 +98,7 @@ def command(
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
     from decathlon.method import read_options
-    from decathlon.recipe import find_recipe
+    from decathlon.recipe_file import find_recipe
     from decathlon.train import Request
 
     knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}

@@ -32,10 +32,11 @@ class Job:
         for name, pool in pools.items():
             _check_labels(name, pool)
         sizes = [len(pool) for pool in pools.values()]
-        self._shares = shares(sizes, recipe.sampling, recipe.batch, recipe.epoch_batches or None)
+        batches = recipe.epoch_batches * (len(sizes) if recipe.together else 1)
+        self._shares = shares(sizes, recipe.sampling, recipe.batch, batches or None)
         self.epoch_steps = len(self._plan(0))
         self.steps = recipe.epochs * self.epoch_steps
-        networks = [family.networks[name] for name in self.domains]
+        networks = {name: family.networks[name] for name in self.domains}
         self.optimizers = make_optimizers(family.method, family.shared, networks, recipe)
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.step = 0
@@ -71,7 +72,7 @@ class Job:
         name = self.domains[domain]
         pool, network = self.pools[name], self.family.networks[name]
         index = sample(len(pool), self.recipe.batch, number, self.seed, name).to(pool.device)
-        images = pool.batch(index, seed=(self.seed, "augment", name, number), flip=self.recipe.flip)
+        images = pool.batch(index, seed=(self.seed, "augment", name, number))
         labels = pool.labels[index]
         network.train()
         with autocast(pool.device, self.bf16):

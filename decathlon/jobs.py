@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from decathlon.domains import Benchmark
-from decathlon.errors import DivergedError
+from decathlon.errors import DivergedError, UsageError
 from decathlon.evaluate import evaluate
 from decathlon.family import Family
 from decathlon.files import write_json
@@ -26,12 +26,11 @@ def train_jobs(
 ) -> None:
     """Train a run's jobs, from its checkpoint where there is one, and write what they learned.
 
-    A job is all domains where they share what trains, and one domain where they do not.
+    See `divide` for what a job is.
     """
     recipe = Recipe().override(asked["recipe"])
     names = [entry["name"] for entry in asked["domains"]]
-    together = family.method.regime == "joint" or any(True for _ in family.shared.parameters())
-    jobs = [names] if together else [[name] for name in names]
+    jobs = divide(names, family, recipe)
     tensors, values = read_tensors(run.checkpoint) if run.checkpoint.exists() else ({}, {"job": 0, "metrics": 0})
     run.cut_metrics(values["metrics"])
     for number, members in enumerate(jobs):
@@ -53,6 +52,23 @@ def train_jobs(
     run.write(asked | {"status": "done"})
     for path in (run.checkpoint, run.start):
         path.unlink(missing_ok=True)
+
+
+def divide(names: list[str], family: Family, recipe: Recipe) -> list[list[str]]:
+    """Return the domains of each job: all of them where they share what trains, one where they do not.
+
+    Raises UsageError where a domain has of its own what a job has once: its length and its learning rate.
+    """
+    together = family.method.regime == "joint" or any(True for _ in family.shared.parameters())
+    if not together or len(names) == 1:
+        return [[name] for name in names]
+    for name in names:
+        for knob in [knob for knob in ("epochs", "lr") if knob in recipe.domains.get(name, {})]:
+            raise UsageError(
+                f"{name} cannot have {knob} of its own where domains train together: set {knob} for all with "
+                f"--{knob}, or train {name} in a run by itself."
+            )
+    return [names]
 
 
 def _job(run: Run, job: Job, number: int, held_out: dict[str, Pool], progress: TrainingProgress) -> None:
@@ -99,12 +115,14 @@ def _load(
     splits = tuple(asked["fit"].split("+"))
     pools, held_out = {}, {}
     for name in members:
-        cut = recipe.size, recipe.resize, recipe.crop_override, family.device
-        pools[name] = load_pool(packed, packed.benchmark[name], splits, *cut)
+        facts, cut = recipe.facts(packed.benchmark[name]), (recipe.size, recipe.resize, family.device)
+        pools[name] = load_pool(packed, facts, splits, *cut)
         if "val" not in splits and packed.count(name, "val"):
-            pool = load_pool(packed, packed.benchmark[name], ("val",), *cut)
+            pool = load_pool(packed, facts, ("val",), *cut)
             if bool((pool.labels >= 0).all()):
                 held_out[name] = pool
+    if len(members) == 1:  # nobody else is in the job: all of it is the domain's own
+        recipe = recipe.for_domain(members[0])
     return Job(family, pools, recipe, asked["seed"], asked["bf16"]), held_out
 
 

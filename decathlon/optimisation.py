@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,23 +21,27 @@ FUSED = ("sgd", "momentum", "adam", "adamw")
 
 
 def groups(
-    trunk: nn.Module, shared: nn.Module, networks: Iterable[DomainNetwork], recipe: Recipe
+    trunk: nn.Module, shared: nn.Module, networks: Mapping[str, DomainNetwork], recipe: Recipe
 ) -> list[dict[str, Any]]:
     """Return the trainable parameters, each once, by owner and by whether they decay.
 
     Norms and biases (vectors) do not decay. `lr_scale` is read by timm's schedulers. Every domain has groups of
-    its own: the fused optimizers want all of a group to have a gradient, or none.
+    its own, with the decay of its own recipe: the fused optimizers want all of a group to have a gradient, or none.
     """
-    owners: list[tuple[float, nn.Module]] = [(recipe.trunk_lr, trunk), (recipe.method_lr, shared)]
-    for network in networks:
-        owners += [(recipe.head_lr, network.head), (recipe.method_lr, network.body)]
+    common = recipe.weight_decay
+    owners: list[tuple[float, float, nn.Module]] = [
+        (recipe.trunk_lr, common, trunk), (recipe.method_lr, common, shared),
+    ]  # fmt: skip
+    for name, network in networks.items():
+        own = recipe.for_domain(name).weight_decay
+        owners += [(recipe.head_lr, own, network.head), (recipe.method_lr, own, network.body)]
     seen: set[int] = set()
     made = []
-    for scale, owner in owners:
+    for scale, weight_decay, owner in owners:
         fresh = [p for p in owner.parameters() if p.requires_grad and id(p) not in seen]
         seen |= {id(p) for p in fresh}
         for decay, members in (
-            (recipe.weight_decay, [p for p in fresh if p.ndim > 1]),
+            (weight_decay, [p for p in fresh if p.ndim > 1]),
             (0.0, [p for p in fresh if p.ndim <= 1]),
         ):
             made.append({"params": members, "weight_decay": decay, "lr_scale": scale})
@@ -45,11 +49,10 @@ def groups(
 
 
 def make_optimizers(
-    method: Method, shared: nn.Module, networks: Iterable[DomainNetwork], recipe: Recipe
+    method: Method, shared: nn.Module, networks: Mapping[str, DomainNetwork], recipe: Recipe
 ) -> list[torch.optim.Optimizer]:
     """Return the recipe's optimizer, and one for every part that the method trains apart from it."""
-    networks = list(networks)
-    parts = [part for network in networks if (part := method.apart(network.body))]
+    parts = [part for network in networks.values() if (part := method.apart(network.body))]
     taken = {id(p) for part in parts for p in part.parameters}
     ours = groups(method.trunk, shared, networks, recipe)
     for group in ours:

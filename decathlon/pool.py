@@ -48,11 +48,11 @@ class Pool:
         """Where the pixels are and the batches are made."""
         return self.pixels.device
 
-    def batch(self, index: Tensor, *, seed: tuple[int | str, ...] | None = None, flip: bool = True) -> Tensor:
+    def batch(self, index: Tensor, *, seed: tuple[int | str, ...] | None = None) -> Tensor:
         """Return normalised images (batch, 3, size, size), float32 and channels_last.
 
-        `index` is int64 (batch,). With a `seed` the crop is random, and mirrored at random where `flip` and the
-        domain allow it, as a function of that seed; without one it is the centre.
+        `index` is int64 (batch,). With a `seed` the crop is random, and mirrored at random where the
+        domain allows it, as a function of that seed; without one it is the centre.
         """
         height, width = self.height[index], self.width[index]
         if seed is None:
@@ -61,7 +61,7 @@ class Pool:
             draw = torch.rand(3, len(index), generator=generator(*seed, device=self.device), device=self.device)
         top = (draw[0] * (height - self.size + 1)).long()
         left = (draw[1] * (width - self.size + 1)).long()
-        mirrored = (draw[2] < 0.5) & (flip and self.domain.flip)
+        mirrored = (draw[2] < 0.5) & self.domain.flip
         rows = self.offset[index] + top * width
         rows = rows[:, None] + self._grid * width[:, None]
         columns = torch.where(mirrored[:, None], self.size - 1 - self._grid, self._grid) + left[:, None]
@@ -77,18 +77,17 @@ def load_pool(
     splits: tuple[str, ...],
     size: int,
     side: int,
-    crop: CropPolicy | None = None,
     device: torch.device | str = "cpu",
 ) -> Pool:
     """Read splits of a domain into one pool, resized so that `size` x `size` is cut from a side of `side` pixels.
 
-    `crop` overrides the domain's own policy. Raises DataError when the splits hold no image.
+    Crop and flip are as `domain` says (see `Recipe.facts`). Raises DataError when the splits hold no image.
     """
     images: list[npt.NDArray[np.uint8]] = []
     labels, image_ids = [], []
     for name in splits:
         split = packed.read(domain.name, name)
-        images += _resized(split, crop or domain.crop, side, domain.mean)
+        images += _resized(split, domain.crop, side, domain.mean)
         labels.append(torch.from_numpy(split.label.astype(np.int64)))
         image_ids += split.image_id.tolist()
     if not images:

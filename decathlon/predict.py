@@ -10,7 +10,7 @@ from decathlon.errors import UsageError, VerificationError
 from decathlon.evaluate import predict
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
-from decathlon.recipe import Recipe
+from decathlon.recipe import OWN, Recipe
 from decathlon.results import write_results
 from decathlon.run import Run
 from decathlon.storage import read_tensors
@@ -43,8 +43,7 @@ def predict_run(
                     f"{data} has other categories of {name} than {run.folder} learned: "
                     "use the file it was trained on."
                 )
-            cut = recipe.size, recipe.resize, recipe.crop_override, family.device
-            pool = load_pool(packed, domain, (split,), *cut)
+            pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, family.device)
             labels = predict(network, pool, asked["bf16"]).argmax(1).tolist()
             image_ids += pool.image_ids
             category_ids += [learned[label] for label in labels]
@@ -54,6 +53,7 @@ def predict_run(
 
 
 def _protocol(asked: dict[str, Any], split: str) -> dict[str, Any]:
+    own = _own(asked)
     return {
         "method": asked["method"],
         "regime": asked["regime"],
@@ -63,5 +63,17 @@ def _protocol(asked: dict[str, Any], split: str) -> dict[str, Any]:
         "seed": asked["seed"],
         "epochs": asked["recipe"]["epochs"],
         "size": asked["recipe"]["size"],
+        **({"own": own} if own else {}),
         "benchmark": asked["benchmark"],
     }
+
+
+def _own(asked: dict[str, Any]) -> str:
+    """Say in a few words which knobs are not the same for all domains of a run, as `epochs of boats`."""
+    tables = Recipe().override(asked["recipe"]).domains
+    said = []
+    for knob in OWN:
+        names = [entry["name"] for entry in asked["domains"] if knob in tables.get(entry["name"], {})]
+        if names:
+            said.append(f"{knob} of {names[0] if len(names) == 1 else f'{len(names)} domains'}")
+    return " and ".join(said)

@@ -1,16 +1,14 @@
-"""A recipe: how a run trains, as a TOML file; `common`, `quick`, `mtan` and `residual-adapters` are built in."""
+"""A recipe: how a run trains, knob by knob, and what some domains have of their own."""
 
 from __future__ import annotations
 
-import tomllib
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from decathlon.domains import CropPolicy
-from decathlon.errors import DataError, UsageError, unknown
+from decathlon.domains import Domain
+from decathlon.errors import UsageError, unknown
 from decathlon.knobs import override
 from decathlon.sampling import exponent
 
@@ -22,16 +20,19 @@ RANGES: dict[str, tuple[float, float]] = {
     "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
     "label_smoothing": (0, 1),
 }  # fmt: skip
-FOLDER = resources.files("decathlon") / "recipes"
+OWN = ("weight_decay", "lr", "epochs", "crop", "flip")  # what a domain may have of its own
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every knob of a training run; the command line overrides a file, a file overrides these defaults."""
+    """Every knob of a training run; the command line overrides a file, a file overrides these defaults.
+
+    In `domains`, knobs of OWN hold for one domain instead of those above.
+    """
 
     about: str = ""  # one line for `decathlon recipes`
     epochs: int = 30
-    epoch_batches: int = 0  # micro-batches in a virtual epoch; 0: as many as all images make
+    epoch_batches: int = 0  # micro-batches in a virtual epoch (`together`: of each domain); 0: as all images make
     batch: int = 64  # images of one domain
     size: int = 64  # pixels a side of what the network sees
     side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72
@@ -54,6 +55,7 @@ class Recipe:
     weighting: Literal["equal"] = "equal"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware multiplies in it
     eval_every: int = 1  # epochs between validations; the last epoch always has one
+    domains: dict[str, dict[str, Any]] = field(default_factory=dict)  # knobs of OWN by domain
 
     def __post_init__(self) -> None:
         for name, (least, most) in RANGES.items():
@@ -69,48 +71,55 @@ class Recipe:
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         exponent(self.sampling)
+        for name, table in self.domains.items():
+            _check_own(self, name, table)
 
     @property
     def resize(self) -> int:
         """The side in pixels images are resized to when a pool is loaded."""
         return self.side or self.size * 9 // 8
 
-    @property
-    def crop_override(self) -> CropPolicy | None:
-        """The crop policy for all domains, or None for each domain's own."""
-        return None if self.crop == "domain" else self.crop
+    def for_domain(self, name: str) -> Recipe:
+        """Return the recipe of one domain: what it has of its own put in, and no table left."""
+        return dataclasses.replace(self, domains={}, **self.domains.get(name, {}))
+
+    def facts(self, domain: Domain) -> Domain:
+        """Return a domain with the crop policy and the flip this recipe gives it.
+
+        The recipe's own `flip` can only forbid what a domain's facts allow; a domain's table decides alone.
+        """
+        crop = self.for_domain(domain.name).crop
+        flip = self.domains.get(domain.name, {}).get("flip", self.flip and domain.flip)
+        return dataclasses.replace(domain, flip=flip, crop=domain.crop if crop == "domain" else crop)
 
     def override(self, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
-        """Return the recipe with some knobs changed; raises UsageError for an unknown one or a wrong type."""
-        return override(self, values, source)
+        """Return the recipe with some knobs changed; raises UsageError for an unknown one or a wrong type.
+
+        A changed knob holds for all domains but those that `values` itself gives another.
+        """
+        changed = override(self, values, source)
+        tables = {
+            name: {knob: value for knob, value in table.items() if knob not in values}
+            for name, table in self.domains.items()
+        }
+        for name, table in values.get("domains", {}).items():
+            tables[name] = tables.get(name, {}) | table
+        return dataclasses.replace(changed, domains={name: table for name, table in tables.items() if table})
 
     def to_json(self) -> dict[str, Any]:
         """Return all knobs as plain JSON values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
 
-def recipes() -> dict[str, str]:
-    """Return the built-in recipes by name with one line each."""
-    names = sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
-    return {name: find_recipe(name).about for name in names}
-
-
-def find_recipe(name: str) -> Recipe:
-    """Return a built-in recipe by name or read one from a TOML file; raises UsageError or DataError."""
-    built_in = FOLDER / f"{name}.toml"
-    if not name.endswith(".toml"):
-        if not built_in.is_file():
-            raise unknown("recipe", name, recipes())
-        return _parse(built_in.read_bytes(), f"recipe {name}")
+def _check_own(recipe: Recipe, name: str, table: Any) -> None:
+    """Raise UsageError for a domain's table that holds what it may not."""
+    may = f"recipe: [domains.{name}] may set {', '.join(OWN)}"
+    if not isinstance(table, dict):
+        raise UsageError(f"{may}: write it as a table.")
+    for knob in table:
+        if knob not in OWN:
+            raise UsageError(f"{may}, but not {knob}: set that for all domains.")
     try:
-        return _parse(Path(name).read_bytes(), name)
-    except OSError as error:
-        raise DataError(f"cannot read the recipe {name}: {error.strerror}.") from None
-
-
-def _parse(data: bytes, source: str) -> Recipe:
-    try:
-        values = tomllib.loads(data.decode())
-    except ValueError as error:
-        raise DataError(f"{source} is not valid TOML: {error}.") from None
-    return Recipe().override(values, source)
+        override(dataclasses.replace(recipe, domains={}), table, "recipe")
+    except UsageError as error:
+        raise UsageError(f"{may}: {str(error).removeprefix('recipe: ')}") from None

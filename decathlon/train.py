@@ -19,12 +19,13 @@ from decathlon.domains import Domain
 from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
-from decathlon.jobs import train_jobs
-from decathlon.method import Learned, Method, Regime, find_method
+from decathlon.jobs import divide, train_jobs
+from decathlon.method import Learned, Regime, find_method
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
 from decathlon.recipe import Recipe
+from decathlon.remarks import remarks
 from decathlon.run import Run
 from decathlon.start import read_start, write_start
 from decathlon.trunk_source import TrunkSource, find_trunk
@@ -62,12 +63,13 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         source = find_trunk(kind.trunk_name(request.trunk, options), request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
-        for remark in _remarks(source, method, request.recipe):
+        for remark in remarks(source, method, request.recipe, packed.benchmark.names):
             progress.console.print(f"Note: {remark}")
         starts = method.prepare(_only(source.learned, domains))
         norms = {domain.name: source.norms_for(domain.name) for domain in domains}
         given = {name: norm for name, norm in norms.items() if norm}
         family = Family(method, request.seed, device, given, starts)
+        divide([domain.name for domain in domains], family, request.recipe)  # refused before anything is written
         run.folder.mkdir(parents=True, exist_ok=True)
         with _lock(run):
             asked = _asked(request, packed, domains, family, source)
@@ -122,22 +124,6 @@ def _asked(
             "python": platform.python_version(),
         },
     }
-
-
-def _remarks(source: TrunkSource, method: Method, recipe: Recipe) -> list[str]:
-    """Return what may surprise a user who meant something else."""
-    remarks = []
-    if method.regime == "frozen" and not source.source and "." not in source.trunk.name:
-        remarks.append("the trunk has random weights and stays frozen; name a trained run with --trunk RUN.")
-    inside = source.learned.method if source.learned else None
-    if method.inside and method.regime == "frozen" and inside != method.name():
-        remarks.append(
-            f"{method.name()} wants a trunk that was trained with its adapters inside: "
-            f"train one with --method {method.name()} --no-freeze and name it with --trunk."
-        )
-    if source.size not in (None, recipe.size):
-        remarks.append(f"the trunk was trained at {source.size} pixels, this run sees {recipe.size} (see --size).")
-    return remarks
 
 
 def _only(learned: Learned | None, domains: list[Domain]) -> Learned | None:

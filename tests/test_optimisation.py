@@ -19,7 +19,7 @@ def network() -> DomainNetwork:
 
 def test_every_parameter_is_in_one_group_and_only_weights_decay() -> None:
     net, trunk = network(), nn.Conv2d(3, 3, 1)
-    made = groups(trunk, nn.Module(), [net], Recipe(weight_decay=0.5, head_lr=3.0))
+    made = groups(trunk, nn.Module(), {"apples": net}, Recipe(weight_decay=0.5, head_lr=3.0))
     members = [p for group in made for p in group["params"]]
     assert {id(p) for p in members} == {id(p) for p in (*trunk.parameters(), *net.parameters())}
     assert len(members) == len({id(p) for p in members})
@@ -55,7 +55,7 @@ def test_steps_fall_at_the_milestones() -> None:
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_restored_state_lies_in_memory_as_its_parameter_does(name: str) -> None:
     net = network()
-    optimizer = make_optimizer(groups(nn.Module(), nn.Module(), [net], Recipe()), Recipe(optimizer=name))
+    optimizer = make_optimizer(groups(nn.Module(), nn.Module(), {"apples": net}, Recipe()), Recipe(optimizer=name))
     net(torch.randn(2, 3, 8, 8)).sum().backward()
     optimizer.step()
     state = optimizer.state_dict()["state"]
@@ -89,7 +89,9 @@ def test_every_optimizer_goes_on_as_if_it_had_never_stopped(name: str) -> None:
         optimizer.step()
 
     net, other = network(), network()
-    first, second = (make_optimizer(groups(nn.Module(), nn.Module(), [n], recipe), recipe) for n in (net, other))
+    first, second = (
+        make_optimizer(groups(nn.Module(), nn.Module(), {"apples": n}, recipe), recipe) for n in (net, other)
+    )
     for _ in range(3):
         step(net, first)
     other.load_state_dict(net.state_dict())

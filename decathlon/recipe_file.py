@@ -1,0 +1,53 @@
+"""Recipes as TOML files: some are built in, and any file may begin from one of those with `base = "name"`.
+
+What is nearer wins: a knob on the command line over one in the file, that over its base, that over the defaults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+from decathlon.errors import DataError, UsageError, unknown
+from decathlon.recipe import Recipe
+
+FOLDER = resources.files("decathlon") / "recipes"
+
+
+def recipes() -> dict[str, str]:
+    """Return the built-in recipes by name with one line each."""
+    return {name: _built_in(name).about for name in _names()}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a built-in recipe by name or read one from a TOML file; raises UsageError or DataError."""
+    if not name.endswith(".toml"):
+        return _built_in(name)
+    try:
+        return _parse(Path(name).read_bytes(), name)
+    except OSError as error:
+        raise DataError(f"cannot read the recipe {name}: {error.strerror}.") from None
+
+
+def _names() -> list[str]:
+    return sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
+
+
+def _built_in(name: str, above: tuple[str, ...] = ()) -> Recipe:
+    """Return a built-in recipe; `above` are those that begin from it, directly or not."""
+    if name not in _names():
+        raise unknown("recipe", name, _names())
+    if name in above:
+        raise UsageError(f"recipe {name} begins from itself ({' from '.join((*above, name))}): change a base.")
+    return _parse((FOLDER / f"{name}.toml").read_bytes(), f"recipe {name}", (*above, name))
+
+
+def _parse(data: bytes, source: str, above: tuple[str, ...] = ()) -> Recipe:
+    try:
+        values = tomllib.loads(data.decode())
+    except ValueError as error:
+        raise DataError(f"{source} is not valid TOML: {error}.") from None
+    base = values.pop("base", None)
+    start = Recipe() if base is None else _built_in(str(base), above)
+    return start.override(values, source)

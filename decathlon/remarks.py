@@ -1,0 +1,43 @@
+"""Remarks before a training run: what may surprise a user who meant something else."""
+
+from __future__ import annotations
+
+import difflib
+
+from decathlon.method import Method
+from decathlon.recipe import Recipe
+from decathlon.trunk_source import TrunkSource
+
+
+def remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:
+    """Return what may surprise a user who meant something else."""
+    found = []
+    if method.regime == "frozen" and not source.source and "." not in source.trunk.name:
+        found.append("the trunk has random weights and stays frozen; name a trained run with --trunk RUN.")
+    inside = source.learned.method if source.learned else None
+    if method.inside and method.regime == "frozen" and inside != method.name():
+        found.append(
+            f"{method.name()} wants a trunk that was trained with its adapters inside: "
+            f"train one with --method {method.name()} --no-freeze and name it with --trunk."
+        )
+    if source.size not in (None, recipe.size):
+        found.append(f"the trunk was trained at {source.size} pixels, this run sees {recipe.size} (see --size).")
+    return found + _misspelled(recipe, names)
+
+
+def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
+    """Return remarks on tables of a recipe that nearly name a domain of the file.
+
+    Other names are let pass: a preset may know more domains than the file has.
+    """
+    free = [name for name in names if name not in recipe.domains]
+    near = {
+        table: difflib.get_close_matches(table.lower(), free, n=1, cutoff=0.75)
+        for table in recipe.domains
+        if table not in names
+    }
+    return [
+        f"the recipe speaks of {table}, which is not in the file; did you mean {found[0]}?"
+        for table, found in near.items()
+        if found
+    ]
