@@ -18,7 +18,8 @@ def write_start(run: Run, family: Family) -> None:
     """Write trunk, shared modules and what the domains start from."""
     tensors = family.shared_state()
     for domain, start in family.starts.items():
-        tensors |= {f"starts/{domain}/{name}": tensor for name, tensor in start.items()}
+        # a copy: the same tensor may be among the norms, and the file format refuses memory that is shared
+        tensors |= {f"starts/{domain}/{name}": tensor.clone() for name, tensor in start.items()}
     for domain, places in family.norms.items():
         for place, norm in places.items():
             tensors |= {f"norms/{domain}/{place}/{key}": tensor for key, tensor in norm.items()}

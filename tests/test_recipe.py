@@ -26,8 +26,8 @@ from decathlon.recipe_file import find_recipe
 from decathlon.train import resume
 from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain
+from tests.runs import RECIPE, digests, go
 from tests.test_optimisation import network
-from tests.test_train import RECIPE, digests, go
 
 BOATS = {"domains": {"boats": {"epochs": 2, "crop": "full", "flip": True, "weight_decay": 0, "lr": 0.02}}}
 

@@ -18,35 +18,19 @@ from decathlon import train as training
 from decathlon.device import find_device
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
 from decathlon.evaluate import predict
-from decathlon.files import sha256
 from decathlon.job import Job, _check_labels
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool, load_pool
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
-from decathlon.recipe import Recipe
 from decathlon.run import Run
 from decathlon.storage import read_tensors, write_tensors
-from decathlon.train import Request, resume, train
+from decathlon.train import resume
 from decathlon.trunk_source import load_family
 from tests.packs import TINY, write_pack
+from tests.runs import RECIPE, die_at_step, digests, go
 
-RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")
 COMMAND = [sys.executable, "-c", "from decathlon.cli.main import main; main()"]
-
-
-def request(data: Path, out: Path, method: str = "bn", **changes: Any) -> Request:
-    asked: dict[str, Any] = {"trunk": "wrn-10-1", "recipe": RECIPE} | changes
-    return Request(data=data, out=out, method=method, **asked)
-
-
-def go(*args: Any, **changes: Any) -> Run:
-    return train(request(*args, **changes), TrainingProgress())
-
-
-def digests(run: Run) -> dict[str, str]:
-    files = [run.metrics, *sorted(run.folder.glob("**/*.safetensors"))]
-    return {str(path.relative_to(run.folder)): sha256(path) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +85,7 @@ def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(
     monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", seconds)
     changes = {"trunk": str(trunk.folder)} if source else {}
     whole = go(tiny, tmp_path / "whole", method, **changes)
-    real, taken = Job.advance, iter(range(10**6))
-
-    def dying(job: Job) -> int:
-        if next(taken) == kill_at:
-            raise OSError("the machine died")
-        return real(job)
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(Job, "advance", dying)
-        go(tiny, tmp_path / "killed", method, **changes)
+    die_at_step(monkeypatch, kill_at, tiny, tmp_path / "killed", method, **changes)
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 
 
@@ -150,16 +125,7 @@ def test_forgetting_the_optimizer_would_be_noticed(
 ) -> None:
     """The negative control: without its momentum a resumed run must differ."""
     whole = go(tiny, tmp_path / "whole")
-    real, taken = Job.advance, iter(range(10**6))
-
-    def dying(job: Job) -> int:
-        if next(taken) == 11:
-            raise OSError("the machine died")
-        return real(job)
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(Job, "advance", dying)
-        go(tiny, tmp_path / "killed")
+    die_at_step(monkeypatch, 11, tiny, tmp_path / "killed")
     load = Job.load_state
 
     def forgetful(job: Job, tensors: Any, values: Any) -> None:
