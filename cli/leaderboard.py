@@ -35,7 +35,8 @@ def command(
 ) -> None:  # fmt: skip
     """Compare runs with each other and with the published rows.
 
-    RUN is a run directory with a score.json, or a score.json. Without one, the published rows stand alone.
+    RUN is a run directory with a score.json, a group of them ('train --seeds': one row, means and standard
+    deviations), or a score.json. Without one, the published rows stand alone.
     """
     from decathlon.entries import read_entries
     from decathlon.leaderboard import boards, notes, to_table

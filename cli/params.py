@@ -27,11 +27,15 @@ def command(
         raise click.UsageError("give either a run directory or --method NAME (see 'decathlon methods').")
     from decathlon.count import count_method, count_run, ratio_table, scope_table
     from decathlon.files import dump_json
+    from decathlon.group import find_group
     from decathlon.method import Regime, read_options
     from decathlon.run import Run
     from decathlon.tables import write
 
     regime: Regime | None = None if freeze is None else "frozen" if freeze else "joint"
+    group = find_group(run) if run else None
+    if group is not None:
+        run = group.finished(group.seeds[0])  # seeds change weights, never their number
     if run:
         counted = count_run(Run(run))
     else:

@@ -21,20 +21,38 @@ def command(
 ) -> None:
     """Predict a split with every trained domain of RUN and write a results file of the challenge.
 
+    Where RUN is a group of runs ('train --seeds'), each gets its own; those that have one are passed over.
+
     \b
     decathlon predict runs/mtan --data mini.h5
     decathlon score runs/mtan --truth annotations/
     """
+    from decathlon.errors import UsageError
     from decathlon.files import refuse_existing
+    from decathlon.group import find_group
+
+    name = "results.json" if split == "test" else f"results-{split}.json"
+    group = find_group(run)
+    if group is None:
+        if not force:
+            refuse_existing(out or run / name, "choose another name with -o, or replace it with --force")
+        _predict(run, data, split, out or run / name, device)
+    elif out is not None:
+        raise UsageError(f"{run} is a group of runs, each with results of its own: leave out -o.")
+    else:
+        for folder in group.every().values():
+            if (folder / name).exists() and not force:
+                click.echo(f"{folder / name} is there already: kept, --force replaces it", err=True)
+            else:
+                _predict(folder, data, split, folder / name, device)
+    if split == "test":
+        scored = run if out in (None, run / name) else out
+        click.echo(f"Next: decathlon score {shlex.quote(str(scored))} --truth FOLDER_WITH_TEST_LABELS", err=True)
+
+
+def _predict(run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None) -> None:
     from decathlon.predict import predict_run
     from decathlon.run import Run
 
-    default = run / ("results.json" if split == "test" else f"results-{split}.json")
-    out = out or default
-    if not force:
-        refuse_existing(out, "choose another name with -o, or replace it with --force")
     counts = predict_run(Run(run), data, split, out, device)
     click.echo(f"{sum(counts.values())} {split} images of {len(counts)} domains predicted: {out}", err=True)
-    if split == "test":
-        scored = run if out == default else out
-        click.echo(f"Next: decathlon score {shlex.quote(str(scored))} --truth FOLDER_WITH_TEST_LABELS", err=True)

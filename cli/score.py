@@ -32,30 +32,44 @@ def command(
 ) -> None:  # fmt: skip
     """Score RESULTS against the ground truth, as the Visual Decathlon does.
 
-    RESULTS is a results.json, or a run directory with one, which then gets a score.json.
+    RESULTS is a results.json, or a run directory with one, which then gets a score.json. Of a group of runs
+    ('train --seeds') every run is scored; shown are means and standard deviations.
     """
     from decathlon.baseline import find_baseline
-    from decathlon.errors import UsageError
     from decathlon.files import dump_json, refuse_existing, write_json
+    from decathlon.group import find_group
+    from decathlon.group_score import GroupScore
     from decathlon.results import read_results
     from decathlon.score import score
-    from decathlon.scorecard import show_score
+    from decathlon.scorecard import show_group_score, show_score
     from decathlon.truth import read_truth
 
-    if results.is_dir() and not (results / "results.json").is_file():
-        raise UsageError(f"{results} has no results.json: run 'decathlon predict {results} --data FILE.h5' first.")
+    group = find_group(results)
+    files = [_results(run, results) for run in (group.every().values() if group else [results])]
     if output is not None:
         refuse_existing(output)
-    elif results.is_dir():
-        output = results / "score.json"
     answers = read_truth(truth)
-    found = score(
-        read_results(results / "results.json" if results.is_dir() else results),
-        answers, find_baseline(answers, baseline, data), partial,
-    )  # fmt: skip
+    against = find_baseline(answers, baseline, data)
+    scores = [score(read_results(file), answers, against, partial) for file in files]
+    over_seeds = GroupScore(group.seeds, tuple(scores)) if group else None
+    if group or (results.is_dir() and output is None):
+        for file, found in zip(files, scores, strict=True):
+            write_json(file.with_name("score.json"), found.to_json())
+    document = (over_seeds or scores[0]).to_json()
     if output is not None:
-        write_json(output, found.to_json())
+        write_json(output, document)
     if as_json:
-        click.echo(dump_json(found.to_json()), nl=False)
+        click.echo(dump_json(document), nl=False)
+    elif over_seeds:
+        show_group_score(over_seeds)
     else:
-        show_score(found)
+        show_score(scores[0])
+
+
+def _results(run: Path, asked: Path) -> Path:
+    """Return the results file of a run directory, or the file itself; `asked` is what the user named."""
+    from decathlon.errors import UsageError
+
+    if run.is_dir() and not (run / "results.json").is_file():
+        raise UsageError(f"{run} has no results.json: run 'decathlon predict {asked} --data FILE.h5' first.")
+    return run / "results.json" if run.is_dir() else run

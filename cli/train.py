@@ -55,27 +55,27 @@ def _knobs(command: click.Command) -> click.Command:
     "--fit", type=click.Choice(["train", "train+val"]), default="train", show_default=True, help="Splits."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seeds", type=click.IntRange(1), help="Repeat the run with so many seeds; --out holds them all.")
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run directory to make.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; needs no other option.")
 @click.pass_context
 def command(
-    ctx: click.Context, /, out: Path, resume: bool, data: Path | None, threads: int | None, **asked: Any
-) -> None:
+    ctx: click.Context, /, out: Path, resume: bool, data: Path | None, threads: int | None, seeds: int | None,
+    **asked: Any,
+) -> None:  # fmt: skip
     """Train DOMAINS (default: all) of a packed file with one method.
 
     \b
     decathlon train --data mini.h5 --method bn -o runs/trunk          # all domains teach one trunk
     decathlon train --data mini.h5 --method parallel --trunk runs/trunk -o runs/parallel
     decathlon train --resume -o runs/parallel                          # after an interruption
+    decathlon train --data mini.h5 --method bn --seeds 3 -o runs/three # runs/three/seed-0, seed-1, seed-2
     """
     import torch
 
-    from decathlon import train
     from decathlon.errors import Interrupted
-    from decathlon.progress import TrainingProgress
-    from decathlon.summary import summary
     from decathlon.tables import write
 
     if resume:
@@ -86,14 +86,41 @@ def command(
         torch.set_num_threads(threads)
     try:
         if data is None or resume:
-            run = train.resume(out, data, TrainingProgress())
+            table, data = _resume(out, data)
         else:
-            run = train.train(_request(data, out, asked), TrainingProgress())
+            table = _begin(_request(data, out, asked), seeds)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted: go on with 'decathlon train --resume -o {out}'.") from None
-    write([summary(run)], "table")
-    again = shlex.join(["predict", str(run.folder), "--data", str(data or run.read()["data"]["path"])])
+    write([table], "table")
+    again = shlex.join(["predict", str(out), "--data", str(data)])
     click.echo(f"Next: decathlon {again}", err=True)
+
+
+def _begin(request: Any, seeds: int | None) -> Any:
+    from decathlon.progress import TrainingProgress
+    from decathlon.repeat import train_seeds
+    from decathlon.summary import group_summary, summary
+    from decathlon.train import train
+
+    if seeds is None:
+        return summary(train(request, TrainingProgress()))
+    return group_summary(train_seeds(request, seeds, TrainingProgress()))
+
+
+def _resume(out: Path, data: Path | None) -> tuple[Any, Path]:
+    """Go on with a run or a group of runs; return its summary and the file it was trained on."""
+    from decathlon.group import find_group
+    from decathlon.progress import TrainingProgress
+    from decathlon.repeat import resume_seeds
+    from decathlon.summary import group_summary, summary
+    from decathlon.train import resume
+
+    group = find_group(out)
+    if group is None:
+        run = resume(out, data, TrainingProgress())
+        return summary(run), data or Path(run.read()["data"]["path"])
+    resume_seeds(group, data, TrainingProgress())
+    return group_summary(group), data or Path(group.asked["data"])
 
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:

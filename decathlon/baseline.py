@@ -7,8 +7,9 @@ from pathlib import Path
 from decathlon.domains import Benchmark
 from decathlon.errors import DataError, UsageError
 from decathlon.files import read_json
+from decathlon.group_score import read_score
 from decathlon.official import OFFICIAL, is_official
-from decathlon.score import Baseline, Score
+from decathlon.score import Baseline
 from decathlon.truth import Truth
 
 OFFICIAL_TEXT = "official: the Finetune row of Rebuffi et al. 2017"
@@ -18,8 +19,9 @@ NO_BASELINE = Baseline("none")
 def find_baseline(truth: Truth, asked: str | None = None, data: Path | None = None) -> Baseline:
     """Return the baseline to score `truth` against.
 
-    `asked` is `official`, a score.json or a run directory with one. Without it: the errors in the packed file
-    `data`, or in a benchmark.json beside the ground truth, or the official ones of official domains, or none.
+    `asked` is `official`, a score.json, a run directory with one, or a group of runs, whose mean counts. Without
+    it: the errors in the packed file `data`, or in a benchmark.json beside the ground truth, or the official ones
+    of official domains, or none.
     Raises DataError when a source describes another benchmark than the ground truth.
     """
     if asked == "official":
@@ -51,7 +53,7 @@ def _only_official(truth: Truth) -> Baseline:
 def _measured(truth: Truth, path: Path) -> Baseline:
     if not path.exists():
         raise UsageError(f"there is no {path}: --baseline takes a score.json, a run directory or 'official'.")
-    measured = {domain.name: domain for domain in Score.read(path).domains}
+    measured = {domain.name: domain for domain in read_score(path).domains}
     for domain in truth.domains:
         found = measured.get(domain.name)
         if found is not None and found.images != len(domain.answers):

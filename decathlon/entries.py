@@ -9,6 +9,8 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.files import read_json, sha256
+from decathlon.group import Group, find_group, seeds_text, status
+from decathlon.group_score import GroupScore, read_group_score
 from decathlon.published import published_rows
 from decathlon.score import DomainScore, Score
 
@@ -28,6 +30,7 @@ class Entry:
     link: str | None = None
     published: bool = False
     reference: bool = False  # no run: what runs are measured by
+    group: GroupScore | None = None  # over seeds: `score` holds the means
 
 
 def read_entries(paths: Sequence[Path]) -> list[Entry]:
@@ -41,12 +44,31 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
 
 
 def read_entry(path: Path) -> Entry:
-    """Read a run directory, or a score.json; raises DataError when the score is not of the run's results."""
+    """Read a run directory, a group of them, or a score.json.
+
+    Raises DataError when a score is not of the run's results.
+    """
+    group = find_group(path)
+    return _read_run(path) if group is None else _read_group(group)
+
+
+def _read_group(group: Group) -> Entry:
+    """Return one row for a group; it has diverged when one of its runs has."""
+    name = group.folder.resolve().name
+    if any(status(folder) == "diverged" for folder in group.runs.values()):
+        return Entry(name, None, protocol=f"diverged, seeds {seeds_text(group.seeds)}")
+    scores = read_group_score(group)
+    runs = [_read_run(folder) for folder in group.runs.values()]
+    mean = scores.mean()
+    return Entry(name, mean, runs[0].params, _protocol(mean.protocol or {}), group=scores)
+
+
+def _read_run(path: Path) -> Entry:
     folder = path if path.is_dir() else path.parent
     of_run = path.is_dir() or path.name == "score.json"
     name = folder.resolve().name if of_run else path.stem
     params = _footprint(folder) if of_run else None
-    if of_run and _status(folder) == "diverged":
+    if of_run and status(folder) == "diverged":
         return Entry(name, None, params, "diverged")
     if path.is_dir() and not (path / "score.json").is_file():
         raise DataError(f"{path} has no score.json: run 'decathlon score {path} --truth PATH' first.")
@@ -86,14 +108,16 @@ def reference_entries(score: Score) -> list[Entry]:
 
 def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[DomainScore, ...]:
     return tuple(
-        replace(domain, accuracy=accuracy or 0.0, error=1 - (accuracy or 0.0))
-        for domain, accuracy in zip(score.domains, accuracies, strict=True)
+        # A new one: the domain may be a mean over seeds, whose points do not follow from its error.
+        DomainScore(d.name, accuracy or 0.0, 1 - (accuracy or 0.0), d.images, d.baseline_error, d.majority)
+        for d, accuracy in zip(score.domains, accuracies, strict=True)
     )
 
 
 def _protocol(protocol: Mapping[str, Any]) -> str | None:
     """Say in a few words what rows must share to be compared."""
     units = {"fit": "{}", "epochs": "{} epochs", "size": "{} px", "trunk": "{}", "own": "own {}"}
+    units |= {"seeds": "seeds {}"}
     said = [unit.format(protocol[name]) for name, unit in units.items() if protocol.get(name) is not None]
     return ", ".join(said) or None
 
@@ -107,9 +131,3 @@ def _footprint(folder: Path) -> float | None:
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:
         raise DataError(f"{file} holds no ratio above zero: train the run again.")
     return float(ratio)
-
-
-def _status(folder: Path) -> str | None:
-    file = folder / "run.json"
-    data = read_json(file) if file.exists() else None
-    return str(data.get("status")) if isinstance(data, dict) else None

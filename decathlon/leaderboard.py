@@ -13,7 +13,8 @@ from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.entries import Entry, published_entries, reference_entries
 from decathlon.official import OFFICIAL
 from decathlon.score import Score
-from decathlon.tables import Column, Table, Value
+from decathlon.spread import Spread
+from decathlon.tables import Column, Place, Table, Value
 
 OFFICIAL_BOARD = "Visual Decathlon, official benchmark"
 SHORT_NAMES = {
@@ -96,13 +97,16 @@ def _entry_notes(board: Board, entry: Entry) -> list[str]:
 def to_table(board: Board) -> Table:
     """Return the board as a table, accuracies in %."""
     with_printed = any(entry.published for entry in board.entries)
+    over_seeds: Place = "everywhere" if any(entry.group for entry in board.entries) else "data"
     columns = [
         Column("benchmark", "benchmark", place="data"),
         Column("name", "name"),
         Column("params_ratio", "#P", digits=2, best="min"),
         *(Column(f"{name} %", SHORT_NAMES.get(name, name), 2, "max", "wide") for name in board.domains),
         Column("mean accuracy %", "mean", digits=2, best="max"),
+        Column("mean accuracy std %", "±", digits=2, place=over_seeds),
         Column("score", "score", digits=1, best="max"),
+        Column("score_std", "±", digits=1, place=over_seeds),
         Column("printed_score", "printed", digits=0, place="wide" if with_printed else "data"),
         Column("protocol", "protocol"),
         Column("link", "link", place="data"),
@@ -119,8 +123,14 @@ def _row(board: Board, entry: Entry) -> tuple[Value, ...]:
     percent = (accuracy.get(name) for name in board.domains)
     total = board.total(entry)
     score = None if total is None else round(total, 4)
-    ends = (mean, score, entry.printed_score, entry.protocol, entry.link)
+    mean_std = _std(entry.group.mean_accuracy, 100) if whole and entry.group is not None else None
+    score_std = _std(entry.group.total) if total is not None and entry.group is not None else None
+    ends = (mean, mean_std, score, score_std, entry.printed_score, entry.protocol, entry.link)
     return (board.label, entry.name, entry.params, *percent, *ends)
+
+
+def _std(found: Spread, unit: float = 1.0) -> float | None:
+    return None if found.std is None else round(unit * found.std, 4)
 
 
 def _board(label: str, entries: Sequence[Entry]) -> Board:

@@ -21,6 +21,7 @@ from torch import Tensor
 from decathlon.domains import Domain
 from decathlon.errors import DataError, VerificationError
 from decathlon.files import read_json, write_bytes, write_json
+from decathlon.group import refuse_group
 from decathlon.storage import read_tensors, write_tensors
 
 KEYS = {"status", "method", "regime", "trunk", "recipe", "fit", "seed", "domains", "own_norms", "data", "bf16"}
@@ -64,7 +65,8 @@ class Run:
         return all(path.name in ours or path.name.startswith(ours[2:]) for path in self.folder.iterdir())
 
     def read(self) -> dict[str, Any]:
-        """Return run.json; raises DataError when the folder is no run directory."""
+        """Return run.json; raises DataError when the folder is no run directory, UsageError for a group of runs."""
+        refuse_group(self.folder)
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
         asked = read_json(self.folder / "run.json")

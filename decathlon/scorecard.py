@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from decathlon.group import seeds_text
+from decathlon.group_score import GroupScore
 from decathlon.score import MOST_POINTS, Score
-from decathlon.tables import Column, Table, write
+from decathlon.spread import Spread
+from decathlon.tables import Column, Row, Table, write
 
 COLUMNS = (
     Column("domain", "domain"),
@@ -17,7 +20,28 @@ COLUMNS = (
 
 def show_score(score: Score) -> None:
     """Print a score: a row a domain, mean and total below, then the protocol, the baseline and what is missing."""
-    write([_table(score)], "table", [_protocol(score), f"Baseline: {score.baseline}.", *score.notes()])
+    write([_table(score)], "table", _remarks(score))
+
+
+def show_group_score(found: GroupScore) -> None:
+    """Print the score of a group as `show_score` does, means with their standard deviations over the seeds."""
+    mean = found.mean()
+    table = _table(mean)
+    spreads = [(found.accuracy(i), found.points(i)) for i in range(len(mean.domains))]
+    rows = tuple(_with_std(row, *pair) for row, pair in zip(table.rows, spreads, strict=True))
+    footer = _with_std(table.footer or (), found.mean_accuracy, found.total)
+    columns = (*COLUMNS[:3], Column("accuracy_std", "±", 2), *COLUMNS[3:], Column("points_std", "±", 1))
+    title = f"{table.title}, mean over seeds {seeds_text(found.seeds)}"
+    write([Table(title, columns, rows, footer)], "table", _remarks(mean))
+
+
+def _with_std(row: Row, accuracy: Spread, points: Spread) -> Row:
+    percent = None if accuracy.std is None else round(100 * accuracy.std, 4)
+    return (*row[:3], percent, *row[3:], points.std)
+
+
+def _remarks(score: Score) -> list[str]:
+    return [_protocol(score), f"Baseline: {score.baseline}.", *score.notes()]
 
 
 def _table(score: Score) -> Table:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from decathlon.group import Group, seeds_text
 from decathlon.run import Run
-from decathlon.tables import Column, Table
+from decathlon.spread import spread
+from decathlon.tables import Column, Row, Table
 
 
 def last_metrics(run: Run) -> dict[str, dict[str, Any]]:
@@ -24,9 +27,31 @@ def summary(run: Run) -> Table:
     ]
     validated = [value for _, _, value in rows if value is not None]
     means = sum(value for _, value, _ in rows) / len(rows), sum(validated) / len(validated) if validated else None
-    title = f"{asked['method']} over {asked['trunk']['name']}, fitted on {asked['fit']}, seed {asked['seed']}"
     columns = Column("domain", "domain"), Column("train", "train %", 1), Column("val", "val %", 1)
-    return Table(title, columns, tuple(rows), ("mean", *means))
+    return Table(f"{_title(run)}, seed {asked['seed']}", columns, tuple(rows), ("mean", *means))
+
+
+def group_summary(group: Group) -> Table:
+    """Return the accuracies the runs of a group ended with: mean and standard deviation over its seeds."""
+    runs = [Run(folder) for folder in group.runs.values()]
+    tables = [summary(run) for run in runs]
+    rows = [_across(same) for same in zip(*(table.rows for table in tables), strict=True)]
+    footer = _across([table.footer for table in tables if table.footer is not None])
+    domain, train, val = tables[0].columns
+    columns = domain, train, Column("train_std", "±", 1), val, Column("val_std", "±", 1)
+    return Table(f"{_title(runs[0])}, mean over seeds {seeds_text(group.seeds)}", columns, tuple(rows), footer)
+
+
+def _across(rows: Sequence[Row]) -> Row:
+    """Return the rows of one name in several tables as one, each number as its mean and its deviation."""
+    name, *values = zip(*rows, strict=True)
+    spreads = [spread(value if not isinstance(value, str) else None for value in column) for column in values]
+    return (name[0], *(part for one in spreads for part in (one.mean, one.std)))
+
+
+def _title(run: Run) -> str:
+    asked = run.read()
+    return f"{asked['method']} over {asked['trunk']['name']}, fitted on {asked['fit']}"
 
 
 def _percent(part: float | None) -> float | None:

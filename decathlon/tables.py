@@ -14,11 +14,12 @@ from decathlon.files import dump_json
 Value = str | float | None
 Row = tuple[Value, ...]
 Format = Literal["table", "csv", "json", "latex", "markdown"]
+Place = Literal["everywhere", "wide", "data"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 NOTHING = "–"
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", NOTHING: "--",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", NOTHING: "--", "±": r"$\pm$",
 }  # fmt: skip
 
 
@@ -34,7 +35,7 @@ class Column:
     title: str
     digits: int | None = None
     best: Literal["max", "min"] | None = None
-    place: Literal["everywhere", "wide", "data"] = "everywhere"
+    place: Place = "everywhere"
 
 
 @dataclass(frozen=True)

@@ -88,13 +88,16 @@ def resume(folder: Path, data: Path | None, progress: TrainingProgress) -> Run:
             return run
         torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
         with PackedFile(data or Path(asked["data"]["path"])) as packed:
-            if packed.digest != asked["data"]["digest"]:
-                raise DataError(
-                    f"{packed.path} holds other data than {folder} was begun with: name that file with --data."
-                )
+            refuse_other_data(packed, asked["data"]["digest"], folder)
             family = read_start(run, asked, find_device(asked["device"]))
             train_jobs(run, asked, packed, family, progress)
     return run
+
+
+def refuse_other_data(packed: PackedFile, digest: str, folder: Path) -> None:
+    """Raise DataError when a packed file is not the one that `folder` was begun with."""
+    if packed.digest != digest:
+        raise DataError(f"{packed.path} holds other data than {folder} was begun with: name that file with --data.")
 
 
 def _asked(

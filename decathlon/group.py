@@ -1,0 +1,97 @@
+"""A group: the runs of one request repeated over seeds, in one folder.
+
+seeds.json       the seeds and all that was asked, written before the first run: what is missing can be begun later
+seed-<seed>/     an ordinary run directory for every seed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decathlon.errors import DataError, UsageError
+from decathlon.files import read_json, write_json
+
+SEEDS = "seeds.json"
+KEYS = {"data", "digest", "threads", "method", "trunk", "recipe"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """A folder of runs that differ in their seed alone; `asked` is their request as plain JSON."""
+
+    folder: Path
+    seeds: tuple[int, ...]
+    asked: Mapping[str, Any]
+
+    @property
+    def runs(self) -> dict[int, Path]:
+        """The run directory of every seed, trained or not."""
+        return {seed: self.folder / f"seed-{seed}" for seed in self.seeds}
+
+    def finished(self, seed: int) -> Path:
+        """Return the run directory of a seed; raises UsageError when it is not there or not trained to the end."""
+        if seed not in self.seeds:
+            raise UsageError(
+                f"{self.folder} has no run of seed {seed}, only of seeds {seeds_text(self.seeds)}: ask for those."
+            )
+        reached = status(self.runs[seed])
+        if reached == "diverged":
+            raise UsageError(
+                f"seed {seed} of {self.folder} diverged: train all seeds under another name with a smaller --lr."
+            )
+        if reached != "done":
+            raise UsageError(
+                f"seed {seed} of {self.folder} is not trained to the end: "
+                f"'decathlon train --resume -o {self.folder}'."
+            )
+        return self.runs[seed]
+
+    def every(self) -> dict[int, Path]:
+        """Return the run directories of all seeds; raises UsageError naming the first that is not finished."""
+        return {seed: self.finished(seed) for seed in self.seeds}
+
+    def write(self) -> None:
+        """Write seeds.json."""
+        write_json(self.folder / SEEDS, {"format": 1, "seeds": list(self.seeds), "asked": dict(self.asked)})
+
+
+def find_group(folder: Path) -> Group | None:
+    """Return the group in a folder, None when it holds none; raises DataError when seeds.json is damaged."""
+    file = folder / SEEDS
+    if not file.is_file():
+        return None
+    data = read_json(file)
+    try:
+        seeds, asked = data["seeds"], dict(data["asked"])
+        sound = data["format"] == 1 and bool(seeds) and all(type(seed) is int for seed in seeds)
+        sound &= asked.keys() >= KEYS
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise DataError(f"{file} is damaged or not of this release: train again.")
+    return Group(folder, tuple(seeds), asked)
+
+
+def refuse_group(folder: Path) -> None:
+    """Raise UsageError where a single run is needed and the folder holds a group."""
+    group = find_group(folder)
+    if group is not None:
+        one = next(iter(group.runs.values()))
+        raise UsageError(
+            f"{folder} is a group of runs (seeds {seeds_text(group.seeds)}) where one is needed: name {one}."
+        )
+
+
+def status(run: Path) -> str | None:
+    """Return how far a run directory says it came, None where nothing says so; loads no torch."""
+    file = run / "run.json"
+    data = read_json(file) if file.exists() else None
+    return str(data.get("status")) if isinstance(data, dict) else None
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return consecutive seeds in short, as 0-2."""
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"

@@ -1,0 +1,119 @@
+"""The scores of a group: mean and standard deviation over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from decathlon.errors import DataError
+from decathlon.group import Group, find_group, seeds_text
+from decathlon.score import DomainScore, Score
+from decathlon.spread import Spread, spread
+
+
+@dataclass(frozen=True)
+class MeanDomainScore(DomainScore):
+    """A domain over seeds: the mean of the points, which is not the points of the mean error."""
+
+    mean_points: float | None = None
+
+    @property
+    def points(self) -> float | None:
+        """The mean of the runs' points."""
+        return self.mean_points
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """One score a seed, over the same domains and images against the same baseline errors."""
+
+    seeds: tuple[int, ...]
+    scores: tuple[Score, ...]
+
+    def __post_init__(self) -> None:
+        if len({(_measure(score), score.missing) for score in self.scores}) > 1:
+            raise DataError(
+                "the runs of the group answer different domains or were scored differently: predict all of them "
+                "from one file (--force) and score the group again."
+            )
+
+    @property
+    def total(self) -> Spread:
+        """The total over seeds."""
+        return spread(score.total for score in self.scores)
+
+    @property
+    def mean_accuracy(self) -> Spread:
+        """The mean over domains, over seeds."""
+        return spread(score.mean_accuracy for score in self.scores)
+
+    def accuracy(self, domain: int) -> Spread:
+        """The accuracy in the domain at a position, over seeds."""
+        return spread(score.domains[domain].accuracy for score in self.scores)
+
+    def points(self, domain: int) -> Spread:
+        """The points in the domain at a position, over seeds."""
+        return spread(score.domains[domain].points for score in self.scores)
+
+    def mean(self) -> Score:
+        """Return the means as one score, its protocol what the runs share."""
+        first = self.scores[0]
+        domains = []
+        for i, domain in enumerate(first.domains):
+            accuracy = self.accuracy(i).mean or 0.0
+            facts = domain.images, domain.baseline_error, domain.majority
+            domains.append(MeanDomainScore(domain.name, accuracy, 1 - accuracy, *facts, self.points(i).mean))
+        return Score(tuple(domains), first.baseline, first.missing, self._protocol())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spreads and, under `runs`, every score as `decathlon score` writes it."""
+        first = self.scores[0]
+        return {
+            "seeds": list(self.seeds),
+            "score": self.total.to_json(),
+            "mean_accuracy": self.mean_accuracy.to_json(),
+            "domains": {
+                domain.name: {
+                    "accuracy": self.accuracy(i).to_json(),
+                    "points": self.points(i).to_json(),
+                    "baseline_error": domain.baseline_error,
+                    "images": domain.images,
+                }
+                for i, domain in enumerate(first.domains)
+            },
+            "baseline": first.baseline,
+            "runs": [score.to_json() for score in self.scores],
+        }
+
+    def _protocol(self) -> Mapping[str, Any] | None:
+        told = [score.protocol for score in self.scores if score.protocol is not None]
+        if len(told) < len(self.scores):
+            return None
+        own = ("seed", "results_sha256")
+        shared = {
+            name: value
+            for name, value in told[0].items()
+            if name not in own and all(other.get(name) == value for other in told)
+        }
+        return shared | {"seeds": seeds_text(self.seeds)}
+
+
+def read_group_score(group: Group) -> GroupScore:
+    """Read the score.json of every run; raises DataError where one is missing or they do not belong together."""
+    for folder in group.runs.values():
+        if not (folder / "score.json").is_file():
+            raise DataError(f"{folder} has no score.json: run 'decathlon score {group.folder} --truth PATH' first.")
+    return GroupScore(group.seeds, tuple(Score.read(folder) for folder in group.runs.values()))
+
+
+def read_score(path: Path) -> Score:
+    """Read a score.json, the one of a run directory, or the mean over those of a group."""
+    group = find_group(path)
+    return Score.read(path) if group is None else read_group_score(group).mean()
+
+
+def _measure(score: Score) -> tuple[tuple[str, int, float | None], ...]:
+    """Return what two scores must share for a mean of them to say anything."""
+    return tuple((domain.name, domain.images, domain.baseline_error) for domain in score.domains)

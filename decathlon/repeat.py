@@ -1,0 +1,106 @@
+"""Training a group: one request, once for every seed, one run after the other."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from decathlon.device import find_device
+from decathlon.errors import DataError
+from decathlon.files import refuse_existing
+from decathlon.group import SEEDS, Group, find_group, status
+from decathlon.packed import PackedFile
+from decathlon.progress import TrainingProgress
+from decathlon.recipe import Recipe
+from decathlon.run import Run
+from decathlon.train import Request, refuse_other_data, resume, train
+
+
+def train_seeds(request: Request, count: int, progress: TrainingProgress) -> Group:
+    """Train `count` runs with the seeds from `request.seed` on, in folders below `request.out`.
+
+    Raises UsageError when that exists, or when the trunk is a group without one of the seeds.
+    """
+    if not _blank(request.out):
+        refuse_existing(request.out, "choose another name, or go on with --resume")
+    group = Group(request.out, tuple(range(request.seed, request.seed + count)), _asked(request))
+    for seed in group.seeds:
+        member_request(group, seed)
+    group.write()
+    try:
+        return _train(group, None, progress)
+    finally:
+        if not any(folder.exists() for folder in group.runs.values()):  # refused: a mended command may use the name
+            (group.folder / SEEDS).unlink()
+            with contextlib.suppress(OSError):  # not empty: that is not ours to remove
+                group.folder.rmdir()
+
+
+def resume_seeds(group: Group, data: Path | None, progress: TrainingProgress) -> Group:
+    """Go on with a group to its end: finished runs stay, the interrupted one resumes, missing ones are begun."""
+    if all(status(folder) == "done" for folder in group.runs.values()):
+        return group
+    with PackedFile(data or Path(group.asked["data"])) as packed:
+        refuse_other_data(packed, group.asked["digest"], group.folder)
+    torch.set_num_threads(group.asked["threads"])
+    return _train(group, data, progress)
+
+
+def member_request(group: Group, seed: int) -> Request:
+    """Return what the run of one seed was asked, over the trunk of the same seed where that is a group's."""
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in group.asked.items()
+    }
+    try:
+        del fields["digest"], fields["threads"]
+        recipe, data = Recipe().override(fields.pop("recipe")), Path(fields.pop("data"))
+        request = Request(data=data, out=group.runs[seed], recipe=recipe, seed=seed, **fields)
+    except (KeyError, TypeError):
+        raise DataError(f"{group.folder / SEEDS} is damaged or not of this release: train again.") from None
+    trunks = find_group(Path(request.trunk))
+    return request if trunks is None else replace(request, trunk=str(trunks.finished(seed)))
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """Return a request as JSON, resolved: it must mean the same from another folder on another day."""
+    trunk = Path(request.trunk)
+    with PackedFile(request.data) as packed:
+        digest = packed.digest
+    fields = {name: value for name, value in vars(request).items() if name not in ("out", "seed")}
+    return fields | {
+        "data": str(request.data.resolve()),
+        "digest": digest,
+        "trunk": str(trunk.resolve()) if trunk.is_dir() else request.trunk,
+        "recipe": request.recipe.to_json(),
+        "device": str(find_device(request.device)),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _train(group: Group, data: Path | None, progress: TrainingProgress) -> Group:
+    for seed, folder in group.runs.items():
+        reached = status(folder)
+        if reached == "done":
+            progress.console.print(f"seed {seed}: trained already")
+            continue
+        progress.console.print(f"seed {seed}: {folder}")
+        if reached is None:
+            request = member_request(group, seed)
+            train(request if data is None else replace(request, data=data), progress)
+        else:
+            resume(folder, data, progress)
+    return group
+
+
+def _blank(folder: Path) -> bool:
+    """Say whether a folder holds only what a group leaves that was killed before its first run began."""
+    if not folder.is_dir():
+        return False
+    return all(
+        path.name.startswith((SEEDS, f".{SEEDS}.")) or (path.name.startswith("seed-") and Run(path).blank())
+        for path in folder.iterdir()
+    )
