@@ -1,0 +1,58 @@
+"""The fair table as Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decathlon.tables import Column, Table, Value, render
+
+# what names a domain in a narrow column
+SHORT = {
+    "aircraft": "airc", "cifar100": "c100", "daimlerpedcls": "dped", "gtsrb": "gtsr", "imagenet12": "imnet",
+    "omniglot": "oglt", "ucf101": "ucf", "vgg-flowers": "flwr",
+}  # fmt: skip
+
+
+def markdown(about: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Return the results as a page: the machine, the command, the table, and how to read it."""
+    machine = ", ".join(f"{name} {value}" for name, value in about["machine"].items())
+    seeds = "one seed" if about["seeds"] == 1 else f"{about['seeds']} seeds, mean ± standard deviation"
+    epochs = f"{about['epochs']} epoch{'s' if about['epochs'] > 1 else ''}"
+    head = f"Machine: {machine}.\n\n```\n{about['command']}\n```\n"
+    title = (
+        f"{about['data']}, trunk {about['trunk']}, {epochs} a phase, {seeds}. `passes`: epochs a "
+        "row's weights have seen, its trunk's included. `#P`: bits over those of one trunk, heads left out and "
+        "norms counted. `min`: training a seed, evaluation left out."
+    )
+    return f"{head}\n{render([_table(rows)], 'markdown').lstrip()}\n{title}\n"
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    names = list(rows[0]["domains"])
+    columns = (
+        Column("name", "row"),
+        *(Column(name, SHORT.get(name, name)) for name in names),
+        Column("mean", "mean"),
+        Column("points", "points"),
+        Column("ratio", "#P", 3),
+        Column("published", "#P as published", 3),
+        Column("passes", "passes", 0),
+        Column("speed", "img/s", 0),
+        Column("minutes", "min", 1),
+    )
+    ordered = sorted(rows, key=lambda row: -(row["score"]["mean"] or 0.0))
+    return Table("", columns, tuple(_cells(row, names) for row in ordered))
+
+
+def _cells(row: dict[str, Any], names: list[str]) -> tuple[Value, ...]:
+    accuracies = (_spread(row["domains"][name]["accuracy"], 100, 1) for name in names)
+    mean, points = _spread(row["accuracy"], 100, 2), _spread(row["score"], 1, 0)
+    counted = row["ratio"], row["published"]["ratio"], float(row["passes"])
+    return row["name"], *accuracies, mean, points, *counted, row["images_per_second"], row["minutes"]
+
+
+def _spread(value: dict[str, float | None], scale: float, digits: int) -> str | None:
+    if value["mean"] is None:
+        return None
+    middle = f"{scale * value['mean']:.{digits}f}"
+    return middle if value["std"] is None else f"{middle} ± {scale * value['std']:.{digits}f}"

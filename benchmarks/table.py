@@ -1,0 +1,128 @@
+"""The fair table: every method on one packed file, under one recipe, over one trunk.
+
+    python -m benchmarks.table --data mini.h5 --truth annotations --out runs/table --results benchmarks/results/name
+
+Each row is trained, predicted and scored by the toolkit's own commands. Stopped and started again, it goes on where
+it was: finished runs stay, an interrupted one resumes. The results, NAME.json and NAME.md, are written after every
+row. Points are counted against the errors of the `finetune` row, which so has 250 a domain.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.machine import machine
+from benchmarks.report import markdown
+from benchmarks.rows import FINETUNE, ROWS, TRUNK, Row, passes
+from decathlon.cli.main import command as decathlon
+from decathlon.errors import DecathlonError
+from decathlon.files import write_bytes, write_json
+from decathlon.group import find_group
+
+KNOWN = {row.name: row for row in ROWS}
+
+
+@click.command(help=__doc__)
+@click.option("--data", type=click.Path(path_type=Path, exists=True), required=True, help="Packed file.")
+@click.option("--truth", type=click.Path(path_type=Path, exists=True), required=True, help="Test annotations.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the runs.")
+@click.option("--results", type=click.Path(path_type=Path), required=True, help="Results, without an ending.")
+@click.option("--trunk", default="wrn-16-1", show_default=True, help="A trunk's name.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--only", multiple=True, metavar="ROW", help="Rows to train, beside the trunk and finetune.")
+@click.option(
+    "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Of the trunk, and of each row."
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def command(
+    data: Path, truth: Path, out: Path, results: Path, trunk: str, seeds: int, only: tuple[str, ...], epochs: int,
+    options: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Train the rows; OPTIONS after -- go to every `decathlon train`."""
+    unknown = [name for name in only if name not in KNOWN]
+    if unknown:
+        raise click.UsageError(f"no row '{unknown[0]}': choose among {', '.join(KNOWN)}.")
+    common = ["--data", str(data), "--seeds", str(seeds), *options]
+    found: list[dict[str, Any]] = []
+    for row in ROWS:
+        if only and row.name not in (TRUNK, FINETUNE, *_over(only)):
+            continue
+        over = str(_folder(out, row.over)) if row.over else trunk
+        train = ["train", *common, *row.arguments(), "--trunk", over, "--epochs", str(row.passes * epochs)]
+        _train(_folder(out, row.name), train)
+        baseline = [] if row.name == TRUNK else ["--baseline", str(_folder(out, FINETUNE))]
+        if row.name == FINETUNE:  # its errors first, then everybody's points against them
+            measure(row, _folder(out, FINETUNE), data, truth, [], train)
+            found[0] = measure(KNOWN[TRUNK], _folder(out, TRUNK), data, truth, baseline, found[0]["command"])
+        found.append(measure(row, _folder(out, row.name), data, truth, baseline, train))
+        about = {"machine": machine(), "data": data.name, "trunk": trunk, "seeds": seeds, "epochs": epochs}
+        about["command"] = shlex.join(["python", "-m", "benchmarks.table", *sys.argv[1:]])
+        results.parent.mkdir(parents=True, exist_ok=True)
+        write_json(results.with_suffix(".json"), about | {"rows": found})
+        write_bytes(results.with_suffix(".md"), markdown(about, found).encode())
+
+
+def measure(
+    row: Row, folder: Path, data: Path, truth: Path, baseline: list[str], train: list[str]
+) -> dict[str, Any]:
+    """Predict and score a trained group; return what the table says of it."""
+    _run(["predict", str(folder), "--data", str(data)])
+    file = folder / "scores.json"
+    file.unlink(missing_ok=True)  # the command never overwrites
+    _run(["score", str(folder), "--truth", str(truth), *baseline, "-o", str(file)])
+    scored = json.loads(file.read_text())
+    group = find_group(folder)
+    assert group is not None
+    members = list(group.runs.values())
+    footprint = json.loads((members[0] / "footprint.json").read_text())
+    times = [json.loads(line) for run in members for line in (run / "timing.jsonl").read_text().splitlines()]
+    seconds = sum(time["seconds"] for time in times)
+    return {
+        "name": row.name,
+        "method": row.method,
+        "settings": list(row.settings),
+        "passes": passes(row, KNOWN),
+        "score": scored["score"],
+        "accuracy": scored["mean_accuracy"],
+        "domains": scored["domains"],
+        "ratio": footprint["ratio"],
+        "convention": footprint["convention"],
+        "published": footprint["published"],
+        "images_per_second": sum(time["images"] for time in times) / seconds,
+        "minutes": seconds / 60 / len(members),
+        "command": train,
+    }
+
+
+def _folder(out: Path, name: str) -> Path:
+    return out / name.replace(", ", "-").replace(" ", "-")
+
+
+def _over(names: tuple[str, ...]) -> set[str]:
+    """Return rows and the rows they are built over."""
+    return set(names) | {KNOWN[name].over for name in names}
+
+
+def _train(folder: Path, train: list[str]) -> None:
+    if find_group(folder) is None:
+        _run([*train, "-o", str(folder)])
+    else:
+        _run(["train", "--resume", "-o", str(folder)])
+
+
+def _run(words: list[str]) -> None:
+    click.secho(f"\n$ decathlon {shlex.join(words)}", bold=True, err=True)
+    decathlon.main(words, standalone_mode=False, prog_name="decathlon")
+
+
+if __name__ == "__main__":
+    try:
+        command()
+    except DecathlonError as error:
+        sys.exit(f"Error: {error}")
