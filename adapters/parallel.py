@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from decathlon.errors import UsageError
 from decathlon.footprint import Convention
 from decathlon.method import Method, Options, option
 from decathlon.seams import own
@@ -54,7 +55,15 @@ class ParallelConv(nn.Module):
 
 
 def add_pointwise(conv: nn.Conv2d, matrix: Tensor) -> nn.Conv2d:
-    """Return a copy of a 3x3 convolution with a matrix (outputs, inputs) added to its centre tap."""
+    """Return a copy of a 3x3 convolution with a matrix (outputs, inputs) added to its centre tap.
+
+    Padded as much as it is dilated, the centre tap reads the pixels a strided 1x1 reads, at its edges too. Raises
+    UsageError for other padding, as that of timm's tf_ models, which changes with the map.
+    """
+    if conv.padding != conv.dilation:
+        raise UsageError(
+            "a parallel adapter merges only into a 3x3 convolution that pads evenly: use another trunk."
+        )
     plain = own(conv)
     plain.weight[:, :, 1, 1] += matrix
     return plain

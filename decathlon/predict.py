@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from decathlon.device import find_device
-from decathlon.errors import UsageError, VerificationError
+from decathlon.errors import VerificationError
 from decathlon.evaluate import predict
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
@@ -24,11 +24,7 @@ def predict_run(
 
     Raises VerificationError when the file's categories are not those the run learned, in their order.
     """
-    asked = run.read()
-    if asked["status"] == "diverged":
-        raise UsageError(f"{run.folder} diverged: train it again under another name with a smaller --lr.")
-    if asked["status"] != "done":
-        raise UsageError(f"{run.folder} is not trained to the end: 'decathlon train --resume -o {run.folder}'.")
+    asked = run.read_done()
     recipe = Recipe().override(asked["recipe"])
     family = load_family(run, find_device(device))
     image_ids: list[int] = []

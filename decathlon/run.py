@@ -12,14 +12,14 @@ footprint.json results.json score.json
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from decathlon.domains import Domain
-from decathlon.errors import DataError, VerificationError
+from decathlon.domains import Benchmark, Domain
+from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.files import read_json, write_bytes, write_json
 from decathlon.group import refuse_group
 from decathlon.storage import read_tensors, write_tensors
@@ -74,6 +74,17 @@ class Run:
             raise DataError(f"{self.folder / 'run.json'} is damaged or not of this release: train again.")
         return asked
 
+    def read_done(self) -> dict[str, Any]:
+        """Return run.json of a run that is trained to the end; raises UsageError for another."""
+        asked = self.read()
+        if asked["status"] == "diverged":
+            raise UsageError(f"{self.folder} diverged: train it again under another name with a smaller --lr.")
+        if asked["status"] != "done":
+            raise UsageError(
+                f"{self.folder} is not trained to the end: 'decathlon train --resume -o {self.folder}'."
+            )
+        return asked
+
     def write(self, asked: dict[str, Any]) -> None:
         """Write run.json."""
         write_json(self.folder / "run.json", asked)
@@ -83,8 +94,20 @@ class Run:
         return [entry["name"] for entry in self.read()["domains"] if self.domain(entry["name"]).is_file()]
 
     def write_domain(self, domain: Domain, delta: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Write a domain's delta with the category id of every output, so that class order is never guessed."""
-        write_tensors(self.domain(domain.name), delta, about | {"categories": domain.category_ids})
+        """Write a domain's delta with its facts and the category id of every output: neither is guessed later."""
+        facts = {"categories": domain.category_ids, "facts": asdict(domain)}
+        write_tensors(self.domain(domain.name), delta, about | facts)
+
+    def facts(self, name: str) -> Domain:
+        """Return what the run knows of a domain: categories, and how its images are cut and normalised.
+
+        Raises DataError when it was trained by a release that did not write that down.
+        """
+        file = self.domain(name)
+        about = read_tensors(file)[1]
+        if "facts" not in about:
+            raise DataError(f"{file} does not say how images of {name} are normalised: train it with this release.")
+        return Benchmark.from_json({"name": "", "domains": [about["facts"]]}, str(file))[name]
 
     def read_domain(self, name: str, trunk: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return a domain's delta and what its file says; raises VerificationError over another trunk."""

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "cli": {"decathlon", "data_prep", "cli"},
 }
 COMMANDS = ["", "data", "data synth", "data prepare", "data check", "data info", "data stats", "train", "predict"]
-COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart"]
+COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
 
 
 def python_files(room: str) -> list[Path]:

@@ -1,0 +1,67 @@
+"""`decathlon merge`: one domain's network as a plain network in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from decathlon.export import Exported, Form
+
+USE = {
+    "safetensors": "decathlon.merged.load_merged({!r})",
+    "torch-export": "torch.export.load({!r}).module()",
+    "onnx": "onnxruntime.InferenceSession({!r})",
+}
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("domain")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--format", "form", type=click.Choice(list(USE)), help="Default: what FILE's ending says.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -> None:
+    """Write one DOMAIN of RUN as a plain network for serving.
+
+    Adapters become part of the convolutions they stand at, and norms part of the convolution before them. The file
+    is read back, and its logits are compared with the run's, before it gets its name. It also holds the categories
+    and how images are cut and normalised.
+
+    \b
+    decathlon merge runs/parallel digits -o digits.safetensors
+    decathlon merge runs/parallel digits -o digits.onnx      # needs pip install 'visual-decathlon[onnx]'
+    decathlon merge runs/mtan digits -o digits.pt2           # torch.export
+    """
+    from decathlon.export import export, find_form
+    from decathlon.files import refuse_existing
+    from decathlon.run import Run
+
+    if not force:
+        refuse_existing(out, "choose another name with -o, or replace it with --force")
+    found = find_form(out, form)
+    _report(export(Run(run), domain, out, found))
+    click.echo(f"wrote {out}: {found}, {out.stat().st_size / 1e6:.1f} MB", err=True)
+    click.echo(f"Next: {USE[found].format(str(out))} in Python", err=True)
+
+
+def _report(done: Exported) -> None:
+    """Say what became of adapters and norms, and what that changed."""
+    from collections import Counter
+
+    about = done.about
+    norms = len(done.folded) + len(done.kept)
+    click.echo(
+        f"{about['domain']}, {about['run']['method']} over {about['trunk']}: {done.adapters} adapters merged, "
+        f"{len(done.folded)} of {norms} norms folded",
+        err=True,
+    )
+    if not about["plain"]:
+        click.echo(f"{about['run']['method']} is more than its trunk: its own modules stay", err=True)
+    for reason, count in Counter(done.kept.values()).items():
+        click.echo(f"norms that stay: {count}, {reason}", err=True)
+    before, after = (work / 1e6 for work in done.multiply_adds)
+    click.echo(f"multiply-adds an image: {before:.1f} M before, {after:.1f} M now", err=True)
+    click.echo(f"largest difference from the run's logits on random images: {done.difference:.1e}", err=True)

@@ -1,0 +1,101 @@
+"""One domain of a run as a plain network in one file, checked against the run's own network before it appears."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from decathlon.errors import UsageError, VerificationError, unknown
+from decathlon.files import replacing
+from decathlon.graphs import need_onnx, read_onnx, read_program, write_onnx, write_program
+from decathlon.merge import fold_norms, without_adapters
+from decathlon.merged import describe, load_merged, save_merged
+from decathlon.randomness import generator
+from decathlon.run import Run
+from decathlon.trunk_source import load_family
+
+Form = Literal["safetensors", "torch-export", "onnx"]
+FORMS: dict[str, Form] = dict(zip((".safetensors", ".pt2", ".onnx"), get_args(Form), strict=True))
+TOLERANCE = 1e-3  # of a logit; of the largest one where that is above 1
+IMAGES = 3  # to check with; the graphs are made with two, so that another number is seen to work
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was done: places of norms `folded` and, with the reason, `kept`, and how far the logits moved.
+
+    `adapters` counts modules that became convolutions, `multiply_adds` those of one image before and after.
+    """
+
+    about: Mapping[str, Any]
+    adapters: int
+    folded: Mapping[str, str]
+    kept: Mapping[str, str]
+    difference: float
+    multiply_adds: tuple[int, int]
+
+
+def find_form(path: Path, form: Form | None) -> Form:
+    """Return the format asked for or meant by the file's name; raises UsageError for neither."""
+    if form is None and path.suffix not in FORMS:
+        raise UsageError(f"{path} could be any format: say --format, or end it in {', '.join(FORMS)}.")
+    found = form or FORMS[path.suffix]
+    if found == "onnx":
+        need_onnx()
+    return found
+
+
+@torch.no_grad()
+def export(run: Run, domain: str, path: Path, form: Form) -> Exported:
+    """Merge one domain's network of a finished run and write it to `path`, replacing what was there.
+
+    Raises UsageError for a run that is not finished or a domain it does not have, and VerificationError when what
+    was read back has other logits; then no file is left.
+    """
+    asked = run.read_done()
+    family = load_family(run, torch.device("cpu"))
+    if domain not in family.networks:
+        raise unknown("domain", domain, family.networks)
+    network = family.networks[domain].eval()
+    plain = without_adapters(copy.deepcopy(network))
+    folded, kept = fold_norms(plain)
+    about = describe(plain, run.facts(domain), asked, folded)
+    size = about["input"]["size"]
+    images = torch.randn(IMAGES, 3, size, size, generator=generator("merge", domain))
+    with replacing(path) as part:
+        difference = _write_checked(part, plain, images, network(images), about, form)
+    adapters = sum(callable(getattr(part, "merged", None)) for part in network.modules())
+    work = _multiply_adds(network, images[:1]), _multiply_adds(plain, images[:1])
+    return Exported(about, adapters, folded, kept, difference, work)
+
+
+def _write_checked(
+    path: Path, plain: nn.Module, images: Tensor, expected: Tensor, about: Mapping[str, Any], form: Form
+) -> float:
+    """Write a network, read it back and return the largest difference from the expected logits."""
+    read: Callable[[Path], Callable[[Tensor], Tensor]]
+    if form == "safetensors":
+        save_merged(path, plain, about)
+        read = load_merged
+    else:
+        write, read = (write_onnx, read_onnx) if form == "onnx" else (write_program, read_program)
+        write(path, plain, images[:2], about)
+    difference = (read(path)(images) - expected).abs().max().item()
+    if not difference <= TOLERANCE * max(1, expected.abs().max().item()):
+        raise VerificationError(
+            f"as {form} the network of {about['domain']} has other logits, by {difference:.1e}: try another format."
+        )
+    return difference
+
+
+def _multiply_adds(network: nn.Module, image: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter:
+        network(image)
+    return int(counter.get_total_flops()) // 2

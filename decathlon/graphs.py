@@ -1,0 +1,92 @@
+"""Networks as graphs without Python code: torch-export (.pt2) and onnx, for any number of images at a time."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from decathlon.errors import UsageError
+from decathlon.seams import replace
+from decathlon.trunks.trunk import PointwiseConv
+
+KEY = "decathlon"  # of the description in either format
+
+
+def write_program(path: Path, network: nn.Module, images: Tensor, about: Mapping[str, Any]) -> None:
+    """Write a network as `torch.export` does, with `about` in the extra file decathlon.json."""
+    program = _program(network, images)
+    with path.open("wb") as file:  # an open file, because torch wants names to end in .pt2
+        torch.export.save(program, file, extra_files={f"{KEY}.json": json.dumps(about)})
+
+
+def read_program(path: Path) -> Callable[[Tensor], Tensor]:
+    """Return the network in a torch-export file."""
+    with path.open("rb") as file:
+        module: Callable[[Tensor], Tensor] = torch.export.load(file).module()
+    return module
+
+
+def write_onnx(path: Path, network: nn.Module, images: Tensor, about: Mapping[str, Any]) -> None:
+    """Write a network as ONNX, `images` -> `logits`, with `about` in its metadata; raises UsageError as below."""
+    need_onnx()
+    import onnx
+
+    graph = torch.onnx.export(_program(network, images), output_names=["logits"], dynamo=True, verbose=False)
+    assert graph is not None
+    model = graph.model_proto
+    onnx.helper.set_model_props(model, {KEY: json.dumps(about)})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def read_onnx(path: Path) -> Callable[[Tensor], Tensor]:
+    """Return the network in an ONNX file, run by ONNX's own reference implementation: exact, slow."""
+    from onnx.reference import ReferenceEvaluator
+
+    session = ReferenceEvaluator(str(path))
+
+    def run(images: Tensor) -> Tensor:
+        with np.errstate(all="ignore"):  # its sigmoid overflows on the way to the right 0 or 1
+            return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+    return run
+
+
+def need_onnx() -> None:
+    """Raise UsageError where the packages that write ONNX are not installed."""
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"onnx files need {' and '.join(missing)}: pip install 'visual-decathlon[onnx]'.")
+
+
+def _program(network: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
+    """Return the graph of a network for (batch, 3, height, width) with the height and width of `images`."""
+    program = torch.export.export(_served(network), (images,), dynamic_shapes=({0: Dim("batch")},))
+    for node in program.graph.nodes:  # which lines of which files on this machine made it is nobody else's
+        node.meta.pop("stack_trace", None)
+    return program
+
+
+def _served(network: nn.Module) -> nn.Module:
+    """Return a copy for inference alone: ordinary strided 1x1 convolutions, and weights in the plain layout."""
+    plain = replace(copy.deepcopy(network), conv=_strided)
+    return plain.to(memory_format=torch.contiguous_format)  # torch-export warns of others when it saves
+
+
+def _strided(conv: nn.Conv2d) -> nn.Conv2d:
+    """Undo the detour of a pointwise convolution, which only matters to gradients."""
+    if not isinstance(conv, PointwiseConv):
+        return conv
+    shape = conv.in_channels, conv.out_channels
+    made = nn.Conv2d(*shape, 1, stride=conv.stride, bias=conv.bias is not None)  # type: ignore[arg-type]
+    made.load_state_dict(conv.state_dict())
+    return made.eval().requires_grad_(False)

@@ -1,0 +1,114 @@
+"""A merged network in a safetensors file, with all that rebuilding and serving it needs.
+
+The file's JSON object says:
+
+    format, domain, trunk
+    categories   [{id, name}], in the order of the logits
+    input        size: pixels a side; resize and crop: what that square is cut from (`decathlon.pool.fit`);
+                 mean, std: of RGB in 0..1, subtracted and divided by
+    plain        whether the body is the trunk's structure and nothing else
+    folded       {place of a norm that is gone: the convolution it went into}
+    run          what was asked of the run: method, regime, recipe, fit, seed, benchmark, versions, ...
+
+Places count from the network: `body.stage1.0.bn1`. A convolution has a bias where the file holds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from decathlon.domains import Domain
+from decathlon.errors import DataError, VerificationError
+from decathlon.merge import drop_norm, without_adapters
+from decathlon.network import DomainNetwork
+from decathlon.randomness import seeded
+from decathlon.recipe import Recipe
+from decathlon.storage import read_tensors, write_tensors
+from decathlon.trunk_source import asked_method
+from decathlon.trunks import build
+from decathlon.trunks.trunk import Trunk
+
+FORMAT = "decathlon-merged-1"
+OF_THE_MACHINE = (
+    "format",
+    "status",
+    "data",
+    "domains",
+    "device",
+    "threads",
+)  # entries of run.json nobody serves by
+
+
+def describe(
+    network: DomainNetwork, domain: Domain, asked: Mapping[str, Any], folded: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the JSON object of a merged network, from what its run was asked and which norms were folded."""
+    recipe = Recipe().override(asked["recipe"])
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "domain": domain.name,
+        "categories": [vars(category) for category in domain.categories],
+        "input": {
+            "size": recipe.size,
+            "resize": recipe.resize,
+            "crop": recipe.facts(domain).crop,
+            "mean": domain.mean,
+            "std": domain.std,
+        },
+        "trunk": asked["trunk"]["name"],
+        "plain": isinstance(network.body, Trunk),
+        "folded": dict(folded),
+        "run": {key: value for key, value in asked.items() if key not in OF_THE_MACHINE},
+    }
+    about["run"]["trunk"] = {"name": asked["trunk"]["name"]}  # where its weights came from was a path
+    if about["plain"]:  # a trunk with modules that cannot be merged is rebuilt through its method
+        shapes = [
+            {name: tensor.shape for name, tensor in made.state_dict().items()}
+            for made in (network, _structure(network.state_dict(), about))
+        ]
+        about["plain"] = shapes[0] == shapes[1]
+    return about
+
+
+def save_merged(path: Path, network: nn.Module, about: Mapping[str, Any]) -> None:
+    """Write a merged network with its description, durably."""
+    write_tensors(path, network.state_dict(), about)
+
+
+def load_merged(path: Path | str) -> nn.Module:
+    """Return the network in a file of `decathlon merge`, (batch, 3, size, size) -> logits (batch, classes).
+
+    It is in evaluation mode, without gradients. Raises DataError for a file of another kind and
+    VerificationError for one that does not fit together.
+    """
+    path = Path(path)
+    tensors, about = read_tensors(path)
+    if about.get("format") != FORMAT:
+        raise DataError(f"{path} is no merged network of this release: make one with 'decathlon merge'.")
+    try:
+        network = _structure(tensors, about)
+        network.load_state_dict(tensors)
+    except (AttributeError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise VerificationError(f"{path} does not fit {about.get('trunk')} ({reason}): merge it again.") from None
+    return network.to(memory_format=torch.channels_last)
+
+
+def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> DomainNetwork:
+    """Return a network with room for the tensors of a file; its own are random."""
+    classes, features = tensors["head.weight"].shape
+    with seeded("merged"):
+        trunk = build(about["trunk"], empty=True)
+        body = trunk if about["plain"] else asked_method(about["run"], trunk).network(trunk)
+        network = without_adapters(DomainNetwork(body, features, classes))
+    for norm in about["folded"]:
+        drop_norm(network, norm)
+    for name, part in network.named_modules():
+        if isinstance(part, nn.Conv2d) and part.bias is None and f"{name}.bias" in tensors:
+            part.bias = nn.Parameter(torch.empty(part.out_channels), requires_grad=False)
+    return network
