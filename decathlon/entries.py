@@ -116,7 +116,14 @@ def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[Domain
 
 def _protocol(protocol: Mapping[str, Any]) -> str | None:
     """Say in a few words what rows must share to be compared."""
-    units = {"fit": "{}", "epochs": "{} epochs", "size": "{} px", "trunk": "{}", "own": "own {}"}
+    units = {
+        "fit": "{}",
+        "epochs": "{} epochs",
+        "size": "{} px",
+        "trunk": "{}",
+        "trained": "after {}",
+        "own": "own {}",
+    }
     units |= {"seeds": "seeds {}"}
     said = [unit.format(protocol[name]) for name, unit in units.items() if protocol.get(name) is not None]
     return ", ".join(said) or None

@@ -98,6 +98,14 @@ class Method:
         return override(cls.options, values, f"method '{cls.name()}'")
 
     @classmethod
+    def label(cls, options: Options) -> str:
+        """Return the name, and the options that are not at their defaults."""
+        default = cls.options
+        changed = {each.name: getattr(options, each.name) for each in fields(options)}
+        words = [f"{name}={str(v).lower()}" for name, v in changed.items() if v != getattr(default, name)]
+        return " ".join([cls.name(), *words])
+
+    @classmethod
     def trunk_name(cls, name: str, options: Options) -> str:
         """Return the name of the trunk to use where the user asked for `name`."""
         return name

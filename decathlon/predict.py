@@ -51,9 +51,10 @@ def predict_run(
 def _protocol(asked: dict[str, Any], split: str) -> dict[str, Any]:
     own = _own(asked)
     return {
-        "method": asked["method"],
+        "method": asked["label"],
         "regime": asked["regime"],
         "trunk": asked["trunk"]["name"],
+        **({"trained": trained} if (trained := asked["trunk"].get("trained")) else {}),
         "fit": asked["fit"],
         "split": split,
         "seed": asked["seed"],

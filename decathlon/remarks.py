@@ -20,8 +20,9 @@ def remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[st
             f"{method.name()} wants a trunk that was trained with its adapters inside: "
             f"train one with --method {method.name()} --no-freeze and name it with --trunk."
         )
-    if source.size not in (None, recipe.size):
-        found.append(f"the trunk was trained at {source.size} pixels, this run sees {recipe.size} (see --size).")
+    size = source.asked["recipe"]["size"] if source.asked else recipe.size
+    if size != recipe.size:
+        found.append(f"the trunk was trained at {size} pixels, this run sees {recipe.size} (see --size).")
     return found + _misspelled(recipe, names)
 
 

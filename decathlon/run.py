@@ -72,6 +72,8 @@ class Run:
         asked = read_json(self.folder / "run.json")
         if not isinstance(asked, dict) or asked.get("format") != 1 or not asked.keys() >= KEYS:
             raise DataError(f"{self.folder / 'run.json'} is damaged or not of this release: train again.")
+        for name, value in (("label", asked["method"]), ("options", {})):
+            asked.setdefault(name, value)  # runs from before methods had options
         return asked
 
     def read_done(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _across(rows: Sequence[Row]) -> Row:
 
 def _title(run: Run) -> str:
     asked = run.read()
-    return f"{asked['method']} over {asked['trunk']['name']}, fitted on {asked['fit']}"
+    return f"{asked['label']} over {asked['trunk']['name']}, fitted on {asked['fit']}"
 
 
 def _percent(part: float | None) -> float | None:

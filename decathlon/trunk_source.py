@@ -26,9 +26,18 @@ class TrunkSource:
 
     trunk: Trunk
     source: str = ""
-    size: int | None = None  # pixels that run trained it at
+    asked: Mapping[str, Any] = field(default_factory=dict)  # of that run
     norms: dict[str, Norms] = field(default_factory=dict)
     learned: Learned | None = None
+
+    @property
+    def trained(self) -> str:
+        """Say how the trunk was trained, as `bn, 30 epochs`; "" for a new one."""
+        if not self.asked:
+            return ""
+        own = f"{self.asked['label']}, {self.asked['recipe']['epochs']} epochs"
+        before = self.asked["trunk"].get("trained")
+        return f"{own} over {before}" if before else own
 
     def norms_for(self, domain: str) -> Norms | None:
         """Return the norms a domain starts from; None where they are the trunk's own.
@@ -85,7 +94,7 @@ def load_family(run: Run, device: torch.device) -> Family:
 def asked_method(asked: Mapping[str, Any], trunk: Trunk) -> Method:
     """Return the method a run was asked for, over a trunk."""
     kind = find_method(asked["method"])
-    return kind(trunk, asked["regime"], kind.choose(asked.get("options", {})))
+    return kind(trunk, asked["regime"], kind.choose(asked["options"]))
 
 
 def _load_shared(run: Run, family: Family) -> str:
@@ -117,4 +126,4 @@ def _from_run(run: Run) -> TrunkSource:
     family = load_family(run, torch.device("cpu"))
     norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in family.networks.items()}
     learned = Learned(asked["method"], {domain: family.delta(domain) for domain in family.networks})
-    return TrunkSource(family.trunk, str(run.folder), asked["recipe"]["size"], norms, learned)
+    return TrunkSource(family.trunk, str(run.folder), asked, norms, learned)
