@@ -13,7 +13,7 @@ Starts at the parallel run, as near as the rank allows. Stored per domain: gamma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -84,13 +84,16 @@ class ParallelSvd(Method):
         return conv if beta is None else LowRankConv(conv, cast(PointwiseConv, share(beta)))
 
     @torch.no_grad()
-    def prepare(self, learned: Learned | None) -> Mapping[str, Mapping[str, Tensor]]:
+    def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
         """Decompose the adapters of a parallel run; everything else of its domains goes on as it is."""
         if learned is None or learned.method != "parallel":
             raise UsageError(
                 "method 'parallel-svd' needs the adapters of a run: name it with --trunk PARALLEL_RUN."
             )
-        starts = {domain: dict(delta) for domain, delta in learned.deltas.items()}
+        for domain in domains:
+            if domain not in learned.deltas:
+                raise UsageError(f"the parallel run has no adapters of {domain}: leave it out, or train it there.")
+        starts = {domain: dict(learned.deltas[domain]) for domain in domains}
         betas = cast(nn.ModuleDict, self.shared["betas"])
         for site, _ in _sites(self.trunk):
             beta = cast(PointwiseConv, betas[site.replace(".", "/")])

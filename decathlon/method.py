@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import ModuleType
 from typing import Any, ClassVar, Literal
@@ -110,8 +110,8 @@ class Method:
         """Return the name of the trunk to use where the user asked for `name`."""
         return name
 
-    def prepare(self, learned: Learned | None) -> Mapping[str, Mapping[str, Tensor]]:
-        """Take what the trunk's own run learned, where there is one, before any network is built.
+    def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
+        """Take what the trunk's own run learned, where there is one, before the networks of `domains` are built.
 
         Returns, by domain, tensors of its delta to start from. Raises UsageError when the method needs a run of
         another kind.

@@ -20,7 +20,7 @@ from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
 from decathlon.jobs import divide, train_jobs
-from decathlon.method import Learned, Regime, find_method
+from decathlon.method import Regime, find_method
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
@@ -65,11 +65,10 @@ def train(request: Request, progress: TrainingProgress) -> Run:
             method = kind(source.trunk, request.regime, options)
         for remark in remarks(source, method, request.recipe, packed.benchmark.names):
             progress.console.print(f"Note: {remark}")
-        starts = method.prepare(_only(source.learned, domains))
-        norms = {domain.name: source.norms_for(domain.name) for domain in domains}
-        given = {name: norm for name, norm in norms.items() if norm}
-        family = Family(method, request.seed, device, given, starts)
-        divide([domain.name for domain in domains], family, request.recipe)  # refused before anything is written
+        names = [domain.name for domain in domains]
+        starts = method.prepare(source.learned, names)
+        family = Family(method, request.seed, device, source.norms_for(names), starts)
+        divide(names, family, request.recipe)  # refused before anything is written
         run.folder.mkdir(parents=True, exist_ok=True)
         with _lock(run):
             asked = _asked(request, packed, domains, family, source)
@@ -128,13 +127,6 @@ def _asked(
             "python": platform.python_version(),
         },
     }
-
-
-def _only(learned: Learned | None, domains: list[Domain]) -> Learned | None:
-    """Return what a run learned about the domains that are asked for."""
-    if learned is None:
-        return None
-    return Learned(learned.method, {d.name: learned.deltas[d.name] for d in domains if d.name in learned.deltas})
 
 
 def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,21 +39,23 @@ class TrunkSource:
         before = self.asked["trunk"].get("trained")
         return f"{own} over {before}" if before else own
 
-    def norms_for(self, domain: str) -> Norms | None:
-        """Return the norms a domain starts from; None where they are the trunk's own.
+    def norms_for(self, domains: Iterable[str]) -> dict[str, Norms]:
+        """Return, by domain, the norms it starts from where they are not the trunk's own.
 
         A domain that the run never saw starts from the mean over those it saw. The trunk's own norms are that
         mean already, but the norms of adapters inside the trunk stand nowhere else.
         """
-        if domain in self.norms or not self.norms:
-            return self.norms.get(domain)
         known = list(self.norms.values())
-        if known[0].keys() == dict(named_norms(self.trunk)).keys():
-            return None
-        return {
-            place: {key: torch.stack([norms[place][key].double() for norms in known]).mean(0) for key in norm}
-            for place, norm in known[0].items()
-        }
+        inside = bool(known) and known[0].keys() != dict(named_norms(self.trunk)).keys()
+        given = {domain: self.norms.get(domain) or (_mean(known) if inside else {}) for domain in domains}
+        return {domain: norms for domain, norms in given.items() if norms}
+
+
+def _mean(known: list[Norms]) -> Norms:
+    return {
+        place: {key: torch.stack([norms[place][key].double() for norms in known]).mean(0) for key in norm}
+        for place, norm in known[0].items()
+    }
 
 
 def find_trunk(name: str, seed: int) -> TrunkSource:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from decathlon.data_prep.images import Decoded
 from decathlon.data_prep.pack import PackWriter
 from decathlon.domains import Benchmark, Category, CropPolicy, Domain
+from decathlon.files import write_json
 
 COUNTS = {"train": 24, "val": 9, "test": 12}
 
@@ -38,6 +39,22 @@ def patch(domain: Domain, label: int, number: int) -> npt.NDArray[np.uint8]:
     colour = np.random.Generator(np.random.PCG64([domain.index, label])).integers(40, 216, 3)
     noisy = colour + rng.normal(0, 25, (height, width, 3))
     return noisy.clip(0, 255).astype(np.uint8)
+
+
+def write_truth(folder: Path, benchmark: Benchmark = TINY, counts: dict[str, int] = COUNTS) -> Path:
+    """Write the annotations of the test images of `write_pack`."""
+    for domain in benchmark:
+        before = domain.index * 10**7 + 1 + counts["train"] + counts["val"]
+        ids = domain.category_ids
+        document = {
+            "images": [{"id": before + i} for i in range(counts["test"])],
+            "annotations": [
+                {"image_id": before + i, "category_id": ids[i % len(ids)]} for i in range(counts["test"])
+            ],
+            "categories": [{"id": category} for category in ids],
+        }
+        write_json(folder / f"{domain.name}_test.json", document)
+    return folder
 
 
 def write_pack(path: Path, benchmark: Benchmark = TINY, counts: dict[str, int] = COUNTS) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,9 @@ def digests(run: Run) -> dict[str, str]:
     return {str(path.relative_to(run.folder)): sha256(path) for path in files}
 
 
-def die_at_step(monkeypatch: pytest.MonkeyPatch, step: int, *args: Any, **changes: Any) -> None:
-    """Begin a run that dies when it would take a step, counted from 0 over all its jobs."""
+@contextlib.contextmanager
+def dying_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Iterator[None]:
+    """Let the machine die when training would take a step, counted from 0 over all jobs and runs of the block."""
     real, taken = Job.advance, iter(range(10**6))
 
     def dying(job: Job) -> int:
@@ -42,4 +45,4 @@ def die_at_step(monkeypatch: pytest.MonkeyPatch, step: int, *args: Any, **change
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
         patched.setattr(Job, "advance", dying)
-        go(*args, **changes)
+        yield

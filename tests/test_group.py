@@ -17,7 +17,6 @@ from decathlon.cli.main import command, main
 from decathlon.errors import DataError, UsageError
 from decathlon.files import sha256, write_json
 from decathlon.group import KEYS, Group, find_group
-from decathlon.job import Job
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.repeat import resume_seeds, train_seeds
@@ -25,6 +24,7 @@ from decathlon.run import Run
 from decathlon.summary import group_summary, last_metrics
 from decathlon.train import Request, train
 from tests.packs import TINY, write_pack
+from tests.runs import dying_at
 
 RECIPE = Recipe(epochs=2, batch=8, size=16, lr=0.05, precision="fp32")
 STEPS = 2 * 9  # of one run
@@ -46,18 +46,6 @@ def alone(data: Path, out: Path, *args: Any, **changes: Any) -> Path:
 def digests(folder: Path) -> dict[str, str]:
     files = [folder / "run.json", folder / "metrics.jsonl", *sorted(folder.glob("**/*.safetensors"))]
     return {str(path.relative_to(folder)): sha256(path) for path in files}
-
-
-def dying(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let the machine die at a step, counted over all runs."""
-    real, taken = Job.advance, iter(range(10**6))
-
-    def advance(job: Job) -> int:
-        if next(taken) == step:
-            raise OSError("the machine died")
-        return real(job)
-
-    monkeypatch.setattr(Job, "advance", advance)
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +99,7 @@ def test_where_one_run_is_needed_a_group_is_refused(tiny: Path, tmp_path: Path, 
 def test_a_group_that_died_resumes_to_the_same_bits(
     tiny: Path, tmp_path: Path, whole: Group, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        dying(patched, step)
+    with dying_at(monkeypatch, step):
         together(tiny, tmp_path / "killed", 3, "mtan", trunk=str(whole.folder.parent / "trunks"))
     killed = find_group(tmp_path / "killed")
     assert killed is not None and killed.finished(0)
@@ -148,8 +135,7 @@ def test_a_group_is_not_overwritten_and_a_finished_one_stays(tiny: Path, tmp_pat
 def test_resuming_a_group_with_other_data_is_refused(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        dying(patched, STEPS)
+    with dying_at(monkeypatch, STEPS):
         together(tiny, tmp_path / "run", 2)
     shutil.rmtree(tmp_path / "run" / "seed-1")  # as if the second had not begun
     killed = find_group(tmp_path / "run")

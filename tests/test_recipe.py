@@ -26,7 +26,7 @@ from decathlon.recipe_file import find_recipe
 from decathlon.train import resume
 from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain
-from tests.runs import RECIPE, digests, go
+from tests.runs import RECIPE, digests, dying_at, go
 from tests.test_optimisation import network
 
 BOATS = {"domains": {"boats": {"epochs": 2, "crop": "full", "flip": True, "weight_decay": 0, "lr": 0.02}}}
@@ -172,15 +172,7 @@ def test_a_run_with_epochs_a_domain_resumes_to_the_same_bits(
 ) -> None:
     recipe = RECIPE.override(TABLES)
     whole = go(tiny, tmp_path / "whole", "parallel", recipe=recipe)
-    real, taken = Job.advance, iter(range(10**6))
-
-    def dying(job: Job) -> int:
-        if next(taken) == kill_at:
-            raise OSError("the machine died")
-        return real(job)
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(Job, "advance", dying)
+    with dying_at(monkeypatch, kill_at):
         go(tiny, tmp_path / "killed", "parallel", recipe=recipe)
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 

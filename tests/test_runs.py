@@ -21,7 +21,7 @@ from decathlon.run import Run
 from decathlon.storage import read_tensors
 from decathlon.train import resume
 from decathlon.trunk_source import load_family
-from tests.runs import RECIPE, die_at_step, digests, go
+from tests.runs import RECIPE, digests, dying_at, go
 
 SHORT = RECIPE.override({"epochs": 2})
 DOMAINS = ("apples", "boats")
@@ -60,7 +60,8 @@ def test_two_runs_are_equal_to_the_bit(runs: Any, method: str) -> None:
 def test_a_run_that_died_resumes_to_the_same_bits(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: Any, method: str
 ) -> None:
-    die_at_step(monkeypatch, 7, tiny, tmp_path / "killed", method, **changes(method, runs))
+    with dying_at(monkeypatch, 7):
+        go(tiny, tmp_path / "killed", method, **changes(method, runs))
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(runs(method))
 
 
@@ -129,6 +130,8 @@ def test_parallel_svd_needs_a_parallel_run(tiny: Path, tmp_path: Path, runs: Any
     for trunk in ("wrn-10-1", str(runs("trunk").folder)):
         with pytest.raises(UsageError, match="name it with --trunk PARALLEL_RUN"):
             go(tiny, tmp_path / "run", "parallel-svd", recipe=SHORT, trunk=trunk)
+    with pytest.raises(UsageError, match="has no adapters of towers"):
+        go(tiny, tmp_path / "run", "parallel-svd", recipe=SHORT, trunk=str(runs("parallel").folder))
     assert not (tmp_path / "run").exists()
 
 

@@ -28,7 +28,7 @@ from decathlon.storage import read_tensors, write_tensors
 from decathlon.train import resume
 from decathlon.trunk_source import load_family
 from tests.packs import TINY, write_pack
-from tests.runs import RECIPE, die_at_step, digests, go
+from tests.runs import RECIPE, digests, dying_at, go
 
 COMMAND = [sys.executable, "-c", "from decathlon.cli.main import main; main()"]
 
@@ -85,7 +85,8 @@ def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(
     monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", seconds)
     changes = {"trunk": str(trunk.folder)} if source else {}
     whole = go(tiny, tmp_path / "whole", method, **changes)
-    die_at_step(monkeypatch, kill_at, tiny, tmp_path / "killed", method, **changes)
+    with dying_at(monkeypatch, kill_at):
+        go(tiny, tmp_path / "killed", method, **changes)
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 
 
@@ -125,7 +126,8 @@ def test_forgetting_the_optimizer_would_be_noticed(
 ) -> None:
     """The negative control: without its momentum a resumed run must differ."""
     whole = go(tiny, tmp_path / "whole")
-    die_at_step(monkeypatch, 11, tiny, tmp_path / "killed")
+    with dying_at(monkeypatch, 11):
+        go(tiny, tmp_path / "killed")
     load = Job.load_state
 
     def forgetful(job: Job, tensors: Any, values: Any) -> None:

@@ -1,0 +1,59 @@
+"""Knobs set by name: from words on the command line, with errors that say what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from decathlon.cli.main import command
+from decathlon.errors import UsageError
+from decathlon.method import find_method, read_options
+
+
+@pytest.mark.parametrize(
+    ("method", "word", "message"),
+    [
+        ("piggyback", "lr", "'lr' is no setting, write name=value"),
+        ("piggyback", "rate=1", "unknown option of method 'piggyback' 'rate'"),
+        ("piggyback", "ternay=true", "did you mean ternary"),
+        ("piggyback", "ternary=maybe", "ternary is 'maybe', it must be true or false"),
+        ("piggyback", "lr=fast", "lr is 'fast', it must be a number"),
+        ("parallel", "init=Zero", "unknown init in method 'parallel' 'Zero': did you mean zero"),
+        ("feature", "init=zero", "method 'feature' has no options: leave out 'init=zero'"),
+    ],
+)
+def test_a_wrong_setting_is_explained(method: str, word: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_options(method, [word])
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [("piggyback", {"lr": 0.0}), ("piggyback", {"lr": float("nan")}), ("parallel-svd", {"rank": 2})],
+)
+def test_a_value_out_of_range_is_refused(method: str, values: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=f"method '{method}': .* must be"):
+        find_method(method).choose(values)
+
+
+def test_words_become_values_of_the_options_type() -> None:
+    found = read_options("piggyback", ["ternary=yes", "lr=1e-3"])
+    assert found == {"ternary": True, "lr": 0.001}
+    kind = find_method("piggyback")
+    assert kind.label(kind.choose(found)) == "piggyback ternary=true lr=0.001"
+    assert kind.label(kind.options) == "piggyback"
+
+
+def test_a_wrong_setting_ends_the_command_before_anything_is_made(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", "--data", "x.h5", "--method", "dan", "--set", "diagnal=true", "-o", str(out)]
+    done = CliRunner().invoke(command, words)
+    assert isinstance(done.exception, UsageError) and "did you mean diagonal" in str(done.exception)
+    assert not out.exists()
+
+
+def test_a_method_is_explained_with_its_options() -> None:
+    said = CliRunner().invoke(command, ["methods", "piggyback"]).output
+    assert "arxiv.org/abs/1801.06519" in said and "--set ternary=false" in said and "Trunk: frozen" in said
