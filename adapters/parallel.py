@@ -69,6 +69,13 @@ def add_pointwise(conv: nn.Conv2d, matrix: Tensor) -> nn.Conv2d:
     return plain
 
 
+def adaptable(conv: nn.Conv2d) -> bool:
+    """Say whether a 1x1 convolution beside `conv` gives maps of the same size: an ungrouped, padded 3x3."""
+    # timm's subclasses pad as they go and say so nowhere; a plain convolution says it
+    padded = conv.padding == conv.dilation or type(conv) is not nn.Conv2d
+    return conv.kernel_size == (3, 3) and conv.groups == 1 and padded
+
+
 class Parallel(Method):
     """Adapters at every 3x3 convolution, stem included; norms per domain."""
 
@@ -77,5 +84,4 @@ class Parallel(Method):
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Put an adapter beside a 3x3 convolution; leave others and grouped ones alone."""
-        plain = conv.kernel_size != (3, 3) or conv.groups > 1
-        return conv if plain else ParallelConv(conv, self.options.init)
+        return ParallelConv(conv, self.options.init) if adaptable(conv) else conv

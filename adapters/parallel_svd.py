@@ -20,7 +20,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from decathlon.adapters.parallel import add_pointwise
+from decathlon.adapters.parallel import adaptable, add_pointwise
 from decathlon.errors import UsageError
 from decathlon.footprint import Convention
 from decathlon.method import Learned, Method, Options, Regime, option
@@ -83,10 +83,14 @@ class ParallelSvd(Method):
         beta = self._beta.get(id(conv.weight))
         return conv if beta is None else LowRankConv(conv, cast(PointwiseConv, share(beta)))
 
+    def continues(self, method: str) -> bool:
+        """Go on with the adapters of a parallel run."""
+        return method == "parallel"
+
     @torch.no_grad()
     def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
         """Decompose the adapters of a parallel run; everything else of its domains goes on as it is."""
-        if learned is None or learned.method != "parallel":
+        if learned is None or not self.continues(learned.method):
             raise UsageError(
                 "method 'parallel-svd' needs the adapters of a run: name it with --trunk PARALLEL_RUN."
             )
@@ -111,5 +115,5 @@ class ParallelSvd(Method):
 def _sites(trunk: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
     """Yield the convolutions of a trunk that have adapters, by place."""
     for name, part in trunk.named_modules():
-        if isinstance(part, nn.Conv2d) and part.kernel_size == (3, 3) and part.groups == 1:
+        if isinstance(part, nn.Conv2d) and adaptable(part):
             yield name, part

@@ -3,7 +3,7 @@
 The single-task-free baseline of Liu, Johns, Davison 2019 (https://arxiv.org/abs/1803.10704), there with a wide and
 a deep form of about MTAN's size: with `preset=wide` the trunk wrn-28-4 becomes wrn-28-5, with `preset=deep`
 wrn-40-4 (in general one step wider, or two blocks a stage deeper). The same network as `bn` with a trunk that
-learns. Starts at the trunk exactly. Stored per domain: the norms.
+learns. Ratios are counted in trunks as asked for. Starts at the trunk exactly. Stored per domain: the norms.
 """
 
 from __future__ import annotations
@@ -34,12 +34,20 @@ class Split(Method):
     @classmethod
     def trunk_name(cls, name: str, options: Options) -> str:
         """Return the larger trunk of a preset; raises UsageError where `name` is no wide ResNet."""
-        preset = cast(SplitOptions, options).preset
-        if preset == "standard":
-            return name
-        wide = re.fullmatch(r"wrn-(\d+)-(\d+)(-dan)?", name)
-        if wide is None:
-            raise UsageError(f"method 'split': preset={preset} needs a trunk by a name like wrn-28-4, not {name}.")
-        depth, width = int(wide[1]), int(wide[2])
-        sizes = (depth, width + 1) if preset == "wide" else (depth + 12, width)
-        return f"wrn-{sizes[0]}-{sizes[1]}{wide[3] or ''}"
+        return _resized(name, cast(SplitOptions, options).preset, 1)
+
+    @classmethod
+    def unit_name(cls, name: str, options: Options) -> str:
+        """Return the trunk that a preset made larger."""
+        return _resized(name, cast(SplitOptions, options).preset, -1)
+
+
+def _resized(name: str, preset: str, sign: int) -> str:
+    if preset == "standard":
+        return name
+    wide = re.fullmatch(r"wrn-(\d+)-(\d+)(-dan)?", name)
+    if wide is None:
+        raise UsageError(f"method 'split': preset={preset} needs a trunk by a name like wrn-28-4, not {name}.")
+    depth, width = int(wide[1]), int(wide[2])
+    sizes = (depth, width + sign) if preset == "wide" else (depth + 12 * sign, width)
+    return f"wrn-{sizes[0]}-{sizes[1]}{wide[3] or ''}"

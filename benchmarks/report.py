@@ -29,6 +29,8 @@ def markdown(about: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     names = list(rows[0]["domains"])
+    diverged = [row for row in rows if "diverged" in row]
+    rows = [row for row in rows if "diverged" not in row]
     columns = (
         Column("name", "row"),
         *(Column(name, SHORT.get(name, name)) for name in names),
@@ -41,7 +43,9 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         Column("minutes", "min", 1),
     )
     ordered = sorted(rows, key=lambda row: -(row["score"]["mean"] or 0.0))
-    return Table("", columns, tuple(_cells(row, names) for row in ordered))
+    cells = [_cells(row, names) for row in ordered]
+    cells += [(row["name"], "diverged", *[None] * (len(columns) - 2)) for row in diverged]
+    return Table("", columns, tuple(cells))
 
 
 def _cells(row: dict[str, Any], names: list[str]) -> tuple[Value, ...]:

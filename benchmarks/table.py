@@ -21,9 +21,11 @@ from benchmarks.machine import machine
 from benchmarks.report import markdown
 from benchmarks.rows import FINETUNE, ROWS, TRUNK, Row, passes
 from decathlon.cli.main import command as decathlon
-from decathlon.errors import DecathlonError
-from decathlon.files import write_bytes, write_json
+from decathlon.count import count_run
+from decathlon.errors import DecathlonError, DivergedError, UsageError
+from decathlon.files import read_json, write_bytes, write_json
 from decathlon.group import find_group
+from decathlon.run import Run
 
 KNOWN = {row.name: row for row in ROWS}
 
@@ -48,24 +50,61 @@ def command(
     unknown = [name for name in only if name not in KNOWN]
     if unknown:
         raise click.UsageError(f"no row '{unknown[0]}': choose among {', '.join(KNOWN)}.")
+    settings = {"data": str(data.resolve()), "trunk": trunk, "epochs": epochs, "seeds": seeds}
+    _remember(out, settings | {"options": list(options)})
+    about = settings | {"machine": machine(), "data": data.name}
+    about["command"] = shlex.join(["python", "-m", "benchmarks.table", *sys.argv[1:]])
     common = ["--data", str(data), "--seeds", str(seeds), *options]
-    found: list[dict[str, Any]] = []
+    found: dict[str, dict[str, Any]] = {}
     for row in ROWS:
         if only and row.name not in (TRUNK, FINETUNE, *_over(only)):
             continue
         over = str(_folder(out, row.over)) if row.over else trunk
         train = ["train", *common, *row.arguments(), "--trunk", over, "--epochs", str(row.passes * epochs)]
-        _train(_folder(out, row.name), train)
-        baseline = [] if row.name == TRUNK else ["--baseline", str(_folder(out, FINETUNE))]
-        if row.name == FINETUNE:  # its errors first, then everybody's points against them
-            measure(row, _folder(out, FINETUNE), data, truth, [], train)
-            found[0] = measure(KNOWN[TRUNK], _folder(out, TRUNK), data, truth, baseline, found[0]["command"])
-        found.append(measure(row, _folder(out, row.name), data, truth, baseline, train))
-        about = {"machine": machine(), "data": data.name, "trunk": trunk, "seeds": seeds, "epochs": epochs}
-        about["command"] = shlex.join(["python", "-m", "benchmarks.table", *sys.argv[1:]])
+        try:
+            _train(_folder(out, row.name), train)
+        except DivergedError as error:
+            if row.name in (TRUNK, FINETUNE):
+                raise
+            click.secho(f"Error: {error}", err=True)
+            found[row.name] = _facts(row, train) | {"diverged": str(error)}
+        else:
+            _measured(row, out, data, truth, found, train)
         results.parent.mkdir(parents=True, exist_ok=True)
-        write_json(results.with_suffix(".json"), about | {"rows": found})
-        write_bytes(results.with_suffix(".md"), markdown(about, found).encode())
+        write_json(results.with_name(results.name + ".json"), about | {"rows": list(found.values())})
+        write_bytes(results.with_name(results.name + ".md"), markdown(about, list(found.values())).encode())
+
+
+def _measured(
+    row: Row, out: Path, data: Path, truth: Path, found: dict[str, dict[str, Any]], train: list[str]
+) -> None:
+    """Measure a trained row against the errors of `finetune`; that row gives points to the trunk before it too."""
+    baseline = [] if row.name == TRUNK else ["--baseline", str(_folder(out, FINETUNE))]
+    if row.name == FINETUNE:
+        measure(row, _folder(out, FINETUNE), data, truth, [], train)
+        found[TRUNK] = measure(KNOWN[TRUNK], _folder(out, TRUNK), data, truth, baseline, found[TRUNK]["command"])
+    found[row.name] = measure(row, _folder(out, row.name), data, truth, baseline, train)
+
+
+def _facts(row: Row, train: list[str]) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "method": row.method,
+        "settings": list(row.settings),
+        "passes": passes(row, KNOWN),
+        "command": train,
+    }
+
+
+def _remember(out: Path, settings: dict[str, Any]) -> None:
+    """Write what the table was begun with; raises UsageError when its folder holds one of other settings."""
+    file = out / "table.json"
+    before = read_json(file) if file.exists() else settings
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise UsageError(f"{out} was begun with {name} {before.get(name)}, not {value}: choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(file, settings)
 
 
 def measure(
@@ -80,14 +119,10 @@ def measure(
     group = find_group(folder)
     assert group is not None
     members = list(group.runs.values())
-    footprint = json.loads((members[0] / "footprint.json").read_text())
+    footprint = count_run(Run(members[0])).to_json()
     times = [json.loads(line) for run in members for line in (run / "timing.jsonl").read_text().splitlines()]
     seconds = sum(time["seconds"] for time in times)
-    return {
-        "name": row.name,
-        "method": row.method,
-        "settings": list(row.settings),
-        "passes": passes(row, KNOWN),
+    return _facts(row, train) | {
         "score": scored["score"],
         "accuracy": scored["mean_accuracy"],
         "domains": scored["domains"],
@@ -96,7 +131,6 @@ def measure(
         "published": footprint["published"],
         "images_per_second": sum(time["images"] for time in times) / seconds,
         "minutes": seconds / 60 / len(members),
-        "command": train,
     }
 
 
@@ -124,5 +158,5 @@ def _run(words: list[str]) -> None:
 if __name__ == "__main__":
     try:
         command()
-    except DecathlonError as error:
+    except (DecathlonError, OSError) as error:
         sys.exit(f"Error: {error}")

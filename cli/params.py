@@ -25,6 +25,8 @@ def command(
     """
     if (run is None) == (method is None):
         raise click.UsageError("give either a run directory or --method NAME (see 'decathlon methods').")
+    if run and (settings or freeze is not None):
+        raise click.UsageError("a run says itself how it was made: leave out --set and --freeze.")
     from decathlon.count import count_method, count_run, ratio_table, scope_table
     from decathlon.files import dump_json
     from decathlon.group import find_group

@@ -30,6 +30,7 @@ def command(
     from decathlon.errors import UsageError
     from decathlon.files import refuse_existing
     from decathlon.group import find_group
+    from decathlon.results import protocol_path
 
     name = "results.json" if split == "test" else f"results-{split}.json"
     group = find_group(run)
@@ -41,7 +42,8 @@ def command(
         raise UsageError(f"{run} is a group of runs, each with results of its own: leave out -o.")
     else:
         for folder in group.every().values():
-            if (folder / name).exists() and not force:
+            # the protocol is written last: without it the results may not be whole
+            if protocol_path(folder / name).exists() and (folder / name).exists() and not force:
                 click.echo(f"{folder / name} is there already: kept, --force replaces it", err=True)
             else:
                 _predict(folder, data, split, folder / name, device)

@@ -6,6 +6,7 @@ adapters", NeurIPS 2017 (https://arxiv.org/abs/1705.08045) and the challenge's r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -14,6 +15,7 @@ from decathlon.errors import DataError, unknown
 
 CropPolicy = Literal["crop", "squash", "full"]
 CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
+RESERVED = ("trunk", "shared")  # scopes beside the domains
 SPLITS = ("train", "val", "test")
 
 
@@ -44,6 +46,13 @@ class Domain:
     flip: bool = True
     crop: CropPolicy = "crop"
     baseline_error: float | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^\W_][\w .+-]*", self.name) or self.name in RESERVED:
+            raise DataError(
+                f"'{self.name}' cannot name a domain: begin with a letter or digit, go on with letters, digits, "
+                f"spaces and . _ + -, and avoid {' and '.join(RESERVED)}."
+            )
 
     @property
     def category_ids(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from decathlon.method import Method
 from decathlon.network import DomainNetwork, delta
 from decathlon.randomness import seeded
 from decathlon.seams import M, named_norms, own_norm, replace, share, tensors
+from decathlon.trunks import build
 from decathlon.trunks.trunk import Trunk, fingerprint
 
 Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: state of each norm by its place in the trunk
@@ -47,8 +48,9 @@ class Family:
         trunk = with_norms(self.trunk, self.norms[domain]) if domain in self.norms else self.trunk
         with seeded(self.seed, "network", domain):
             network = DomainNetwork(self.method.network(trunk), self.trunk.features, classes)
-        if domain in self.norms:
-            _set_norms(_trunk_in(network), self.norms[domain])
+        places = dict(named_norms(self.trunk))
+        inside = {place: norm for place, norm in self.norms.get(domain, {}).items() if place not in places}
+        _set_norms(_trunk_in(network), inside)
         _, foreign = network.load_state_dict(self.starts.get(domain, {}), strict=False)
         assert not foreign, foreign
         self.networks[domain] = _place(network, self.device)
@@ -87,6 +89,12 @@ class Family:
         """Put stored tensors into trunk and shared modules; raises RuntimeError when they do not fit exactly."""
         nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}).load_state_dict(dict(stored))
 
+    def plain(self, domain: str) -> bool:
+        """Say whether a domain's network holds the trunk with no more of the domain in it than norms."""
+        trunk, places = _trunk_in(self.networks[domain]), dict(named_norms(self.trunk))
+        norms = tensors(nn.ModuleList(norm for place, norm in named_norms(trunk) if place in places))
+        return tensors(trunk).keys() <= norms.keys() | self.common.keys()
+
     def fingerprint(self) -> str:
         """Return the SHA-256 of everything the domains share."""
         return fingerprint(nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}))
@@ -94,7 +102,10 @@ class Family:
     def footprint(self) -> Footprint:
         """Count the bits of trunk, shared modules and every domain."""
         default = Convention(heads=False, norms="in", nine=self.method.regime == "frozen")
-        return count(self.trunk, self.shared, self.networks, self.method.bits, default, self.method.published)
+        name = self.method.unit_name(self.trunk.name, self.method.options)
+        with torch.device("meta"):
+            unit = self.trunk if name == self.trunk.name else build(name, empty=True)
+        return count(self.trunk, self.shared, self.networks, self.method.bits, default, self.method.published, unit)
 
     @torch.no_grad()
     def average_norms(self) -> None:

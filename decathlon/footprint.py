@@ -60,9 +60,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Footprint:
-    """The bits of a trunk, what is shared beside it, and every domain; `trunk_used` where a domain reads it."""
+    """The bits of a trunk, what is shared beside it, and every domain; `trunk_used` where a domain reads it.
+
+    `unit` holds the rows of the trunk that ratios are counted in, most often the very trunk.
+    """
 
     rows: tuple[Row, ...]
+    unit: tuple[Row, ...]
     trunk_used: bool
     default: Convention
     published: Convention
@@ -75,8 +79,7 @@ class Footprint:
         """Return billed bits over the bits of one headless trunk; the default convention where none is given."""
         convention = convention or self.default
         left_out = ("statistics", "norms") if convention.norms == "out" else ("statistics",)
-        trunk = sum(row.bits for row in self.rows if row.scope == "trunk" and row.part not in left_out)
-        return self.bits(convention) / trunk
+        return self.bits(convention) / sum(row.bits for row in self.unit if row.part not in left_out)
 
     def conventions(self) -> list[Convention]:
         """Return the conventions that apply: `nine` only where a frozen trunk serves its own domain as it is."""
@@ -121,6 +124,7 @@ def count(
     bits: Callable[[str, Tensor], int],
     default: Convention,
     published: Convention,
+    unit: nn.Module,
 ) -> Footprint:
     """Count what `networks` (by domain) over a trunk store; `bits(name, parameter)` says what a parameter takes."""
     common = tensors(trunk) | tensors(shared)
@@ -133,7 +137,7 @@ def count(
     # without the trunk's own domain among them, or where the trunk learns from all, none is served for free
     free = default.nine and BASE_DOMAIN in networks
     conventions = (replace(c, nine=c.nine and free) for c in (default, published))
-    return Footprint(tuple(rows), used, *conventions)
+    return Footprint(tuple(rows), tuple(_rows("trunk", unit, {}, bits)), used, *conventions)
 
 
 def _rows(
@@ -147,10 +151,13 @@ def _rows(
                 part = "head" if owner is head else _part(owner)
                 total[part] += bits(f"{path}.{name}", parameter)
                 number[part] += 1
+        # statistics fold into the affine part of their norm, but not into one that other domains share
+        shared = any(id(parameter) in common for parameter in owner.parameters(recurse=False))
         for buffer in owner.buffers(recurse=False):
             if id(buffer) not in common:
-                total["statistics"] += 8 * buffer.element_size() * buffer.numel()
-                number["statistics"] += 1
+                part = "copied norms" if shared and buffer.ndim else "statistics"
+                total[part] += 8 * buffer.element_size() * buffer.numel()
+                number[part] += 1
     return [Row(scope, part, number[part], total[part]) for part in PARTS if number[part]]
 
 

@@ -42,6 +42,8 @@ def read_words(knobs: Any, words: Iterable[str], source: str) -> dict[str, Any]:
             raise UsageError(f"{source} has no options: leave out '{word}'.")
         if name not in kinds:
             raise unknown(f"option of {source}", name, kinds)
+        if name in values:
+            raise UsageError(f"{source}: '{name}' is set twice; say it once.")
         values[name] = _value(text, kinds[name])
         _check(name, values[name], kinds[name], source)
     return values

@@ -93,7 +93,7 @@ def load_merged(path: Path | str) -> nn.Module:
     try:
         network = _structure(tensors, about)
         network.load_state_dict(tensors)
-    except (AttributeError, KeyError, RuntimeError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise VerificationError(f"{path} does not fit {about.get('trunk')} ({reason}): merge it again.") from None
     return network.to(memory_format=torch.channels_last)

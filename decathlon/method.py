@@ -110,6 +110,15 @@ class Method:
         """Return the name of the trunk to use where the user asked for `name`."""
         return name
 
+    @classmethod
+    def unit_name(cls, name: str, options: Options) -> str:
+        """Return the name of the trunk that ratios are counted in: what the user asked for."""
+        return name
+
+    def continues(self, method: str) -> bool:
+        """Say whether the method goes on with what a run of `method` learned of its domains."""
+        return self.inside and method == self.name()
+
     def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
         """Take what the trunk's own run learned, where there is one, before the networks of `domains` are built.
 

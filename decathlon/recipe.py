@@ -15,7 +15,7 @@ from decathlon.sampling import exponent
 # Of timm's optimizers those whose whole state is saved and restored to the bit.
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan")
 RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (1, 1e6), "size": (8, 4096), "side": (0, 8192),
+    "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (2, 1e6), "size": (8, 4096), "side": (0, 8192),
     "eval_every": (1, 1e6), "lr": (0, 1e6), "momentum": (0, 0.9999), "weight_decay": (0, 1e3),
     "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
     "label_smoothing": (0, 1),

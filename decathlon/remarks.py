@@ -14,11 +14,15 @@ def remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[st
     found = []
     if method.regime == "frozen" and not source.source and "." not in source.trunk.name:
         found.append("the trunk has random weights and stays frozen; name a trained run with --trunk RUN.")
-    inside = source.learned.method if source.learned else None
-    if method.inside and method.regime == "frozen" and inside != method.name():
+    if method.inside and method.regime == "frozen" and not source.inside(method):
         found.append(
             f"{method.name()} wants a trunk that was trained with its adapters inside: "
             f"train one with --method {method.name()} --no-freeze and name it with --trunk."
+        )
+    elif source.learned and not source.plain and not method.continues(source.learned.method):
+        found.append(
+            f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out with the "
+            "norms beside them; name the run that trained the trunk itself."
         )
     size = source.asked["recipe"]["size"] if source.asked else recipe.size
     if size != recipe.size:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from decathlon.device import find_device
-from decathlon.errors import DataError
+from decathlon.errors import DataError, DivergedError
 from decathlon.files import refuse_existing
 from decathlon.group import SEEDS, Group, find_group, status
 from decathlon.packed import PackedFile
@@ -59,7 +59,7 @@ def member_request(group: Group, seed: int) -> Request:
         del fields["digest"], fields["threads"]
         recipe, data = Recipe().override(fields.pop("recipe")), Path(fields.pop("data"))
         request = Request(data=data, out=group.runs[seed], recipe=recipe, seed=seed, **fields)
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         raise DataError(f"{group.folder / SEEDS} is damaged or not of this release: train again.") from None
     trunks = find_group(Path(request.trunk))
     return request if trunks is None else replace(request, trunk=str(trunks.finished(seed)))
@@ -84,15 +84,22 @@ def _asked(request: Request) -> dict[str, Any]:
 def _train(group: Group, data: Path | None, progress: TrainingProgress) -> Group:
     for seed, folder in group.runs.items():
         reached = status(folder)
-        if reached == "done":
-            progress.console.print(f"seed {seed}: trained already")
+        if reached in ("done", "diverged"):
+            progress.console.print(f"seed {seed}: {'trained already' if reached == 'done' else reached}")
             continue
         progress.console.print(f"seed {seed}: {folder}")
-        if reached is None:
-            request = member_request(group, seed)
-            train(request if data is None else replace(request, data=data), progress)
-        else:
-            resume(folder, data, progress)
+        with contextlib.suppress(DivergedError):  # the other seeds first, then all that diverged together
+            if reached is None:
+                request = member_request(group, seed)
+                train(request if data is None else replace(request, data=data), progress)
+            else:
+                resume(folder, data, progress)
+    lost = [str(seed) for seed, folder in group.runs.items() if status(folder) == "diverged"]
+    if lost:
+        raise DivergedError(
+            f"the loss of seed {' and '.join(lost)} in {group.folder} became nan: "
+            "train all seeds under another name with a smaller --lr, or --precision fp32."
+        )
     return group
 
 

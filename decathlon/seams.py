@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -54,7 +55,8 @@ class EditedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
-        out: Tensor = self.conv._conv_forward(x, self.edit(self.conv.weight), self.conv.bias)
+        # through the convolution's own forward: timm has some that pad by the size of the map
+        out: Tensor = functional_call(self.conv, {"weight": self.edit(self.conv.weight)}, (x,))
         return out
 
     @torch.no_grad()

@@ -67,7 +67,8 @@ def train(request: Request, progress: TrainingProgress) -> Run:
             progress.console.print(f"Note: {remark}")
         names = [domain.name for domain in domains]
         starts = method.prepare(source.learned, names)
-        family = Family(method, request.seed, device, source.norms_for(names), starts)
+        family = Family(method, request.seed, device, source.norms_for(method, names), starts)
+        _check_categories(source, [domain for domain in domains if domain.name in starts])
         divide(names, family, request.recipe)  # refused before anything is written
         run.folder.mkdir(parents=True, exist_ok=True)
         with _lock(run):
@@ -127,6 +128,17 @@ def _asked(
             "python": platform.python_version(),
         },
     }
+
+
+def _check_categories(source: TrunkSource, domains: list[Domain]) -> None:
+    """Refuse domains that go on with a head for other categories."""
+    learned = {entry["name"]: entry["categories"] for entry in source.asked.get("domains", ())}
+    for domain in domains:
+        if list(domain.category_ids) != learned[domain.name]:
+            raise DataError(
+                f"{source.source} learned other categories of {domain.name} than the file holds: "
+                "use the file it was trained on."
+            )
 
 
 def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:

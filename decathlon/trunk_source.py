@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from decathlon.errors import DataError, UsageError, VerificationError
+from decathlon.errors import UsageError, VerificationError
 from decathlon.family import Family, Norms, norms_of
 from decathlon.method import Learned, Method, find_method
 from decathlon.randomness import seeded
@@ -22,13 +22,21 @@ from decathlon.trunks.trunk import Trunk
 
 @dataclass(frozen=True)
 class TrunkSource:
-    """A trunk, the run it came from ("" for none), and what that run's domains left: their norms, and all."""
+    """A trunk, the run it came from ("" for none), and what that run's domains left: their norms, and all.
+
+    `plain` says that those norms belong to the trunk as it is, not to adapters that stand in it.
+    """
 
     trunk: Trunk
     source: str = ""
     asked: Mapping[str, Any] = field(default_factory=dict)  # of that run
     norms: dict[str, Norms] = field(default_factory=dict)
     learned: Learned | None = None
+    plain: bool = True
+
+    def inside(self, method: Method) -> bool:
+        """Say whether the trunk was trained with the adapters of a method that wants this."""
+        return method.inside and self.learned is not None and self.learned.method == method.name()
 
     @property
     def trained(self) -> str:
@@ -39,12 +47,15 @@ class TrunkSource:
         before = self.asked["trunk"].get("trained")
         return f"{own} over {before}" if before else own
 
-    def norms_for(self, domains: Iterable[str]) -> dict[str, Norms]:
+    def norms_for(self, method: Method, domains: Iterable[str]) -> dict[str, Norms]:
         """Return, by domain, the norms it starts from where they are not the trunk's own.
 
-        A domain that the run never saw starts from the mean over those it saw. The trunk's own norms are that
-        mean already, but the norms of adapters inside the trunk stand nowhere else.
+        Norms that were learned beside adapters are wrong without them: only a method that goes on from its own
+        kind gets them. A domain that the run never saw starts from the mean over those it saw. The trunk's own
+        norms are that mean already, but the norms of adapters inside the trunk stand nowhere else.
         """
+        if not self.plain and not self.inside(method):
+            return {}
         known = list(self.norms.values())
         inside = bool(known) and known[0].keys() != dict(named_norms(self.trunk)).keys()
         given = {domain: self.norms.get(domain) or (_mean(known) if inside else {}) for domain in domains}
@@ -115,17 +126,15 @@ def _load_shared(run: Run, family: Family) -> str:
 
 
 def _from_run(run: Run) -> TrunkSource:
-    asked = run.read()
+    asked = run.read_done()
     if asked["regime"] == "private":
         raise UsageError(
             f"{run.folder} has no shared trunk (method {asked['method']}): "
             "train one with e.g. --method bn, or name a trunk."
         )
-    if asked["status"] != "done":
-        raise DataError(
-            f"{run.folder} has no finished trunk yet: finish it with 'decathlon train --resume -o {run.folder}'."
-        )
     family = load_family(run, torch.device("cpu"))
     norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in family.networks.items()}
     learned = Learned(asked["method"], {domain: family.delta(domain) for domain in family.networks})
-    return TrunkSource(family.trunk, str(run.folder), asked, norms, learned)
+    return TrunkSource(
+        family.trunk, str(run.folder), asked, norms, learned, all(map(family.plain, family.networks))
+    )

@@ -52,8 +52,11 @@ def test_series_adapters_have_the_published_size() -> None:
 
 def test_dan_controllers_have_the_published_size() -> None:
     counted = count_method("dan", "wrn-28-4-dan")
-    assert own(counted, "weights", "norms", "copied norms") == 774_400
-    assert round(counted.ratio(), 2) == round(counted.ratio(counted.published), 2) == 2.19
+    assert own(counted, "weights") == 774_400
+    assert round(counted.ratio(counted.published), 2) == 2.19
+    # its statistics fold into an affine part that the domains share: each needs one of its own at test time
+    assert own(counted, "norms", "copied norms") == 7200
+    assert round(counted.ratio(), 2) == 2.20
 
 
 def test_a_diagonal_controller_has_a_number_per_filter() -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from torch import Tensor, nn
 
 from decathlon import export as exporting
+from decathlon.adapters.parallel import add_pointwise
 from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.export import FORMS, export, find_form
@@ -128,9 +129,11 @@ def test_a_parallel_adapter_is_the_centre_tap(stride: int, size: int, bias: bool
     torch.testing.assert_close(pair.merged()(x), pair(x), rtol=1e-5, atol=1e-5)
 
 
-def test_a_parallel_adapter_beside_uneven_padding_is_refused() -> None:
+def test_an_unpadded_convolution_gets_no_parallel_adapter_and_cannot_take_one_in() -> None:
+    unpadded = nn.Conv2d(5, 6, 3, padding=0)
+    assert parallel_conv(unpadded) is unpadded
     with pytest.raises(UsageError, match="that pads evenly"):
-        parallel_conv(nn.Conv2d(5, 6, 3, padding=0)).merged()
+        add_pointwise(unpadded, torch.zeros(6, 5))
 
 
 def test_norms_of_other_packages_leave_their_activation() -> None:

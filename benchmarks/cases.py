@@ -1,0 +1,113 @@
+"""What the speed benchmark times: real steps of the toolkit on random pixels."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from benchmarks.timing import Case
+from decathlon.device import autocast, use_bf16
+from decathlon.domains import Category, Domain
+from decathlon.family import Family
+from decathlon.job import Job
+from decathlon.method import Regime, find_method
+from decathlon.pool import Pool
+from decathlon.recipe import Recipe
+from decathlon.trunks import build
+
+CLASSES = 100
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how large: images of `size` pixels in batches of `batch`."""
+
+    device: torch.device
+    batch: int = 32
+    size: int = 64
+    images: int = 512  # in the pool of a domain
+
+    @property
+    def bf16(self) -> bool:
+        """Whether this device computes in bf16."""
+        return use_bf16("auto", self.device)
+
+
+def domain(number: int) -> Domain:
+    """Return a domain of random images."""
+    categories = tuple(Category(number * 10**7 + k, str(k)) for k in range(1, CLASSES + 1))
+    return Domain(f"domain{number}", number, categories, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), True, "crop", None)
+
+
+def pool(setting: Setting, number: int = 1) -> Pool:
+    """Return a pool of random images of 9/8 of the size, ragged in width."""
+    rng = np.random.default_rng(number)
+    side = setting.size * 9 // 8
+    images = [rng.integers(0, 256, (side, side + 4 * (i % 4), 3), np.uint8) for i in range(setting.images)]
+    labels = torch.from_numpy(rng.integers(0, CLASSES, setting.images))
+    return Pool(domain(number), images, labels, list(range(setting.images)), setting.size, setting.device)
+
+
+def family(method: str, trunk: str, setting: Setting, regime: Regime | None, domains: int = 1) -> Family:
+    """Return a family with networks for some domains."""
+    torch.manual_seed(0)
+    made = Family(find_method(method)(build(trunk), regime), 0, setting.device)
+    for number in range(1, domains + 1):
+        made.add(f"domain{number}", CLASSES)
+    return made
+
+
+def training(method: str, trunk: str, setting: Setting, regime: Regime | None = None) -> Case:
+    """Return one optimiser step on one domain: batch, forward, backward, update."""
+    recipe = Recipe(epochs=10**5, batch=setting.batch, size=setting.size, warmup=0.0, schedule="constant", lr=1e-3)
+    made = family(method, trunk, setting, regime)
+    job = Job(made, {"domain1": pool(setting)}, recipe, 0, setting.bf16)
+    return Case(setting.batch, job.advance)
+
+
+def batches(setting: Setting) -> Case:
+    """Return making one augmented batch."""
+    source = pool(setting)
+    index = torch.arange(setting.batch, device=setting.device)
+    numbers = iter(range(10**9))
+    return Case(setting.batch, lambda: source.batch(index, seed=("speed", next(numbers))))
+
+
+def foreign(factory: str, setting: Setting) -> Case:
+    """Return a training step of any module: MODULE:FACTORY, FACTORY(classes) -> images to logits, in fp32."""
+    module, _, name = factory.partition(":")
+    make: Callable[[int], nn.Module] = getattr(importlib.import_module(module), name)
+    network = make(CLASSES).to(setting.device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
+    images = torch.randn(setting.batch, 3, setting.size, setting.size, device=setting.device)
+    labels = torch.randint(CLASSES, (setting.batch,), device=setting.device)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return Case(setting.batch, step)
+
+
+def prediction(made: Family, setting: Setting, domains: int = 1, merged: bool = False) -> Case:
+    """Return predicting a batch with the networks of some domains, one after the other."""
+    from decathlon.merge import merge
+
+    networks = [network.eval() for network in list(made.networks.values())[:domains]]
+    plain: list[nn.Module] = [merge(network) if merged else network for network in networks]
+    images = pool(setting).batch(torch.arange(setting.batch, device=setting.device))
+
+    @torch.inference_mode()
+    def run() -> None:
+        with autocast(setting.device, setting.bf16):
+            for network in plain:
+                network(images)
+
+    return Case(setting.batch, run)

@@ -1,0 +1,119 @@
+"""Speed of the toolkit's steps, in images a second and a processor second.
+
+    python -m benchmarks.speed                                  the cases a CPU shows
+    python -m benchmarks.speed --against mypackage.nets:make    the training step of any module in the same rounds
+
+All cases take turns within one process; medians over the rounds. One thread, because threads that spin beside other
+processes measure those.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from benchmarks import cases
+from benchmarks.cases import Setting
+from benchmarks.machine import machine
+from benchmarks.timing import Case, Timing, measure
+from decathlon.files import write_json
+from decathlon.tables import Column, Table, write
+
+Made = Callable[[Setting], Case]
+CASES: dict[str, Made] = {
+    "mtan wrn-28-4, full": lambda s: cases.training("mtan", "wrn-28-4", s),
+    "mtan wrn-28-4, frozen": lambda s: cases.training("mtan", "wrn-28-4", s, "frozen"),
+    "parallel resnet26, frozen": lambda s: cases.training("parallel", "resnet26", s),
+    "bn resnet26, full": lambda s: cases.training("bn", "resnet26", s),
+    "bn wrn-16-1, full": lambda s: cases.training("bn", "wrn-16-1", s),
+    "pool -> batch": cases.batches,
+    "predict parallel": lambda s: cases.prediction(cases.family("parallel", "resnet26", s, None), s),
+    "predict parallel, merged": lambda s: cases.prediction(
+        cases.family("parallel", "resnet26", s, None), s, merged=True
+    ),
+    "predict series": lambda s: cases.prediction(cases.family("series", "resnet26", s, None), s),
+    "predict series, merged": lambda s: cases.prediction(
+        cases.family("series", "resnet26", s, None), s, merged=True
+    ),
+}
+
+
+@click.command(help=__doc__)
+@click.option("--case", "names", multiple=True, help="A part of the names of the cases to time; default: all.")
+@click.option("--against", metavar="MODULE:FACTORY", help="FACTORY(classes) returns a module to train, too.")
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True)
+@click.option("--size", type=click.IntRange(16), default=64, show_default=True, help="Pixels a side.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--seconds", type=float, default=0.5, show_default=True, help="Of a turn of one case.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the JSON here too.")
+def command(
+    names: tuple[str, ...], against: str | None, batch: int, size: int, rounds: int, seconds: float,
+    threads: int, device: str, as_json: bool, out: Path | None,
+) -> None:  # fmt: skip
+    """Time the cases and print a table."""
+    torch.set_num_threads(threads)
+    setting = Setting(torch.device(device), batch, size)
+    made = {name: make for name, make in CASES.items() if not names or any(part in name for part in names)}
+    if not made:
+        raise click.UsageError(f"no case has that in its name: the cases are {', '.join(CASES)}.")
+    built = {name: make(setting) for name, make in made.items()}
+    if against:
+        built[f"against {against}"] = cases.foreign(against, setting)
+    found = measure(built, rounds, seconds)
+    about = {"machine": machine(), "bf16": setting.bf16, "threads": threads, "batch": batch, "size": size}
+    about |= {"command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]])}
+    document = about | {"cases": {name: asdict(timing) for name, timing in found.items()}, "start": start_up()}
+    if out:
+        write_json(out, document)
+    if as_json:
+        click.echo(json.dumps(document, indent=1))
+    else:
+        write([table(found)], "table", [f"{name}: {value}" for name, value in flat(document)])
+
+
+def table(found: Mapping[str, Timing]) -> Table:
+    """Return the timings as a table."""
+    columns = (
+        Column("case", "case"),
+        Column("per_second", "img/s", 1),
+        Column("per_cpu_second", "img/cpu-s", 1),
+        Column("spread", "spread %", 0),
+    )
+    rows = tuple((name, t.per_second, t.per_cpu_second, 100 * t.spread) for name, t in found.items())
+    return Table("Speed", columns, rows)
+
+
+def start_up() -> float:
+    """Return the processor seconds of `decathlon --help`, the median of five."""
+    code = "from decathlon.cli.main import main; main()"
+    times = []
+    for _ in range(5):
+        timed = (
+            f"import os, sys; sys.argv = ['decathlon', '--help']\ntry:\n    {code}\nexcept SystemExit:\n    pass\n"
+        )
+        timed += "t = os.times(); print(t.user + t.system, file=sys.stderr)"
+        done = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True)
+        times.append(float(done.stderr))
+    return sorted(times)[2]
+
+
+def flat(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what stands below the table."""
+    told = {name: value for name, value in document.items() if name not in ("cases", "machine")}
+    return [*document["machine"].items(), *told.items()]
+
+
+if __name__ == "__main__":
+    command()
