@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 from decathlon import repeat
 from decathlon.cli.main import command, main
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, DivergedError, UsageError
 from decathlon.files import sha256, write_json
-from decathlon.group import KEYS, Group, find_group
+from decathlon.group import KEYS, Group, find_group, status
+from decathlon.job import Job
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.repeat import resume_seeds, train_seeds
@@ -241,3 +242,25 @@ def test_wrong_uses_end_in_one_sentence_and_leave_nothing(
         main()
     assert message in capsys.readouterr().err and end.value.code == code
     assert not (tmp_path / "r").exists()
+
+
+def test_a_seed_that_diverges_stops_no_other(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Job.advance
+
+    def diverging(job: Job) -> int:
+        if job.seed == 0:
+            raise DivergedError("the loss became nan")
+        return real(job)
+
+    monkeypatch.setattr(Job, "advance", diverging)
+    with pytest.raises(DivergedError, match="the loss of seed 0 in .* train all seeds under another name"):
+        together(tiny, tmp_path / "run", 2)
+    assert status(tmp_path / "run" / "seed-1") == "done"
+    with pytest.raises(DivergedError, match="the loss of seed 0"):
+        again(tmp_path / "run")
+
+
+def again(folder: Path) -> Group:
+    found = find_group(folder)
+    assert found is not None
+    return resume_seeds(found, None, TrainingProgress())

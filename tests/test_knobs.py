@@ -38,6 +38,11 @@ def test_a_value_out_of_range_is_refused(method: str, values: dict[str, float]) 
         find_method(method).choose(values)
 
 
+def test_an_option_set_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="'lr' is set twice"):
+        read_options("piggyback", ["lr=1", "lr=0.1"])
+
+
 def test_words_become_values_of_the_options_type() -> None:
     found = read_options("piggyback", ["ternary=yes", "lr=1e-3"])
     assert found == {"ternary": True, "lr": 0.001}

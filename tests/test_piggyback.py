@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from decathlon.adapters.piggyback import START, THRESHOLD, Mask, Piggyback, PiggybackOptions
+from decathlon.family import Family
+from decathlon.job import Job
 from decathlon.network import DomainNetwork
 from decathlon.optimisation import make_optimizers
+from decathlon.packed import PackedFile
+from decathlon.pool import load_pool
 from decathlon.recipe import Recipe
 from decathlon.trunks.wide_resnet import WideResNet
 
@@ -65,3 +71,18 @@ def test_masks_train_with_adam_and_the_rest_with_the_recipe() -> None:
     rest = {id(p) for group in ours.param_groups for p in group["params"]}
     assert not rest & trained
     assert rest | trained == {id(p) for p in net.parameters() if p.requires_grad}
+
+
+def test_the_masks_rate_follows_the_schedule(tiny: Path) -> None:
+    recipe = Recipe(epochs=2, batch=8, size=16, warmup=0.5)
+    made = Family(Piggyback(WideResNet(10, 1), options=PiggybackOptions(lr=1e-3)), 0, torch.device("cpu"))
+    made.add("apples", 2)
+    with PackedFile(tiny) as packed:
+        pool = load_pool(packed, packed.benchmark["apples"], ("train",), recipe.size, recipe.resize)
+    job = Job(made, {"apples": pool}, recipe, 0, bf16=False)
+    rates = []
+    while job.step < job.steps:
+        job.advance()
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in job.optimizers])
+    assert all(masks == pytest.approx(main * 1e-3 / recipe.lr) for main, masks in rates)
+    assert rates[0][1] < rates[2][1] > rates[-1][1]

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from benchmarks import table
 from benchmarks.rows import ROWS, Row, passes
+from decathlon.errors import DivergedError, UsageError
+from decathlon.job import Job
 from decathlon.method import find_method, methods
 from tests.packs import TINY, write_truth
 
@@ -32,10 +34,10 @@ def test_rows_have_seen_every_image_equally_often() -> None:
         assert passes(row, known) == wanted, row.name
 
 
-def make(tiny: Path, folder: Path, *words: str) -> dict[str, Any]:
+def make(tiny: Path, folder: Path, *words: str, epochs: int = 1) -> dict[str, Any]:
     truth = write_truth(folder / "truth")
     fixed = ["--data", tiny, "--truth", truth, "--out", folder / "runs", "--results", folder / "found" / "tiny"]
-    fixed += ["--trunk", "wrn-10-1", "--epochs", 1]
+    fixed += ["--trunk", "wrn-10-1", "--epochs", epochs]
     options = ["--", "--recipe", "quick", "--size", "16", "--batch", "8", "--threads", "1"]
     done = CliRunner().invoke(table.command, [*map(str, fixed), *words, *options], catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -82,3 +84,29 @@ def test_a_row_that_does_not_exist_is_refused(tiny: Path, tmp_path: Path) -> Non
     ]
     done = CliRunner().invoke(table.command, [*words, "--only", "featre"])
     assert done.exit_code == 2 and "no row 'featre'" in done.output
+
+
+def test_a_table_begun_otherwise_is_refused(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "ROWS", ROWS[:1])
+    make(tiny, tmp_path)
+    with pytest.raises(UsageError, match="was begun with epochs 1, not 2: choose another --out"):
+        make(tiny, tmp_path, epochs=2)
+
+
+def test_a_row_that_diverges_is_in_the_table_and_stops_no_other(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Row("parallel, lost", "parallel")
+    monkeypatch.setattr(table, "ROWS", (*ROWS[:2], lost, ROWS[2]))
+    real = Job.advance
+
+    def diverging(job: Job) -> int:
+        if job.family.method.name() == "parallel":
+            raise DivergedError("the loss became nan")
+        return real(job)
+
+    monkeypatch.setattr(Job, "advance", diverging)
+    for _ in range(2):  # and again, from where it was
+        rows = {row["name"]: row for row in make(tiny, tmp_path)["rows"]}
+        assert "became nan" in rows["parallel, lost"]["diverged"] and rows["feature"]["score"]
+    assert "| parallel, lost | diverged |" in (tmp_path / "found" / "tiny.md").read_text()

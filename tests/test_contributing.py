@@ -1,0 +1,49 @@
+"""The example of CONTRIBUTING.md is a method that works, type-checks and merges."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from decathlon import method as methods
+from decathlon.errors import UsageError
+from decathlon.family import Family
+from decathlon.merge import merge
+from decathlon.trunks.wide_resnet import WideResNet
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """The example as a file of its own."""
+    text = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert text is not None
+    file = tmp_path / "scale.py"
+    file.write_text(text[1])
+    return file
+
+
+def test_the_example_is_a_method(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(example.parent))
+    monkeypatch.setattr(methods, "_names", lambda: {"scale": "scale"})
+    kind = methods.find_method("scale")
+    assert kind.name() == "scale" and "--set power=1.0" in methods.explain("scale")
+    with pytest.raises(UsageError, match="power is 9"):
+        kind.choose({"power": 9})
+    family = Family(kind(WideResNet(10, 1)), 0, torch.device("cpu"))
+    network = family.add("apples", 3).eval()
+    images = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(network.body(images), family.trunk.eval()(images))
+    torch.testing.assert_close(merge(network)(images), network(images), atol=1e-4, rtol=1e-4)
+
+
+def test_the_example_passes_the_type_checker(example: Path) -> None:
+    words = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(example)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
