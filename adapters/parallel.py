@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from decathlon.centre_tap import with_centre
 from decathlon.errors import UsageError
 from decathlon.footprint import Convention
 from decathlon.method import Method, Options, option
@@ -45,8 +46,7 @@ class ParallelConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
-        out: Tensor = self.conv(x) + self.adapter(x)
-        return out
+        return with_centre(self.conv, self.adapter.weight, x)
 
     @torch.no_grad()
     def merged(self) -> nn.Conv2d:

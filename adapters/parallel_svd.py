@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from decathlon.adapters.parallel import adaptable, add_pointwise
+from decathlon.centre_tap import with_centre
 from decathlon.errors import UsageError
 from decathlon.footprint import Convention
 from decathlon.method import Learned, Method, Options, Regime, option
@@ -51,8 +52,8 @@ class LowRankConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
-        out: Tensor = self.conv(x) + self.beta(self.gamma(x))
-        return out
+        adapter = self.beta.weight.flatten(1) @ self.gamma.weight.flatten(1)
+        return with_centre(self.conv, adapter[:, :, None, None], x)
 
     @torch.no_grad()
     def merged(self) -> nn.Conv2d:

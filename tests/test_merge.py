@@ -200,7 +200,7 @@ def test_a_file_holds_the_network_and_what_serving_needs(
     out = tmp_path / "boats.safetensors"
     done = export(runs[name], "boats", out, "safetensors")
     assert done.difference < 1e-3 and done.adapters == (7 if name == "parallel" else 0)
-    assert (done.multiply_adds[0] > done.multiply_adds[1]) == (name == "parallel")
+    assert done.multiply_adds[0] == done.multiply_adds[1]  # parallel computes in the centre tap already
     about = read_tensors(out)[1]
     assert about == json.loads(json.dumps(done.about))
     assert about["categories"][4] == {"id": 20000005, "name": "boats-5"} and about["plain"] == (name != "mtan")
