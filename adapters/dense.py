@@ -18,8 +18,9 @@ from torch.nn.functional import max_pool2d, relu
 
 from decathlon.adapters.mtan import tap_blocks
 from decathlon.footprint import Convention
-from decathlon.method import Method, Regime
-from decathlon.seams import FrozenNorm, own_norm, replace, share
+from decathlon.method import Regime
+from decathlon.reader import Reader
+from decathlon.seams import replace, share
 from decathlon.trunks.trunk import Trunk
 
 
@@ -43,15 +44,11 @@ class DenseTaps(nn.Module):
         return out.mean((2, 3))
 
 
-class Dense(Method):
+class Dense(Reader):
     """Convolutions on the taps of a trunk trained with them (the default), or of a frozen one."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
-
-    def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
-        """Keep a frozen trunk's norms in evaluation mode: its taps then need no gradient."""
-        return FrozenNorm(norm) if self.regime == "frozen" else own_norm(norm)
 
     def network(self, trunk: Trunk) -> nn.Module:
         """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""

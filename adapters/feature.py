@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from torch import nn
-
 from decathlon.footprint import Convention
-from decathlon.method import Method, Regime
-from decathlon.seams import FrozenNorm
+from decathlon.method import Regime
+from decathlon.reader import Reader
 
 
-class Feature(Method):
+class Feature(Reader):
     """The trunk as it is, its norms in evaluation mode."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
     published = Convention(heads=False, norms="once", nine=True)
-
-    def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
-        """Keep the trunk's norm and its statistics."""
-        return FrozenNorm(norm)

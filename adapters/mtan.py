@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from decathlon.footprint import Convention
-from decathlon.method import Method, Options, Regime
-from decathlon.seams import FrozenNorm, own_norm, replace, share
+from decathlon.method import Options, Regime
+from decathlon.reader import Reader
+from decathlon.seams import own_norm, replace, share
 from decathlon.trunks.trunk import PointwiseConv, Trunk, initialise
 
 
@@ -85,7 +86,7 @@ class MaskedTaps(nn.Module):
         return out.mean((2, 3))
 
 
-class Mtan(Method):
+class Mtan(Reader):
     """Masks over a trunk trained with them (the default), or over a frozen trunk."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
@@ -94,10 +95,6 @@ class Mtan(Method):
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
         super().__init__(trunk, regime, options)
         self.shared["blocks"] = tap_blocks(trunk)
-
-    def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
-        """Keep a frozen trunk's norms in evaluation mode: its taps then need no gradient."""
-        return FrozenNorm(norm) if self.regime == "frozen" else own_norm(norm)
 
     def network(self, trunk: Trunk) -> nn.Module:
         """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""

@@ -92,6 +92,11 @@ class Method:
         """The method's name on the command line: its file's name."""
         return cls.__module__.rpartition(".")[2].replace("_", "-")
 
+    @property
+    def takes_norms(self) -> bool:
+        """Whether a domain starts from the norms that the trunk's run left for it."""
+        return True
+
     @classmethod
     def choose(cls, values: Mapping[str, Any]) -> Options:
         """Return the options with some values changed; raises UsageError for a wrong name or value."""

@@ -54,7 +54,7 @@ class TrunkSource:
         kind gets them. A domain that the run never saw starts from the mean over those it saw. The trunk's own
         norms are that mean already, but the norms of adapters inside the trunk stand nowhere else.
         """
-        if not self.plain and not self.inside(method):
+        if not method.takes_norms or not (self.plain or self.inside(method)):
             return {}
         known = list(self.norms.values())
         inside = bool(known) and known[0].keys() != dict(named_norms(self.trunk)).keys()

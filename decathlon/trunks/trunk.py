@@ -34,7 +34,11 @@ class Trunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (batch, 3, height, width) to pooled features (batch, features)."""
-        return self.taps(images)[-1].mean((2, 3))
+        return self.read(self.taps(images))
+
+    def read(self, taps: tuple[Tensor, ...]) -> Tensor:
+        """Map the taps to pooled features (batch, features)."""
+        return taps[-1].mean((2, 3))
 
 
 class PointwiseConv(nn.Conv2d):

@@ -1,0 +1,87 @@
+"""Predicting with many domains at once: one pass of the trunk for all that read the same taps.
+
+Networks whose trunk is the very same tensors in evaluation mode (`feature`, frozen `mtan` and `dense` with
+`norms=trunk`) share its taps; others run whole. Networks must be in evaluation mode.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from decathlon.network import DomainNetwork
+from decathlon.seams import tensors
+from decathlon.trunks.trunk import Trunk
+
+
+def predict_all(networks: Mapping[str, DomainNetwork], images: Tensor) -> dict[str, Tensor]:
+    """Return the logits (batch, classes) of every domain for the same images (batch, 3, height, width)."""
+    logits: dict[str, Tensor] = {}
+    for names in sharing(networks):
+        if len(names) == 1:
+            logits[names[0]] = networks[names[0]](images)
+            continue
+        taps = _taps(networks[names[0]], images)
+        for name in names:
+            logits[name] = _read(networks[name], taps)
+    return {name: logits[name] for name in networks}
+
+
+def predict_mixed(networks: Mapping[str, DomainNetwork], images: Tensor, domains: Sequence[str]) -> list[Tensor]:
+    """Return the logits (classes,) of each image by the network of its own domain.
+
+    The trunk sees all images of domains that share it in one batch, each domain's own modules those of the domain.
+    """
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, name in enumerate(domains):
+        rows[name].append(row)
+    found: list[Tensor] = [images.new_empty(0)] * len(domains)
+    for names in sharing({name: networks[name] for name in rows}):
+        of_group = [row for name in names for row in rows[name]]
+        taps = _taps(networks[names[0]], images[of_group]) if len(names) > 1 else None
+        begin = 0
+        for name in names:
+            end = begin + len(rows[name])
+            network = networks[name]
+            own = tuple(tap[begin:end] for tap in taps) if taps else ()
+            logits = _read(network, own) if taps else network(images[rows[name]])
+            for row, one in zip(rows[name], logits, strict=True):
+                found[row] = one
+            begin = end
+    return found
+
+
+def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
+    """Return the names in groups whose networks read the same taps; a network that reads none is alone."""
+    groups: dict[frozenset[int] | str, list[str]] = defaultdict(list)
+    for name, network in networks.items():
+        trunk = _trunk(network)
+        if trunk is None or _moves(trunk) or not hasattr(network.body, "read"):
+            groups[name].append(name)
+        else:
+            groups[frozenset(tensors(trunk))].append(name)
+    return list(groups.values())
+
+
+def _trunk(network: DomainNetwork) -> Trunk | None:
+    return next((part for part in network.modules() if isinstance(part, Trunk)), None)
+
+
+def _taps(network: DomainNetwork, images: Tensor) -> tuple[Tensor, ...]:
+    trunk = _trunk(network)
+    assert trunk is not None
+    return trunk.taps(images)
+
+
+def _moves(trunk: nn.Module) -> bool:
+    """Say whether a norm would use, and change, the statistics of the batch."""
+    return any(part.training for part in trunk.modules() if isinstance(part, nn.BatchNorm2d))
+
+
+def _read(network: DomainNetwork, taps: tuple[Tensor, ...]) -> Tensor:
+    reader: Any = network.body  # `sharing` lets no body in that cannot read taps
+    logits: Tensor = network.head(reader.read(taps))
+    return logits

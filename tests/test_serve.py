@@ -1,0 +1,81 @@
+"""Many domains at once: the same logits as one network after the other, with one pass of a shared trunk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from decathlon.family import Family
+from decathlon.method import find_method, methods
+from decathlon.seams import named_norms
+from decathlon.serve import predict_all, predict_mixed, sharing
+from decathlon.trunks.wide_resnet import WideResNet
+
+READERS = ["feature", "mtan", "dense"]
+
+
+def family(method: str, norms: str | None = None, own: bool = False) -> Family:
+    torch.manual_seed(0)
+    trunk = WideResNet(10, 1)
+    kind = find_method(method)
+    options = kind.choose({"norms": norms}) if norms else None
+    regime = "frozen" if "frozen" in kind.regimes else kind.regimes[0]
+    state = {place: norm.state_dict() for place, norm in named_norms(trunk)}
+    made = Family(kind(trunk, regime, options), 0, torch.device("cpu"), {"b": state} if own else None)
+    for name, classes in (("a", 2), ("b", 3), ("c", 4)):
+        made.add(name, classes).eval()
+    return made
+
+
+def images(count: int = 6) -> Tensor:
+    return torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("method", methods())
+def test_all_domains_at_once_equal_one_after_the_other(method: str) -> None:
+    networks = family(method).networks
+    found = predict_all(networks, images())
+    assert list(found) == list(networks)
+    for name, network in networks.items():
+        torch.testing.assert_close(found[name], network(images()))
+
+
+@pytest.mark.parametrize("method", ["feature", "mtan", "parallel", "finetune"])
+def test_mixed_images_get_the_logits_of_their_own_domain(method: str) -> None:
+    networks = family(method).networks
+    domains = ["b", "a", "b", "c", "a", "b"]
+    for row, (name, logits) in enumerate(zip(domains, predict_mixed(networks, images(), domains), strict=True)):
+        torch.testing.assert_close(logits, networks[name](images())[row], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", READERS)
+def test_readers_share_one_pass_where_no_domain_has_norms_of_its_own(method: str, monkeypatch: Any) -> None:
+    passes: list[int] = []
+    real = WideResNet.taps
+
+    def counted(trunk: WideResNet, batch: Tensor) -> tuple[Tensor, ...]:
+        passes.append(len(batch))
+        return real(trunk, batch)
+
+    monkeypatch.setattr(WideResNet, "taps", counted)
+    predict_all(family(method).networks, images())
+    assert passes == [6]
+    predict_mixed(family(method).networks, images(), list("abcabc"))
+    assert passes == [6, 6]
+    assert sharing(family(method, own=True).networks) == [["a", "c"], ["b"]]
+
+
+def test_a_trunk_in_training_is_not_shared() -> None:
+    networks = family("bn").networks
+    for network in networks.values():
+        network.train()
+    assert sharing(networks) == [["a"], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize(("norms", "takes"), [("domain", True), ("trunk", False)])
+@pytest.mark.parametrize("method", READERS)
+def test_the_option_leaves_the_domains_norms_to_the_trunks(method: str, norms: str, takes: bool) -> None:
+    assert family(method, norms).method.takes_norms is takes
