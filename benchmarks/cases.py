@@ -16,9 +16,11 @@ from decathlon.device import autocast, use_bf16
 from decathlon.domains import Category, Domain
 from decathlon.family import Family
 from decathlon.job import Job
+from decathlon.merge import merge
 from decathlon.method import Regime, find_method
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
+from decathlon.serve import merge_all, predict_all
 from decathlon.trunks import build
 
 CLASSES = 100
@@ -96,18 +98,36 @@ def foreign(factory: str, setting: Setting) -> Case:
     return Case(setting.batch, step)
 
 
-def prediction(made: Family, setting: Setting, domains: int = 1, merged: bool = False) -> Case:
-    """Return predicting a batch with the networks of some domains, one after the other."""
-    from decathlon.merge import merge
-
-    networks = [network.eval() for network in list(made.networks.values())[:domains]]
-    plain: list[nn.Module] = [merge(network) if merged else network for network in networks]
+def prediction(method: str, trunk: str, setting: Setting, merged: bool = False) -> Case:
+    """Return predicting a batch with one domain's network."""
+    regime: Regime | None = "frozen" if "frozen" in find_method(method).regimes else None
+    network: nn.Module = family(method, trunk, setting, regime).networks["domain1"].eval()
+    plain = merge(network) if merged else network
     images = pool(setting).batch(torch.arange(setting.batch, device=setting.device))
 
     @torch.inference_mode()
     def run() -> None:
         with autocast(setting.device, setting.bf16):
-            for network in plain:
-                network(images)
+            plain(images)
+
+    return Case(setting.batch, run)
+
+
+def ten(method: str, trunk: str, setting: Setting, together: bool, merged: bool = False) -> Case:
+    """Return predicting a batch with ten domains' networks: at once, or one after the other."""
+    networks = family(method, trunk, setting, "frozen", domains=10).networks
+    for network in networks.values():
+        network.eval()
+    networks = merge_all(networks) if merged else networks
+    images = pool(setting).batch(torch.arange(setting.batch, device=setting.device))
+
+    @torch.inference_mode()
+    def run() -> None:
+        with autocast(setting.device, setting.bf16):
+            if together:
+                predict_all(networks, images)
+            else:
+                for network in networks.values():
+                    network(images)
 
     return Case(setting.batch, run)

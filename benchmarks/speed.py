@@ -36,14 +36,19 @@ CASES: dict[str, Made] = {
     "bn resnet26, full": lambda s: cases.training("bn", "resnet26", s),
     "bn wrn-16-1, full": lambda s: cases.training("bn", "wrn-16-1", s),
     "pool -> batch": cases.batches,
-    "predict parallel": lambda s: cases.prediction(cases.family("parallel", "resnet26", s, None), s),
-    "predict parallel, merged": lambda s: cases.prediction(
-        cases.family("parallel", "resnet26", s, None), s, merged=True
-    ),
-    "predict series": lambda s: cases.prediction(cases.family("series", "resnet26", s, None), s),
-    "predict series, merged": lambda s: cases.prediction(
-        cases.family("series", "resnet26", s, None), s, merged=True
-    ),
+    "predict bn": lambda s: cases.prediction("bn", "resnet26", s),
+    "predict bn, merged": lambda s: cases.prediction("bn", "resnet26", s, merged=True),
+    "predict parallel": lambda s: cases.prediction("parallel", "resnet26", s),
+    "predict parallel, merged": lambda s: cases.prediction("parallel", "resnet26", s, merged=True),
+    "predict series": lambda s: cases.prediction("series", "resnet26", s),
+    "predict series, merged": lambda s: cases.prediction("series", "resnet26", s, merged=True),
+    "predict dan": lambda s: cases.prediction("dan", "resnet26", s),
+    "predict dan, merged": lambda s: cases.prediction("dan", "resnet26", s, merged=True),
+    "predict piggyback": lambda s: cases.prediction("piggyback", "resnet26", s),
+    "predict piggyback, merged": lambda s: cases.prediction("piggyback", "resnet26", s, merged=True),
+    "ten domains, ten passes": lambda s: cases.ten("mtan", "wrn-28-4", s, together=False),
+    "ten domains, one pass": lambda s: cases.ten("mtan", "wrn-28-4", s, together=True),
+    "ten domains, one pass, merged": lambda s: cases.ten("mtan", "wrn-28-4", s, together=True, merged=True),
 }
 
 

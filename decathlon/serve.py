@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from decathlon.merge import merge
 from decathlon.network import DomainNetwork
 from decathlon.seams import tensors
 from decathlon.trunks.trunk import Trunk
@@ -52,6 +53,16 @@ def predict_mixed(networks: Mapping[str, DomainNetwork], images: Tensor, domains
                 found[row] = one
             begin = end
     return found
+
+
+def merge_all(networks: Mapping[str, DomainNetwork]) -> dict[str, DomainNetwork]:
+    """Return plain copies, adapters merged and norms folded; those that shared a trunk share it again."""
+    plain = {name: merge(network) for name, network in networks.items()}
+    for first, *others in sharing(networks):
+        for name in others:
+            place = next(place for place, part in plain[name].named_modules() if isinstance(part, Trunk))
+            plain[name].set_submodule(place, plain[first].get_submodule(place))
+    return plain
 
 
 def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:

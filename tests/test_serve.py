@@ -11,7 +11,7 @@ from torch import Tensor
 from decathlon.family import Family
 from decathlon.method import find_method, methods
 from decathlon.seams import named_norms
-from decathlon.serve import predict_all, predict_mixed, sharing
+from decathlon.serve import merge_all, predict_all, predict_mixed, sharing
 from decathlon.trunks.wide_resnet import WideResNet
 
 READERS = ["feature", "mtan", "dense"]
@@ -41,6 +41,15 @@ def test_all_domains_at_once_equal_one_after_the_other(method: str) -> None:
     assert list(found) == list(networks)
     for name, network in networks.items():
         torch.testing.assert_close(found[name], network(images()))
+
+
+@pytest.mark.parametrize("method", methods())
+def test_merged_networks_share_what_they_shared(method: str) -> None:
+    networks = family(method).networks
+    plain = merge_all(networks)
+    assert sharing(plain) == sharing(networks)
+    for name, logits in predict_all(plain, images()).items():
+        torch.testing.assert_close(logits, networks[name](images()), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["feature", "mtan", "parallel", "finetune"])
