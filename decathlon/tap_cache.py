@@ -1,0 +1,76 @@
+"""What a frozen trunk makes of every image, kept in memory: without augmentation it is the same in every epoch.
+
+A reader of taps (`feature`, frozen `mtan` and `dense`) then trains without running the trunk. Where the body has
+nothing to train, as in `feature`, its pooled features are kept and a step is one linear layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from decathlon.device import autocast
+from decathlon.network import DomainNetwork
+from decathlon.pool import Pool
+from decathlon.seams import tensors
+from decathlon.trunks.trunk import Trunk
+
+BATCH = 64
+
+
+class TapCache:
+    """Taps, or features, of the first images of a pool, as many as fit into `limit` bytes.
+
+    All are made at the start, in a fixed order: a resumed run has the same ones.
+    """
+
+    def __init__(self, network: DomainNetwork, pool: Pool, bf16: bool, limit: float) -> None:
+        self.network, self.pool, self.bf16 = network, pool, bf16
+        self.body: Any = network.body
+        self.pooled = not any(parameter.requires_grad for parameter in network.body.parameters())
+        one = self._make(torch.zeros(1, dtype=torch.long))
+        each = sum(part.element_size() * part[0].numel() for part in one)
+        self.images = min(len(pool), int(limit / each))
+        self.parts = [part.new_empty(self.images, *part.shape[1:]) for part in one]
+        for begin in range(0, self.images, BATCH):
+            index = torch.arange(begin, min(begin + BATCH, self.images))
+            for part, made in zip(self.parts, self._make(index), strict=True):
+                part[index] = made
+
+    def logits(self, index: Tensor) -> Tensor:
+        """Return the logits (batch, classes) of images by their place in the pool; gradients reach the reader."""
+        held = index < self.images
+        if bool(held.all()):
+            parts = [part[index] for part in self.parts]
+        else:
+            rest = self._make(index[~held])
+            parts = [part.new_empty(len(index), *part.shape[1:]) for part in rest]
+            for part, kept, made in zip(parts, self.parts, rest, strict=True):
+                part[held], part[~held] = kept[index[held]], made
+        with autocast(self.pool.device, self.bf16):
+            features = parts[0] if self.pooled else self.body.read(tuple(parts))
+            logits: Tensor = self.network.head(features)
+        return logits
+
+    @torch.no_grad()
+    def _make(self, index: Tensor) -> tuple[Tensor, ...]:
+        images = self.pool.batch(index.to(self.pool.device))
+        with autocast(self.pool.device, self.bf16):
+            taps = _trunk(self.network).taps(images)
+            return (self.body.read(taps),) if self.pooled else taps
+
+
+def can_cache(network: DomainNetwork) -> bool:
+    """Say whether a network only reads the taps of a trunk that never changes."""
+    trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
+    if trunk is None or not hasattr(network.body, "read"):
+        return False
+    learns = any(tensor.requires_grad for tensor in tensors(trunk).values())
+    network.train()
+    return not learns and not any(hasattr(part, "running_mean") and part.training for part in trunk.modules())
+
+
+def _trunk(network: DomainNetwork) -> Trunk:
+    return next(part for part in network.modules() if isinstance(part, Trunk))
