@@ -199,7 +199,7 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     out = tmp_path / "run"
     options = "--method bn --trunk wrn-10-1 --recipe quick --epochs 1 --batch 8 --size 16 --fit train+val".split()
     text = run("train", "apples", "--data", tiny, *options, "--seeds", 1, "--seed", 4, "-o", out)
-    assert "mean over seeds 4" in text and f"predict {out} --data {tiny}" in text
+    assert "mean over seed 4" in text and f"predict {out} --data {tiny}" in text
     (line,) = (line for line in text.splitlines() if line.startswith("apples "))
     assert line.split()[2:] == ["–", "–", "–"]  # one seed has no deviation, train+val no validation
     assert "mean over seeds 4" in run("train", "--resume", "-o", out)
