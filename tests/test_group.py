@@ -202,7 +202,7 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     assert "mean over seed 4" in text and f"predict {out} --data {tiny}" in text
     (line,) = (line for line in text.splitlines() if line.startswith("apples "))
     assert line.split()[2:] == ["–", "–", "–"]  # one seed has no deviation, train+val no validation
-    assert "mean over seeds 4" in run("train", "--resume", "-o", out)
+    assert "mean over seed 4" in run("train", "--resume", "-o", out)
     assert "12 test images" in run("predict", out, "--data", tiny)
     results = out / "seed-4" / "results.json"
     results.write_text("kept")
