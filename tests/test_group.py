@@ -212,7 +212,12 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     )
     with pytest.raises(UsageError, match="leave out -o"):
         CliRunner().invoke(command, ["predict", str(out), "--data", str(tiny), "-o", "x"], catch_exceptions=False)
-    assert run("params", out, "--json") == run("params", out / "seed-4", "--json")
+    said = run("params", out, "--json")
+    assert said == run("params", out / "seed-4", "--json")
+    found = json.loads(said)
+    assert (found["method"], found["trunk"], found["run"]) == ("bn", "wrn-10-1", str(out / "seed-4"))
+    shown = run("params", out)
+    assert f"What is stored: bn over wrn-10-1, {out / 'seed-4'}" in shown and f"Of {out} one seed is shown" in shown
 
 
 @pytest.mark.parametrize(
