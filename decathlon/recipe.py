@@ -38,7 +38,7 @@ class Recipe:
     side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
     flip: bool = True  # mirror at random where the domain allows it
-    optimizer: str = "sgd"  # one of OPTIMIZERS; sgd has Nesterov momentum
+    optimizer: str = "sgd"  # sgd has Nesterov momentum; an unknown one lists all
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on convolution and head weights, not on norms and biases

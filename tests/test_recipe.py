@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from decathlon import predict as prediction
 from decathlon import recipe_file
+from decathlon.cli.main import command
 from decathlon.entries import _protocol
 from decathlon.errors import UsageError
 from decathlon.family import Family
@@ -22,7 +25,7 @@ from decathlon.pool import load_pool
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import OWN, Recipe
-from decathlon.recipe_file import find_recipe
+from decathlon.recipe_file import find_recipe, recipe_text
 from decathlon.train import resume
 from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain
@@ -84,6 +87,20 @@ def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(recipe_file, "FOLDER", tmp_path)
     with pytest.raises(UsageError, match="begins from itself .hen from egg from hen."):
         find_recipe("hen")
+
+
+@pytest.mark.parametrize("name", recipe_file.recipes())
+def test_a_recipe_is_shown_with_every_knob_as_a_file_that_gives_it_again(tmp_path: Path, name: str) -> None:
+    said = CliRunner().invoke(command, ["recipes", name], catch_exceptions=False).output
+    assert find_recipe(write(tmp_path, "again", said)) == find_recipe(name)
+    assert "batch = " in said and "  # images of one domain\n" in said
+    assert said == CliRunner().invoke(command, ["recipes", str(tmp_path / "again.toml")]).output
+
+
+def test_a_shown_recipe_quotes_what_is_no_bare_key() -> None:
+    recipe = Recipe(about='a "b"').override({"domains": {"ö.x": {"flip": False}, "vgg-flowers": {"lr": 1e-5}}})
+    said = tomllib.loads(recipe_text(recipe))
+    assert Recipe().override(said) == recipe and "[domains.vgg-flowers]" in recipe_text(recipe)
 
 
 def test_spottune_decays_each_domain_as_published() -> None:
