@@ -74,8 +74,6 @@ def _read_run(path: Path) -> Entry:
     params = _footprint(folder) if of_run else None
     if of_run and status(folder) == "diverged":
         return Entry(name, None, params, "diverged")
-    if path.is_dir() and not (path / "score.json").is_file():
-        raise DataError(f"{path} has no score.json: run 'decathlon score {path} --truth PATH' first.")
     score = Score.read(path)
     protocol = score.protocol or {}
     results, digest = folder / "results.json", protocol.get("results_sha256")

@@ -97,14 +97,18 @@ class Recipe:
 
         A changed knob holds for all domains but those that `values` itself gives another.
         """
-        changed = override(self, values, source)
-        tables = {
-            name: {knob: value for knob, value in table.items() if knob not in values}
-            for name, table in self.domains.items()
-        }
-        for name, table in values.get("domains", {}).items():
-            tables[name] = tables.get(name, {}) | table
-        return dataclasses.replace(changed, domains={name: table for name, table in tables.items() if table})
+        try:
+            changed = override(self, values, source)
+            tables = {
+                name: {knob: value for knob, value in table.items() if knob not in values}
+                for name, table in self.domains.items()
+            }
+            for name, table in values.get("domains", {}).items():
+                tables[name] = tables.get(name, {}) | table
+            return dataclasses.replace(changed, domains={name: table for name, table in tables.items() if table})
+        except UsageError as error:
+            said = str(error).removeprefix("recipe: ")
+            raise UsageError(said if source in said else f"{source}: {said}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Return all knobs as plain JSON values."""

@@ -68,5 +68,8 @@ def _parse(data: bytes, source: str, above: tuple[str, ...] = ()) -> Recipe:
     except ValueError as error:
         raise DataError(f"{source} is not valid TOML: {error}.") from None
     base = values.pop("base", None)
-    start = Recipe() if base is None else _built_in(str(base), above)
-    return start.override(values, source)
+    if base is None:
+        return Recipe().override(values, source)
+    if base not in _names():
+        raise unknown("base", str(base), _names(), f" in {source}, it must be a built-in recipe")
+    return _built_in(base, above).override(values, source)

@@ -16,11 +16,12 @@ from decathlon.method import find_method, read_options
     ("method", "word", "message"),
     [
         ("piggyback", "lr", "'lr' is no setting, write name=value"),
-        ("piggyback", "rate=1", "unknown option of method 'piggyback' 'rate'"),
+        ("piggyback", "rate=1", "method 'piggyback' has no option 'rate': choose one of: "),
+        ("piggyback", "own_norm=true", "method 'piggyback' has no option 'own_norm': did you mean own_norms?"),
         ("piggyback", "ternay=true", "did you mean ternary"),
         ("piggyback", "ternary=maybe", "ternary is 'maybe', it must be true or false"),
         ("piggyback", "lr=fast", "lr is 'fast', it must be a number"),
-        ("parallel", "init=Zero", "unknown init in method 'parallel' 'Zero': did you mean zero"),
+        ("parallel", "init=Zero", "method 'parallel': init is 'Zero', it must be published or zero"),
         ("feature", "init=zero", "method 'feature' has no options: leave out 'init=zero'"),
     ],
 )

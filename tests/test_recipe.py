@@ -52,12 +52,26 @@ def test_a_table_overrides_one_domain_and_comes_back_from_json() -> None:
     ("table", "message"),
     [({"batch": 3}, "but not batch"), ({"epochs": 2.5}, "epochs is 2.5, it must be a whole number"),
      ({"flip": 1}, "flip is 1, it must be true or false"), ({"lr": -1}, "lr is -1, it must be a number from 0"),
-     ({"crop": "square"}, "unknown crop in recipe 'square'"), (3, "write it as a table")],
+     ({"crop": "square"}, "crop is 'square', it must be domain, crop, squash or full"), (3, "write it as a table")],
 )  # fmt: skip
 def test_a_bad_table_is_named_with_what_it_may_hold(tmp_path: Path, table: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
         Recipe().override({"domains": {"boats": table}})
     assert f"[domains.boats] may set {', '.join(OWN)}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("lr = -1", "own.toml: lr is -1, it must be a number from 0"), ("lr = 'x'", "own.toml: lr is 'x', it must"),
+     ("epoch = 3", "unknown knob 'epoch' in .*own.toml: did you mean epochs?"),
+     ("optimizer = 'sgdd'", "own.toml: unknown optimizer 'sgdd'"), ("sampling = 'x'", "own.toml: unknown sampling"),
+     ("[domains.a]\nbatch = 3", r"own.toml: \[domains.a\] may set .* but not batch"),
+     ("side = 9", "own.toml: side 9 is smaller than size 64"), ("crop = 'x'", "own.toml: crop is 'x', it must be")],
+)  # fmt: skip
+def test_an_error_in_a_file_names_the_file(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
+        find_recipe(write(tmp_path, "own", text))
+    assert str(raised.value).count("own.toml") == 1
 
 
 def test_what_is_nearer_wins_over_a_table_too() -> None:
@@ -80,8 +94,10 @@ def test_a_file_begins_from_a_built_in_recipe_and_that_from_another(
 
 
 def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="unknown recipe 'comon': did you mean common"):
-        find_recipe(write(tmp_path, "own", 'base = "comon"'))
+    for base, hint in (("comon", "did you mean common?"), ("x.toml", "choose one of: common, ")):
+        message = rf"unknown base '{base}' in .*/own.toml, it must be a built-in recipe: {hint}"
+        with pytest.raises(UsageError, match=message):
+            find_recipe(write(tmp_path, "own", f'base = "{base}"'))
     write(tmp_path, "hen", 'base = "egg"')
     write(tmp_path, "egg", 'base = "hen"')
     monkeypatch.setattr(recipe_file, "FOLDER", tmp_path)

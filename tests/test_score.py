@@ -174,6 +174,8 @@ def test_a_baseline_of_another_benchmark_is_refused(folder: Path) -> None:
     write_json(folder / "other.json", other.to_json())
     with pytest.raises(DataError, match="11 images of ant, the ground truth has 10"):
         find_baseline(read_truth(folder / "truth"), str(folder / "other.json"))
+    with pytest.raises(DataError, match=r"run has no score.json: run 'decathlon score .*run --truth PATH' first"):
+        find_baseline(read_truth(folder / "truth"), str(folder / "run"))
     with pytest.raises(UsageError, match="--baseline takes"):
         find_baseline(read_truth(folder / "truth"), str(folder / "absent.json"))
 
