@@ -88,7 +88,7 @@ def load_family(run: Run, device: torch.device) -> Family:
     asked = run.read()
     method = asked_method(asked, build(asked["trunk"]["name"], empty=True))
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
-    norms = dict.fromkeys(asked["own_norms"], norms_of(method.trunk))
+    norms = dict.fromkeys(asked["starts_from_own_norms"], norms_of(method.trunk))
     family = Family(method, asked["seed"], device, norms)
     identity = ""
     if method.regime != "private":
