@@ -174,7 +174,8 @@ def test_a_domain_of_its_own_crop_and_flip_is_predicted_as_it_was_trained(
 
     monkeypatch.setattr("decathlon.jobs.load_pool", watched("learn "))
     monkeypatch.setattr(prediction, "load_pool", watched("predict "))
-    tables = {"boats": {"crop": "full", "flip": True}, "apples": {"flip": False}}
+    # towers are squashed anyway
+    tables = {"boats": {"crop": "full", "flip": True}, "apples": {"flip": False}, "towers": {"crop": "squash"}}
     run = go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": tables}))
     predict_run(run, tiny, "test", tmp_path / "results.json")
     facts = {(name, crop, flip) for _, name, crop, flip in seen}
@@ -186,6 +187,12 @@ def test_a_domain_of_its_own_crop_and_flip_is_predicted_as_it_was_trained(
 
 
 TABLES = {"domains": {"apples": {"epochs": 1}, "towers": {"epochs": 4, "lr": 0.01}, "svhn": {"epochs": 9}}}
+
+
+def test_only_what_differs_is_a_domains_own() -> None:
+    tables = {"boats": {"flip": False, "lr": 0.1}, "apples": {"crop": "crop", "weight_decay": 0}}
+    recipe = Recipe(lr=0.1).override({"domains": tables})  # boats never flip, apples are cut as a crop anyway
+    assert prediction._own(recipe, list(TINY)) == "weight_decay of apples"
 
 
 def test_domains_that_train_apart_may_have_epochs_of_their_own(tiny: Path, tmp_path: Path) -> None:
@@ -224,8 +231,10 @@ def test_domains_that_train_together_have_one_length_and_one_rate(
 
 
 def test_a_misspelled_table_is_remarked_on(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tables = {name: {"weight_decay": 0.0} for name in ("Boat", "tower", "towers", "vgg-flowers")}
+    names = ("Boat", "twers", "towers", "towers2", "power", "vgg-flowers")
+    tables = {name: {"weight_decay": 0.0} for name in names}
     go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": tables}))
     said = capsys.readouterr().err
     assert "speaks of Boat, which is not in the file; did you mean boats?" in said.replace("\n", " ")
-    assert "tower" not in said and "flowers" not in said
+    assert "speaks of twers, which is not in the file; did you mean towers?" in said.replace("\n", " ")
+    assert said.count("speaks of") == 2
