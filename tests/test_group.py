@@ -203,7 +203,8 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     (line,) = (line for line in text.splitlines() if line.startswith("apples "))
     assert line.split()[2:] == ["–", "–", "–"]  # one seed has no deviation, train+val no validation
     assert "mean over seed 4" in run("train", "--resume", "-o", out)
-    assert "12 test images" in run("predict", out, "--data", tiny)
+    predicted = run("predict", out, "--data", tiny, "--threads", 1)
+    assert "12 test images of 1 domain predicted" in predicted and "FOLDER_WITH_TEST_LABELS --partial" in predicted
     results = out / "seed-4" / "results.json"
     results.write_text("kept")
     assert "kept, --force replaces it" in run("predict", out, "--data", tiny) and results.read_text() == "kept"
