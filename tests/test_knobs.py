@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,17 @@ def test_a_wrong_setting_ends_the_command_before_anything_is_made(tmp_path: Path
     done = CliRunner().invoke(command, words)
     assert isinstance(done.exception, UsageError) and "did you mean diagonal" in str(done.exception)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("words", ["--method dan --set diagnal=true", "--method dan --recipe quik", "--method dam"])
+def test_a_mistake_is_told_before_timm_is_loaded(words: str) -> None:
+    program = (
+        "import sys\nfrom decathlon.cli.main import command\nfrom decathlon.errors import UsageError\n"
+        "try: command.main(sys.argv[1:], standalone_mode=False)\n"
+        "except UsageError: sys.exit('timm' in sys.modules)"
+    )
+    arguments = ["train", "--data", "x.h5", *words.split(), "-o", "r"]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)
 
 
 def test_a_method_is_explained_with_its_options() -> None:
