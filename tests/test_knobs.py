@@ -24,7 +24,7 @@ from decathlon.method import find_method, read_options
         ("piggyback", "ternary=maybe", "ternary is 'maybe', it must be true or false"),
         ("piggyback", "lr=fast", "lr is 'fast', it must be a number"),
         ("parallel", "init=Zero", "method 'parallel': init is 'Zero', it must be published or zero"),
-        ("feature", "init=zero", "method 'feature' has no options: leave out 'init=zero'"),
+        ("scratch", "init=zero", "method 'scratch' has no options: leave out 'init=zero'"),
     ],
 )
 def test_a_wrong_setting_is_explained(method: str, word: str, message: str) -> None:
