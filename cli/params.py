@@ -6,17 +6,20 @@ from pathlib import Path
 
 import click
 
+TRUNK = "wrn-28-4"
+
 
 @click.command()
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option("--method", help="Count a method without a run, for the official ten domains.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="An option of --method.")
-@click.option("--trunk", default="wrn-28-4", show_default=True, help="The trunk --method is counted over.")
+@click.option("--trunk", help=f"The trunk --method is counted over; default: {TRUNK}.")
 @click.option("--freeze/--no-freeze", default=None, help="Count --method over a frozen or a jointly trained trunk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 def command(
-    run: Path | None, method: str | None, settings: tuple[str, ...], trunk: str, freeze: bool | None, as_json: bool
-) -> None:
+    run: Path | None, method: str | None, settings: tuple[str, ...], trunk: str | None,
+    freeze: bool | None, as_json: bool,
+) -> None:  # fmt: skip
     """Count the bits of RUN, or of a METHOD over a TRUNK, as a multiple of one trunk without a head.
 
     \b
@@ -25,9 +28,9 @@ def command(
     """
     if (run is None) == (method is None):
         raise click.UsageError("give either a run directory or --method NAME (see 'decathlon methods').")
-    if run and (settings or freeze is not None):
-        raise click.UsageError("a run says itself how it was made: leave out --set and --freeze.")
-    from decathlon.count import count_method, count_run, ratio_table, scope_table
+    if run and (settings or trunk or freeze is not None):
+        raise click.UsageError("a run says itself how it was made: leave out --set, --trunk and --freeze.")
+    from decathlon import count
     from decathlon.files import dump_json
     from decathlon.group import find_group
     from decathlon.method import Regime, read_options
@@ -35,14 +38,18 @@ def command(
     from decathlon.tables import write
 
     regime: Regime | None = None if freeze is None else "frozen" if freeze else "joint"
+    notes = list(count.NOTES)
     group = find_group(run) if run else None
     if group is not None:
-        run = group.finished(group.seeds[0])  # seeds change weights, never their number
+        run = group.finished(group.seeds[0])
+        notes.append(f"Of {group.folder} one seed is shown: seeds change weights, never their number.")
     if run:
-        counted = count_run(Run(run))
+        about, counted = count.about_run(Run(run)), count.count_run(Run(run))
     else:
-        counted = count_method(method or "", trunk, regime, read_options(method or "", settings))
+        method, trunk, options = method or "", trunk or TRUNK, read_options(method or "", settings)
+        about = count.about_method(method, trunk, options)
+        counted = count.count_method(method, trunk, regime, options)
     if as_json:
-        click.echo(dump_json(counted.to_json()), nl=False)
+        click.echo(dump_json(about | counted.to_json()), nl=False)
         return
-    write([scope_table(counted), ratio_table(counted)], "table")
+    write([count.scope_table(counted, about), count.ratio_table(counted)], "table", notes)

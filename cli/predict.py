@@ -16,9 +16,11 @@ import click
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: results.json in the run directory.")
 @click.option("--force", is_flag=True, help="Replace existing results.")
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
 def command(
-    run: Path, data: Path, split: Literal["test", "val"], out: Path | None, force: bool, device: str | None
-) -> None:
+    run: Path, data: Path, split: Literal["test", "val"], out: Path | None, force: bool, device: str | None,
+    threads: int | None,
+) -> None:  # fmt: skip
     """Predict a split with every trained domain of RUN and write a results file of the challenge.
 
     Where RUN is a group of runs ('train --seeds'), each gets its own; those that have one are passed over.
@@ -32,6 +34,10 @@ def command(
     from decathlon.group import find_group
     from decathlon.results import protocol_path
 
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
     name = "results.json" if split == "test" else f"results-{split}.json"
     group = find_group(run)
     if group is None:
@@ -48,13 +54,26 @@ def command(
             else:
                 _predict(folder, data, split, folder / name, device)
     if split == "test":
-        scored = run if out in (None, run / name) else out
-        click.echo(f"Next: decathlon score {shlex.quote(str(scored))} --truth FOLDER_WITH_TEST_LABELS", err=True)
+        trained = run if group is None else group.runs[group.seeds[0]]
+        _next(run if out in (None, run / name) else out, trained, data)
 
 
 def _predict(run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None) -> None:
     from decathlon.predict import predict_run
     from decathlon.run import Run
+    from decathlon.words import several
 
     counts = predict_run(Run(run), data, split, out, device)
-    click.echo(f"{sum(counts.values())} {split} images of {len(counts)} domains predicted: {out}", err=True)
+    images, domains = several(sum(counts.values()), f"{split} image"), several(len(counts), "domain")
+    click.echo(f"{images} of {domains} predicted: {out}", err=True)
+
+
+def _next(scored: Path | None, trained: Path, data: Path) -> None:
+    """Say how to go on; a run that leaves out domains of the file has no total."""
+    from decathlon.packed import PackedFile
+    from decathlon.run import Run
+
+    with PackedFile(data) as packed:
+        partial = " --partial" if set(packed.benchmark.names) - set(Run(trained).domains()) else ""
+    words = f"decathlon score {shlex.quote(str(scored))} --truth FOLDER_WITH_TEST_LABELS{partial}"
+    click.echo(f"Next: {words}", err=True)

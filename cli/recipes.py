@@ -1,4 +1,4 @@
-"""`decathlon recipes`: how a run may train, one line each."""
+"""`decathlon recipes`: how a run may train, one line each, or one recipe with all its knobs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,18 @@ import click
 
 
 @click.command()
-def command() -> None:
-    """List the recipes: how a run may train."""
-    from decathlon.recipe_file import recipes
+@click.argument("name", required=False)
+def command(name: str | None) -> None:
+    """List the recipes: how a run may train; or show every knob of the one called NAME, or of a TOML file.
 
-    click.echo("\n".join(f"{name:20} {about}" for name, about in recipes().items()))
+    \b
+    decathlon recipes
+    decathlon recipes url
+    decathlon recipes my.toml
+    """
+    from decathlon.recipe_file import find_recipe, recipe_text, recipes
+
+    if name:
+        click.echo(recipe_text(find_recipe(name)))
+    else:
+        click.echo("\n".join(f"{known:20} {about}" for known, about in recipes().items()))

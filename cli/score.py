@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from decathlon.score import Score
 
 
 @click.command()
@@ -54,7 +58,7 @@ def command(
     over_seeds = GroupScore(group.seeds, tuple(scores)) if group else None
     if group or (results.is_dir() and output is None):
         for file, found in zip(files, scores, strict=True):
-            write_json(file.with_name("score.json"), found.to_json())
+            _write(file.with_name("score.json"), found)
     document = (over_seeds or scores[0]).to_json()
     if output is not None:
         write_json(output, document)
@@ -64,6 +68,23 @@ def command(
         show_group_score(over_seeds)
     else:
         show_score(scores[0])
+
+
+def _write(file: Path, found: Score) -> None:
+    """Write a score; say so when another one stood there."""
+    from decathlon.errors import DataError
+    from decathlon.files import dump_json, write_json
+    from decathlon.score import Score
+
+    document = found.to_json()
+    if file.exists() and file.read_bytes() != dump_json(document).encode():
+        try:
+            before = Score.read(file).baseline
+        except DataError:
+            before = found.baseline
+        against = "" if before == found.baseline else f" (its baseline was {before})"
+        click.echo(f"replaced an earlier score{against}: {file}", err=True)
+    write_json(file, document)
 
 
 def _results(run: Path, asked: Path) -> Path:

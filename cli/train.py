@@ -126,16 +126,19 @@ def _resume(out: Path, data: Path | None) -> tuple[Any, Path]:
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
     from decathlon.method import read_options
     from decathlon.recipe_file import find_recipe
-    from decathlon.train import Request
 
     knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}
+    options = read_options(asked["method"], asked["settings"])
+    recipe = find_recipe(asked["recipe"]).override(knobs, "the command line")
+    from decathlon.train import Request  # after what may be refused: timm takes seconds to load
+
     freeze = asked["freeze"]
     return Request(
         data=data, out=out, method=asked["method"], trunk=asked["trunk"],
-        recipe=find_recipe(asked["recipe"]).override(knobs, "the command line"), domains=asked["domains"],
+        recipe=recipe, domains=asked["domains"],
         regime=None if freeze is None else "frozen" if freeze else "joint",
         fit=asked["fit"], seed=asked["seed"], device=asked["device"],
-        options=read_options(asked["method"], asked["settings"]),
+        options=options,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from decathlon.data_prep.workers import ordered
 from decathlon.errors import DecathlonError, VerificationError
 from decathlon.files import refuse_existing, replacing
 from decathlon.packed import PackedFile
+from decathlon.words import several
 
 Progress = Callable[[int, int], None]
 SIDE = 72
@@ -79,7 +80,7 @@ def _prepare(
     for warning in warnings:
         say(f"Warning: {warning}")
     total = sum(sum(domain.counts.values()) for domain in domains)
-    say(f"packing {total:,} images of {len(domains)} domains from {path}")
+    say(f"packing {total:,} images of {several(len(domains), 'domain')} from {path}")
     with replacing(output) as part:
         digest = _write(part, source, domains, options, progress)
         say("verifying")

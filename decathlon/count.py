@@ -16,6 +16,12 @@ from decathlon.tables import Column, Row, Table
 from decathlon.trunk_source import load_family
 from decathlon.trunks import build
 
+NOTES = (  # what the words of the tables mean
+    "Norms 'in' counts all norms, 'once' leaves out a domain's copies of norms that trunk or shared modules hold, "
+    "'out' leaves out all of them, in the one trunk too, so that a ratio may rise.",
+    "Statistics are stored and never billed: at test time they fold into the norms.",
+)
+
 
 def count_method(
     method: str, trunk: str, regime: Regime | None = None, options: Mapping[str, Any] | None = None
@@ -31,13 +37,26 @@ def count_method(
     return family.footprint()
 
 
+def about_method(method: str, trunk: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Say what is counted without a run."""
+    kind = find_method(method)
+    chosen = kind.choose(options or {})
+    return {"method": kind.label(chosen), "trunk": kind.trunk_name(trunk, chosen)}
+
+
+def about_run(run: Run) -> dict[str, Any]:
+    """Say what is counted of a run."""
+    asked = run.read()
+    return {"method": asked["label"], "trunk": asked["trunk"]["name"], "run": str(run.folder)}
+
+
 def count_run(run: Run) -> Footprint:
     """Count what a run's files hold."""
     return load_family(run, torch.device("cpu")).footprint()
 
 
-def scope_table(counted: Footprint) -> Table:
-    """Return parameters by who owns them and by kind, 32 bits each."""
+def scope_table(counted: Footprint, about: Mapping[str, Any]) -> Table:
+    """Return parameters by who owns them and by kind, 32 bits each; `about` says of what."""
     scopes = list(dict.fromkeys(row.scope for row in counted.rows))
     bits: dict[tuple[str, str], int] = {(row.scope, row.part): row.bits for row in counted.rows}
     rows: tuple[Row, ...] = tuple(
@@ -45,13 +64,14 @@ def scope_table(counted: Footprint) -> Table:
     )
     columns = Column("scope", "32-bit numbers"), *(Column(part, part, 0) for part in PARTS)
     unused = "" if counted.trunk_used else " (the trunk is not billed: no domain reads it)"
-    return Table(f"What is stored{unused}", columns, tuple(rows))
+    of = f"{about['method']} over {about['trunk']}" + (f", {about['run']}" if "run" in about else "")
+    return Table(f"What is stored: {of}{unused}", columns, tuple(rows))
 
 
 def ratio_table(counted: Footprint) -> Table:
     """Return the ratio under every convention, the default and the paper's own marked."""
     marks = {counted.default: "default"}
-    marks[counted.published] = f"{marks.get(counted.published, '')} as published".strip()
+    marks[counted.published] = f"{marks.get(counted.published, '')} as its paper counts".strip()
     rows = tuple((str(c), counted.ratio(c), marks.get(c, "")) for c in counted.conventions())
     columns = Column("convention", "counted"), Column("ratio", "x one trunk", 3), Column("mark", "")
     return Table("All bits over those of one trunk without a head", columns, tuple(rows))

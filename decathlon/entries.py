@@ -13,13 +13,15 @@ from decathlon.group import Group, find_group, seeds_text, status
 from decathlon.group_score import GroupScore, read_group_score
 from decathlon.published import published_rows
 from decathlon.score import DomainScore, Score
+from decathlon.words import several
 
 
 @dataclass(frozen=True)
 class Entry:
     """One row: `score` is None for a run that diverged, `params` is the footprint in trunks.
 
-    `protocol` says what the row was fitted on; `printed_score` is what a paper states.
+    `method` is its name with its options, `protocol` says what the row was fitted on, `printed_score` is what a
+    paper states.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Entry:
     published: bool = False
     reference: bool = False  # no run: what runs are measured by
     group: GroupScore | None = None  # over seeds: `score` holds the means
+    method: str | None = None
 
 
 def read_entries(paths: Sequence[Path]) -> list[Entry]:
@@ -56,28 +59,32 @@ def _read_group(group: Group) -> Entry:
     """Return one row for a group; it has diverged when one of its runs has."""
     name = group.folder.resolve().name
     if any(status(folder) == "diverged" for folder in group.runs.values()):
-        return Entry(name, None, protocol=f"diverged, seeds {seeds_text(group.seeds)}")
+        return Entry(name, None, protocol=f"diverged, {seeds_text(group.seeds)}")
     scores = read_group_score(group)
     runs = [_read_run(folder) for folder in group.runs.values()]
     mean = scores.mean()
-    return Entry(name, mean, runs[0].params, _protocol(mean.protocol or {}), group=scores)
+    protocol = mean.protocol or {}
+    return Entry(name, mean, runs[0].params, _protocol(protocol), group=scores, method=_method(protocol))
 
 
 def _read_run(path: Path) -> Entry:
     folder = path if path.is_dir() else path.parent
     of_run = path.is_dir() or path.name == "score.json"
-    name = folder.resolve().name if of_run else path.stem
+    name = _name(folder.resolve()) if of_run else path.stem
     params = _footprint(folder) if of_run else None
     if of_run and status(folder) == "diverged":
         return Entry(name, None, params, "diverged")
-    if path.is_dir() and not (path / "score.json").is_file():
-        raise DataError(f"{path} has no score.json: run 'decathlon score {path} --truth PATH' first.")
     score = Score.read(path)
     protocol = score.protocol or {}
     results, digest = folder / "results.json", protocol.get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
         raise DataError(f"{folder}/score.json was made from other results: run 'decathlon score {folder}' again.")
-    return Entry(name, score, params, _protocol(protocol))
+    return Entry(name, score, params, _protocol(protocol), method=_method(protocol))
+
+
+def _name(folder: Path) -> str:
+    """Return a run's name; one seed of a group is called by both."""
+    return f"{folder.parent.name}/{folder.name}" if find_group(folder.parent) else folder.name
 
 
 def published_entries() -> list[Entry]:
@@ -114,18 +121,25 @@ def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[Domain
     )
 
 
+def _method(protocol: Mapping[str, Any]) -> str | None:
+    return str(protocol["method"]) if protocol.get("method") is not None else None
+
+
 def _protocol(protocol: Mapping[str, Any]) -> str | None:
     """Say in a few words what rows must share to be compared."""
     units = {
         "fit": "{}",
-        "epochs": "{} epochs",
+        "epochs": "{}",
         "size": "{} px",
         "trunk": "{}",
-        "trained": "after {}",
+        "trained": "after ({})",
         "own": "own {}",
+        "seeds": "seeds {}",
     }
-    units |= {"seeds": "seeds {}"}
-    said = [unit.format(protocol[name]) for name, unit in units.items() if protocol.get(name) is not None]
+    told = {name: value for name, value in protocol.items() if value is not None}
+    if "epochs" in told:
+        told["epochs"] = several(told["epochs"], "epoch")
+    said = [unit.format(told[name]) for name, unit in units.items() if name in told]
     return ", ".join(said) or None
 
 

@@ -35,7 +35,7 @@ class Group:
         """Return the run directory of a seed; raises UsageError when it is not there or not trained to the end."""
         if seed not in self.seeds:
             raise UsageError(
-                f"{self.folder} has no run of seed {seed}, only of seeds {seeds_text(self.seeds)}: ask for those."
+                f"{self.folder} has no run of seed {seed}, only of {seeds_text(self.seeds)}: ask for those."
             )
         reached = status(self.runs[seed])
         if reached == "diverged":
@@ -81,7 +81,7 @@ def refuse_group(folder: Path) -> None:
     if group is not None:
         one = next(iter(group.runs.values()))
         raise UsageError(
-            f"{folder} is a group of runs (seeds {seeds_text(group.seeds)}) where one is needed: name {one}."
+            f"{folder} is a group of runs ({seeds_text(group.seeds)}) where one is needed: name {one}."
         )
 
 
@@ -93,5 +93,5 @@ def status(run: Path) -> str | None:
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
-    """Return consecutive seeds in short, as 0-2."""
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+    """Return consecutive seeds in short, as `seeds 0-2` or `seed 0`."""
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]}-{seeds[-1]}"

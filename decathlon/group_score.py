@@ -97,7 +97,8 @@ class GroupScore:
             for name, value in told[0].items()
             if name not in own and all(other.get(name) == value for other in told)
         }
-        return shared | {"seeds": seeds_text(self.seeds)}
+        kind, _, seeds = seeds_text(self.seeds).partition(" ")
+        return shared | {kind: seeds}
 
 
 def read_group_score(group: Group) -> GroupScore:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from decathlon.errors import UsageError, unknown
+from decathlon.errors import UsageError, nearest, unknown
 
 T = TypeVar("T")
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -24,7 +24,7 @@ def override(knobs: T, values: Mapping[str, Any], source: str) -> T:
     kinds = get_type_hints(type(knobs))
     for name, value in values.items():
         if name not in kinds:
-            raise unknown(f"knob in {source}", name, kinds)
+            raise unknown("knob", name, kinds, f" in {source}")
         _check(name, value, kinds[name], source)
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     changed: T = dataclasses.replace(knobs, **plain)  # type: ignore[type-var]
@@ -41,7 +41,7 @@ def read_words(knobs: Any, words: Iterable[str], source: str) -> dict[str, Any]:
         if not kinds:
             raise UsageError(f"{source} has no options: leave out '{word}'.")
         if name not in kinds:
-            raise unknown(f"option of {source}", name, kinds)
+            raise UsageError(f"{source} has no option '{name}': {nearest(name, kinds)}")
         if name in values:
             raise UsageError(f"{source}: '{name}' is set twice; say it once.")
         values[name] = _value(text, kinds[name])
@@ -68,15 +68,16 @@ def _value(text: str, kind: Any) -> Any:
 
 def _check(name: str, value: Any, kind: Any, source: str) -> None:
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise unknown(f"{name} in {source}", str(value), get_args(kind))
-        return
-    wanted, _ = KINDS.get(kind, ((dict,), ""))
-    if not isinstance(value, wanted) or (kind in (int, float) and isinstance(value, bool)):
+        right = value in get_args(kind)
+    else:
+        wanted, _ = KINDS.get(kind, ((dict,), ""))
+        right = isinstance(value, wanted) and not (kind in (int, float) and isinstance(value, bool))
+    if not right:
         raise UsageError(f"{source}: {name} is {value!r}, it must be {_words(kind)}.")
 
 
 def _words(kind: Any) -> str:
     if get_origin(kind) is Literal:
-        return " or ".join(map(str, get_args(kind)))
+        *others, last = map(str, get_args(kind))
+        return f"{', '.join(others)} or {last}" if others else last
     return KINDS.get(kind, ((), "a table"))[1]

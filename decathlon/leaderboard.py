@@ -15,6 +15,7 @@ from decathlon.official import OFFICIAL
 from decathlon.score import Score
 from decathlon.spread import Spread
 from decathlon.tables import Column, Place, Table, Value
+from decathlon.words import several
 
 OFFICIAL_BOARD = "Visual Decathlon, official benchmark"
 SHORT_NAMES = {
@@ -90,7 +91,7 @@ def _entry_notes(board: Board, entry: Entry) -> list[str]:
     if entry.score.total is None:
         return [] if entry.reference else [f"{entry.name}: {sentence}" for sentence in entry.score.notes()]
     if board.total(entry) is None:
-        return [f"{entry.name} answers {len(entry.score.domains)} domains: it has no total here."]
+        return [f"{entry.name} answers {several(len(entry.score.domains), 'domain')}: it has no total here."]
     return []
 
 
@@ -101,6 +102,7 @@ def to_table(board: Board) -> Table:
     columns = [
         Column("benchmark", "benchmark", place="data"),
         Column("name", "name"),
+        Column("method", "method", place="wide" if any(entry.method for entry in board.entries) else "data"),
         Column("params_ratio", "#P", digits=2, best="min"),
         *(Column(f"{name} %", SHORT_NAMES.get(name, name), 2, "max", "wide") for name in board.domains),
         Column("mean accuracy %", "mean", digits=2, best="max"),
@@ -112,7 +114,8 @@ def to_table(board: Board) -> Table:
         Column("link", "link", place="data"),
     ]
     rows = tuple(_row(board, entry) for entry in board.entries)
-    return Table(f"{board.label}: test accuracy in %", tuple(columns), rows)
+    aside = tuple(row for row, entry in zip(rows, board.entries, strict=True) if entry.reference)
+    return Table(f"{board.label}: test accuracy in %", tuple(columns), rows, aside=aside)
 
 
 def _row(board: Board, entry: Entry) -> tuple[Value, ...]:
@@ -126,7 +129,7 @@ def _row(board: Board, entry: Entry) -> tuple[Value, ...]:
     mean_std = _std(entry.group.mean_accuracy, 100) if whole and entry.group is not None else None
     score_std = _std(entry.group.total) if total is not None and entry.group is not None else None
     ends = (mean, mean_std, score, score_std, entry.printed_score, entry.protocol, entry.link)
-    return (board.label, entry.name, entry.params, *percent, *ends)
+    return (board.label, entry.name, entry.method, entry.params, *percent, *ends)
 
 
 def _std(found: Spread, unit: float = 1.0) -> float | None:
@@ -181,5 +184,7 @@ def _label(entries: Sequence[Entry]) -> str:
     if score is None:
         return "Runs without a score"
     name = (score.protocol or {}).get("benchmark")
-    benchmark = f"Benchmark {name}" if name is not None else f"A benchmark of {len(score.domains)} domains"
+    benchmark = (
+        f"Benchmark {name}" if name is not None else f"A benchmark of {several(len(score.domains), 'domain')}"
+    )
     return f"{benchmark}, baseline {score.baseline}"

@@ -34,6 +34,10 @@ from decathlon.trunks import build
 from decathlon.trunks.trunk import Trunk
 
 FORMAT = "decathlon-merged-1"
+OTHERS = {  # formats of `decathlon merge` that are read without this toolkit
+    ".pt2": ("a torch-export", "torch.export.load({!r}).module()"),
+    ".onnx": ("an ONNX", "onnxruntime.InferenceSession({!r})"),
+}
 OF_THE_MACHINE = (
     "format",
     "status",
@@ -87,9 +91,7 @@ def load_merged(path: Path | str) -> nn.Module:
     VerificationError for one that does not fit together.
     """
     path = Path(path)
-    tensors, about = read_tensors(path)
-    if about.get("format") != FORMAT:
-        raise DataError(f"{path} is no merged network of this release: make one with 'decathlon merge'.")
+    tensors, about = _read(path)
     try:
         network = _structure(tensors, about)
         network.load_state_dict(tensors)
@@ -97,6 +99,26 @@ def load_merged(path: Path | str) -> nn.Module:
         reason = str(error).splitlines()[0]
         raise VerificationError(f"{path} does not fit {about.get('trunk')} ({reason}): merge it again.") from None
     return network.to(memory_format=torch.channels_last)
+
+
+def description(path: Path | str) -> dict[str, Any]:
+    """Return what a file of `decathlon merge` says of itself: see the top of this file."""
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        tensors, about = read_tensors(path)
+    except DataError:
+        if path.suffix not in OTHERS or not path.is_file():
+            raise
+        kind, loader = OTHERS[path.suffix]
+        raise DataError(
+            f"{path} is {kind} file by its name, no safetensors: load it with {loader.format(str(path))}."
+        ) from None
+    if about.get("format") != FORMAT:
+        raise DataError(f"{path} is no merged network of this release: make one with 'decathlon merge'.")
+    return tensors, about
 
 
 def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> DomainNetwork:

@@ -165,9 +165,8 @@ class Method:
 
 
 def methods() -> dict[str, str]:
-    """Return every known method by name with the first line of its file's docstring."""
-    lines = {name: (_load(name).__doc__ or "").strip().partition("\n")[0] for name in _names()}
-    return {name: line.removeprefix(f"{name}: ") for name, line in lines.items()}
+    """Return every known method by name with the first line of its file's docstring, or what is wrong with it."""
+    return {name: _line(name) for name in _names()}
 
 
 def find_method(name: str) -> type[Method]:
@@ -178,7 +177,9 @@ def find_method(name: str) -> type[Method]:
     found = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Method)]
     own_classes = [kind for kind in found if kind.__module__ == module.__name__]
     if len(own_classes) != 1:
-        raise UsageError(f"{module.__name__} must define exactly one Method, it defines {len(own_classes)}.")
+        raise UsageError(
+            f"method '{name}' needs exactly one Method in {module.__name__}, it defines {len(own_classes)}."
+        )
     return own_classes[0]
 
 
@@ -212,5 +213,18 @@ def _names() -> dict[str, str]:
     return outside | inside
 
 
+def _line(name: str) -> str:
+    try:
+        find_method(name)
+    except UsageError as error:  # the others can be used
+        return str(error).removeprefix(f"method '{name}' ")
+    return (_load(name).__doc__ or "").strip().partition("\n")[0].removeprefix(f"{name}: ")
+
+
 def _load(name: str) -> ModuleType:
-    return importlib.import_module(_names()[name])
+    module = _names()[name]
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # a file from outside may do anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"method '{name}' cannot be imported ({reason}): mend {module}.") from error

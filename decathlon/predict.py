@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from decathlon.device import find_device
+from decathlon.domains import Domain
 from decathlon.errors import VerificationError
 from decathlon.evaluate import predict
 from decathlon.packed import PackedFile
@@ -24,7 +26,7 @@ def predict_run(
 
     Raises VerificationError when the file's categories are not those the run learned, in their order.
     """
-    asked = run.read_done()
+    asked, domains = run.read_done(), list[Domain]()
     recipe = Recipe().override(asked["recipe"])
     family = load_family(run, find_device(device))
     image_ids: list[int] = []
@@ -44,12 +46,12 @@ def predict_run(
             image_ids += pool.image_ids
             category_ids += [learned[label] for label in labels]
             counts[name] = len(pool)
-    write_results(out, image_ids, category_ids, _protocol(asked, split))
+            domains.append(domain)
+    write_results(out, image_ids, category_ids, _protocol(asked, split, _own(recipe, domains)))
     return counts
 
 
-def _protocol(asked: dict[str, Any], split: str) -> dict[str, Any]:
-    own = _own(asked)
+def _protocol(asked: dict[str, Any], split: str, own: str) -> dict[str, Any]:
     return {
         "method": asked["label"],
         "regime": asked["regime"],
@@ -65,12 +67,18 @@ def _protocol(asked: dict[str, Any], split: str) -> dict[str, Any]:
     }
 
 
-def _own(asked: dict[str, Any]) -> str:
+def _own(recipe: Recipe, domains: list[Domain]) -> str:
     """Say in a few words which knobs are not the same for all domains of a run, as `epochs of boats`."""
-    tables = Recipe().override(asked["recipe"]).domains
+    alike = replace(recipe, domains={})
     said = []
     for knob in OWN:
-        names = [entry["name"] for entry in asked["domains"] if knob in tables.get(entry["name"], {})]
+        names = [d.name for d in domains if _knobs(recipe, d)[knob] != _knobs(alike, d)[knob]]
         if names:
             said.append(f"{knob} of {names[0] if len(names) == 1 else f'{len(names)} domains'}")
     return " and ".join(said)
+
+
+def _knobs(recipe: Recipe, domain: Domain) -> dict[str, Any]:
+    """Return what a recipe comes to for a domain: `flip = false` is nothing new to one that never flips."""
+    facts = recipe.facts(domain)
+    return vars(recipe.for_domain(domain.name)) | {"crop": facts.crop, "flip": facts.flip}

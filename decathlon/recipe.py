@@ -38,7 +38,7 @@ class Recipe:
     side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
     flip: bool = True  # mirror at random where the domain allows it
-    optimizer: str = "sgd"  # one of OPTIMIZERS; sgd has Nesterov momentum
+    optimizer: str = "sgd"  # sgd has Nesterov momentum; an unknown one lists all
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on convolution and head weights, not on norms and biases
@@ -97,14 +97,18 @@ class Recipe:
 
         A changed knob holds for all domains but those that `values` itself gives another.
         """
-        changed = override(self, values, source)
-        tables = {
-            name: {knob: value for knob, value in table.items() if knob not in values}
-            for name, table in self.domains.items()
-        }
-        for name, table in values.get("domains", {}).items():
-            tables[name] = tables.get(name, {}) | table
-        return dataclasses.replace(changed, domains={name: table for name, table in tables.items() if table})
+        try:
+            changed = override(self, values, source)
+            tables = {
+                name: {knob: value for knob, value in table.items() if knob not in values}
+                for name, table in self.domains.items()
+            }
+            for name, table in values.get("domains", {}).items():
+                tables[name] = tables.get(name, {}) | table
+            return dataclasses.replace(changed, domains={name: table for name, table in tables.items() if table})
+        except UsageError as error:
+            said = str(error).removeprefix("recipe: ")
+            raise UsageError(said if source in said else f"{source}: {said}") from None
 
     def to_json(self) -> dict[str, Any]:
         """Return all knobs as plain JSON values."""

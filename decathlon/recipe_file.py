@@ -5,9 +5,13 @@ What is nearer wins: a knob on the command line over one in the file, that over 
 
 from __future__ import annotations
 
+import inspect
+import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from decathlon.errors import DataError, UsageError, unknown
 from decathlon.recipe import Recipe
@@ -30,6 +34,21 @@ def find_recipe(name: str) -> Recipe:
         raise DataError(f"cannot read the recipe {name}: {error.strerror}.") from None
 
 
+def recipe_text(recipe: Recipe) -> str:
+    """Return every knob of a recipe as TOML with what it is, tables of domains last: a file that needs no base."""
+    about = dict(re.findall(r"^    (\w+): .+?  # (.+)$", inspect.getsource(Recipe), re.MULTILINE))
+    knobs = {name: value for name, value in recipe.to_json().items() if name != "domains"}
+    lines = [_line(name, value) + (f"  # {about[name]}" if name in about else "") for name, value in knobs.items()]
+    for domain, table in recipe.domains.items():
+        key = domain if re.fullmatch(r"[\w-]+", domain, re.ASCII) else json.dumps(domain, ensure_ascii=False)
+        lines += ["", f"[domains.{key}]", *(_line(name, value) for name, value in table.items())]
+    return "\n".join(lines)
+
+
+def _line(name: str, value: Any) -> str:
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}"
+
+
 def _names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir() if entry.name.endswith(".toml"))
 
@@ -49,5 +68,8 @@ def _parse(data: bytes, source: str, above: tuple[str, ...] = ()) -> Recipe:
     except ValueError as error:
         raise DataError(f"{source} is not valid TOML: {error}.") from None
     base = values.pop("base", None)
-    start = Recipe() if base is None else _built_in(str(base), above)
-    return start.override(values, source)
+    if base is None:
+        return Recipe().override(values, source)
+    if base not in _names():
+        raise unknown("base", str(base), _names(), f" in {source}, it must be a built-in recipe")
+    return _built_in(base, above).override(values, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 from decathlon.method import Method
 from decathlon.recipe import Recipe
@@ -33,16 +34,19 @@ def remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[st
 def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
     """Return remarks on tables of a recipe that nearly name a domain of the file.
 
-    Other names are let pass: a preset may know more domains than the file has.
+    Other names are let pass: a preset may know more domains than the file has. One that has a table already must
+    be nearer, and more than a number apart: cifar10 beside cifar100 is another data set.
     """
-    free = [name for name in names if name not in recipe.domains]
-    near = {
-        table: difflib.get_close_matches(table.lower(), free, n=1, cutoff=0.75)
-        for table in recipe.domains
-        if table not in names
-    }
-    return [
-        f"the recipe speaks of {table}, which is not in the file; did you mean {found[0]}?"
-        for table, found in near.items()
-        if found
-    ]
+    found = []
+    for table in (table for table in recipe.domains if table not in names):
+        free = [name for name in names if name not in recipe.domains]
+        taken = [name for name in names if name in recipe.domains and _letters(name) != _letters(table)]
+        near = difflib.get_close_matches(table.lower(), free, n=1, cutoff=0.75)
+        near += difflib.get_close_matches(table.lower(), taken, n=1, cutoff=0.85)
+        if near:
+            found.append(f"the recipe speaks of {table}, which is not in the file; did you mean {near[0]}?")
+    return found
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"\d", "", name)

@@ -103,7 +103,7 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
     missing = tuple(domain.name for domain in truth.domains if domain.name not in present)
     if not partial:
         for name in missing:
-            offences.add("missing domain, needs --partial and gives no total", name)
+            offences.add("missing domain: predict it, or score the others with --partial and without a total", name)
     for domain in truth.domains:
         if domain.name not in missing:
             for image in sorted(domain.answers.keys() - seen):

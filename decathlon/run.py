@@ -24,7 +24,8 @@ from decathlon.files import read_json, write_bytes, write_json
 from decathlon.group import refuse_group
 from decathlon.storage import read_tensors, write_tensors
 
-KEYS = {"status", "method", "regime", "trunk", "recipe", "fit", "seed", "domains", "own_norms", "data", "bf16"}
+KEYS = {"status", "method", "regime", "trunk", "recipe", "fit", "seed", "domains", "data", "bf16"}
+KEYS |= {"starts_from_own_norms"}  # domains that began from norms which an earlier run left for them
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Run:
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
         asked = read_json(self.folder / "run.json")
+        if isinstance(asked, dict) and "own_norms" in asked:  # its name before a method's option was called so
+            asked["starts_from_own_norms"] = asked.pop("own_norms")
         if not isinstance(asked, dict) or asked.get("format") != 1 or not asked.keys() >= KEYS:
             raise DataError(f"{self.folder / 'run.json'} is damaged or not of this release: train again.")
         for name, value in (("label", asked["method"]), ("options", {})):

@@ -126,6 +126,8 @@ class Score:
     def read(cls, path: Path) -> Score:
         """Read a score.json, or the one in the run directory `path`."""
         file = path / "score.json" if path.is_dir() else path
+        if path.is_dir() and not file.is_file():
+            raise DataError(f"{path} has no score.json: run 'decathlon score {path} --truth PATH' first.")
         return cls.from_json(read_json(file), str(file))
 
 

@@ -31,7 +31,7 @@ def show_group_score(found: GroupScore) -> None:
     rows = tuple(_with_std(row, *pair) for row, pair in zip(table.rows, spreads, strict=True))
     footer = _with_std(table.footer or (), found.mean_accuracy, found.total)
     columns = (*COLUMNS[:3], Column("accuracy_std", "±", 2), *COLUMNS[3:], Column("points_std", "±", 1))
-    title = f"{table.title}, mean over seeds {seeds_text(found.seeds)}"
+    title = f"{table.title}, mean over {seeds_text(found.seeds)}"
     write([Table(title, columns, rows, footer)], "table", _remarks(mean))
 
 
@@ -62,5 +62,7 @@ def _table(score: Score) -> Table:
 def _protocol(score: Score) -> str:
     if score.protocol is None:
         return "Protocol: unknown, no protocol file stands beside the results."
-    facts = (f"{key} {value}" for key, value in score.protocol.items() if key != "results_sha256")
-    return f"Protocol: {', '.join(facts)}."
+    facts = {key: str(value) for key, value in score.protocol.items() if key != "results_sha256"}
+    # a fact that is itself a list stands in brackets
+    said = (f"{key} ({value})" if ", " in value else f"{key} {value}" for key, value in facts.items())
+    return f"Protocol: {', '.join(said)}."

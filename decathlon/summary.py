@@ -39,7 +39,7 @@ def group_summary(group: Group) -> Table:
     footer = _across([table.footer for table in tables if table.footer is not None])
     domain, train, val = tables[0].columns
     columns = domain, train, Column("train_std", "±", 1), val, Column("val_std", "±", 1)
-    return Table(f"{_title(runs[0])}, mean over seeds {seeds_text(group.seeds)}", columns, tuple(rows), footer)
+    return Table(f"{_title(runs[0])}, mean over {seeds_text(group.seeds)}", columns, tuple(rows), footer)
 
 
 def _across(rows: Sequence[Row]) -> Row:

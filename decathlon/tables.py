@@ -40,12 +40,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of values under columns; `footer` is a last row set apart."""
+    """Rows of values under columns; `footer` is a last row set apart, rows `aside` compete for no mark."""
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     footer: Row | None = None
+    aside: tuple[Row, ...] = ()
 
 
 def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> None:
@@ -72,7 +73,7 @@ def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> 
 
 def shown(table: Table, row: Row, mark: Callable[[str], str], escape: Callable[[str], str]) -> list[str]:
     """Return the cells of a row that people see, escaped, the best of their column marked."""
-    best = {} if row is table.footer else _best(table)
+    best = {} if row is table.footer or row in table.aside else _best(table)
     return [
         mark(escape(text(value, column))) if best.get(i) == text(value, column) else escape(text(value, column))
         for i, (column, value) in enumerate(zip(table.columns, row, strict=True))
@@ -101,7 +102,7 @@ def _best(table: Table) -> dict[int, str]:
     """Return the text of the best value by column position, where two values or more compete."""
     found = {}
     for i, column in enumerate(table.columns):
-        values = [row[i] for row in table.rows]
+        values = [row[i] for row in table.rows if row not in table.aside]
         numbers = [value for value in values if isinstance(value, int | float)]
         if column.best and len(numbers) > 1:
             found[i] = text(max(numbers) if column.best == "max" else min(numbers), column)

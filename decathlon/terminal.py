@@ -45,7 +45,8 @@ def _narrow(table: Table) -> Table:
 
     columns = tuple(table.columns[i] for i in kept)
     footer = None if table.footer is None else pick(table.footer)
-    return replace(table, columns=columns, rows=tuple(map(pick, table.rows)), footer=footer)
+    rows, aside = tuple(map(pick, table.rows)), tuple(map(pick, table.aside))
+    return replace(table, columns=columns, rows=rows, footer=footer, aside=aside)
 
 
 def _rich(table: Table) -> RichTable:

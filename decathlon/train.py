@@ -114,7 +114,7 @@ def _asked(
         "recipe": request.recipe.to_json(),
         "fit": request.fit,
         "seed": request.seed,
-        "own_norms": sorted(family.norms),
+        "starts_from_own_norms": sorted(family.norms),
         "domains": [{"name": domain.name, "categories": domain.category_ids} for domain in domains],
         "benchmark": packed.benchmark.name,
         "data": {"path": str(request.data.resolve()), "digest": packed.digest},

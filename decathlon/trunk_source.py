@@ -18,6 +18,7 @@ from decathlon.seams import named_norms
 from decathlon.storage import read_tensors
 from decathlon.trunks import build
 from decathlon.trunks.trunk import Trunk
+from decathlon.words import several
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class TrunkSource:
 
     @property
     def trained(self) -> str:
-        """Say how the trunk was trained, as `bn, 30 epochs`; "" for a new one."""
+        """Say how the trunk was trained, as `series, 9 epochs; before that bn, 30 epochs`; "" for a new one."""
         if not self.asked:
             return ""
-        own = f"{self.asked['label']}, {self.asked['recipe']['epochs']} epochs"
+        own = f"{self.asked['label']}, {several(self.asked['recipe']['epochs'], 'epoch')}"
         before = self.asked["trunk"].get("trained")
-        return f"{own} over {before}" if before else own
+        return f"{own}; before that {before}" if before else own
 
     def norms_for(self, method: Method, domains: Iterable[str]) -> dict[str, Norms]:
         """Return, by domain, the norms it starts from where they are not the trunk's own.
@@ -87,7 +88,7 @@ def load_family(run: Run, device: torch.device) -> Family:
     asked = run.read()
     method = asked_method(asked, build(asked["trunk"]["name"], empty=True))
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
-    norms = dict.fromkeys(asked["own_norms"], norms_of(method.trunk))
+    norms = dict.fromkeys(asked["starts_from_own_norms"], norms_of(method.trunk))
     family = Family(method, asked["seed"], device, norms)
     identity = ""
     if method.regime != "private":

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from click.testing import CliRunner
 from torch import nn
 
+from decathlon.cli.main import command
 from decathlon.count import count_method
 from decathlon.footprint import Convention, Footprint
 from decathlon.method import find_method
@@ -75,6 +79,15 @@ def test_parallel_svd_with_and_without_what_the_domains_share() -> None:
     assert counted.ratio(counted.published) == pytest.approx(1.5, abs=0.01)  # 1.495: the stem has 3 inputs
     assert round(counted.ratio(), 2) == 1.55
     assert round(counted.ratio(Convention(heads=False, norms="out", nine=True)), 2) == 1.54
+
+
+def test_params_says_what_is_counted_and_what_its_words_mean() -> None:
+    words = ["params", "--method", "piggyback", "--set", "ternary=true", "--trunk", "resnet26"]
+    shown = CliRunner().invoke(command, words).output
+    assert "What is stored: piggyback ternary=true over resnet26" in shown and "as its paper counts" in shown
+    assert "'once' leaves out a domain's copies" in shown and "Statistics are stored and never billed" in shown
+    found = json.loads(CliRunner().invoke(command, [*words, "--json"]).output)
+    assert (found["method"], found["trunk"]) == ("piggyback ternary=true", "resnet26") and "run" not in found
 
 
 @pytest.mark.parametrize(("preset", "trunk"), [("wide", "wrn-28-5"), ("deep", "wrn-40-4")])

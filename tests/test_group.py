@@ -200,11 +200,12 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     out = tmp_path / "run"
     options = "--method bn --trunk wrn-10-1 --recipe quick --epochs 1 --batch 8 --size 16 --fit train+val".split()
     text = run("train", "apples", "--data", tiny, *options, "--seeds", 1, "--seed", 4, "-o", out)
-    assert "mean over seeds 4" in text and f"predict {out} --data {tiny}" in text
+    assert "mean over seed 4" in text and f"predict {out} --data {tiny}" in text
     (line,) = (line for line in text.splitlines() if line.startswith("apples "))
     assert line.split()[2:] == ["–", "–", "–"]  # one seed has no deviation, train+val no validation
-    assert "mean over seeds 4" in run("train", "--resume", "-o", out)
-    assert "12 test images" in run("predict", out, "--data", tiny)
+    assert "mean over seed 4" in run("train", "--resume", "-o", out)
+    predicted = run("predict", out, "--data", tiny, "--threads", 1)
+    assert "12 test images of 1 domain predicted" in predicted and "FOLDER_WITH_TEST_LABELS --partial" in predicted
     results = out / "seed-4" / "results.json"
     results.write_text("kept")
     assert "kept, --force replaces it" in run("predict", out, "--data", tiny) and results.read_text() == "kept"
@@ -213,7 +214,12 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     )
     with pytest.raises(UsageError, match="leave out -o"):
         CliRunner().invoke(command, ["predict", str(out), "--data", str(tiny), "-o", "x"], catch_exceptions=False)
-    assert run("params", out, "--json") == run("params", out / "seed-4", "--json")
+    said = run("params", out, "--json")
+    assert said == run("params", out / "seed-4", "--json")
+    found = json.loads(said)
+    assert (found["method"], found["trunk"], found["run"]) == ("bn", "wrn-10-1", str(out / "seed-4"))
+    shown = run("params", out)
+    assert f"What is stored: bn over wrn-10-1, {out / 'seed-4'}" in shown and f"Of {out} one seed is shown" in shown
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError
 from decathlon.files import write_json
-from decathlon.group import KEYS, Group
+from decathlon.group import KEYS, Group, seeds_text
 from decathlon.group_score import GroupScore, read_score
 from decathlon.results import write_results
 from decathlon.score import DomainScore, Score
@@ -101,6 +101,12 @@ def test_people_read_means_with_deviations(group: Group) -> None:
     assert "Protocol: fit train, epochs 3, seeds 0-1." in out
 
 
+def test_a_group_of_one_seed_speaks_of_one() -> None:
+    (one,) = GroupScore((4,), (scored({"ant": 0.1}, 4),)).scores
+    assert (GroupScore((4,), (one,)).mean().protocol or {})["seed"] == "4"
+    assert (seeds_text((4,)), seeds_text((4, 5))) == ("seed 4", "seeds 4-5")
+
+
 def test_a_group_without_all_results_writes_no_score(group: Group) -> None:
     (group.runs[1] / "results.json").unlink()
     with pytest.raises(UsageError, match=r"seed-1 has no results.json: run 'decathlon predict .*group --data"):
@@ -125,6 +131,8 @@ def test_the_leaderboard_has_one_row_a_group_beside_single_runs(group: Group) ->
     assert (row["score"], row["score_std"]) == pytest.approx((MEAN_POINTS + 250, STD_POINTS), abs=1e-4)
     assert (row["mean accuracy %"], row["mean accuracy std %"]) == pytest.approx((80, 10 / math.sqrt(2)), abs=1e-4)
     assert (row["params_ratio"], row["ant %"], row["protocol"]) == (2.5, 80.0, "train, 3 epochs, seeds 0-1")
+    alone = json.loads(invoke("leaderboard", group.runs[0], "--format", "json"))
+    assert "group/seed-0" in {row["name"] for row in alone}
     assert rows["baseline"]["score"] == 500.0 and rows["baseline"]["score_std"] is None
     text = invoke("leaderboard", group.folder, "--format", "markdown")
     assert "| 7.07 | 562.5 | 353.6 |" in text.replace("*", "")

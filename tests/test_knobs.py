@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,13 @@ from decathlon.method import find_method, read_options
     ("method", "word", "message"),
     [
         ("piggyback", "lr", "'lr' is no setting, write name=value"),
-        ("piggyback", "rate=1", "unknown option of method 'piggyback' 'rate'"),
+        ("piggyback", "rate=1", "method 'piggyback' has no option 'rate': choose one of: "),
+        ("piggyback", "own_norm=true", "method 'piggyback' has no option 'own_norm': did you mean own_norms?"),
         ("piggyback", "ternay=true", "did you mean ternary"),
         ("piggyback", "ternary=maybe", "ternary is 'maybe', it must be true or false"),
         ("piggyback", "lr=fast", "lr is 'fast', it must be a number"),
-        ("parallel", "init=Zero", "unknown init in method 'parallel' 'Zero': did you mean zero"),
-        ("feature", "init=zero", "method 'feature' has no options: leave out 'init=zero'"),
+        ("parallel", "init=Zero", "method 'parallel': init is 'Zero', it must be published or zero"),
+        ("scratch", "init=zero", "method 'scratch' has no options: leave out 'init=zero'"),
     ],
 )
 def test_a_wrong_setting_is_explained(method: str, word: str, message: str) -> None:
@@ -57,6 +60,17 @@ def test_a_wrong_setting_ends_the_command_before_anything_is_made(tmp_path: Path
     done = CliRunner().invoke(command, words)
     assert isinstance(done.exception, UsageError) and "did you mean diagonal" in str(done.exception)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("words", ["--method dan --set diagnal=true", "--method dan --recipe quik", "--method dam"])
+def test_a_mistake_is_told_before_timm_is_loaded(words: str) -> None:
+    program = (
+        "import sys\nfrom decathlon.cli.main import command\nfrom decathlon.errors import UsageError\n"
+        "try: command.main(sys.argv[1:], standalone_mode=False)\n"
+        "except UsageError: sys.exit('timm' in sys.modules)"
+    )
+    arguments = ["train", "--data", "x.h5", *words.split(), "-o", "r"]
+    subprocess.run([sys.executable, "-c", program, *arguments], check=True)
 
 
 def test_a_method_is_explained_with_its_options() -> None:

@@ -17,6 +17,7 @@ from decathlon.files import write_json
 from decathlon.official import OFFICIAL
 from decathlon.results import write_results
 from decathlon.score import DomainScore, Score
+from decathlon.scorecard import show_score
 
 OFFICIAL_RUN = Score(
     tuple(DomainScore(name, 0.75, 0.25, facts.test, facts.finetune_error) for name, facts in OFFICIAL.items()),
@@ -151,6 +152,39 @@ def test_a_board_names_its_baseline_and_its_floor(tmp_path: Path) -> None:
         ("baseline", 80.0, 250.0),
         ("majority class", 30.0, 0.0),
     ]
+
+
+def test_a_row_says_its_method_and_a_reference_is_never_the_best(tmp_path: Path) -> None:
+    domains = (DomainScore("ant", 0.7, 0.3, 10, 0.1, majority=0.3),)
+    for name, method in (("one", "piggyback ternary=true"), ("two", None)):
+        make(tmp_path, name, Score(domains, "measured", protocol={"fit": "train", "method": method}))
+    paths = tmp_path / "one", tmp_path / "two"
+    said = {row["name"]: row["method"] for row in rows(*paths, references=True)}
+    assert said == {"one": "piggyback ternary=true", "two": None, "baseline": None, "majority class": None}
+    markdown = run(*paths, "--format", "markdown")
+    assert "| one | piggyback ternary=true | – | **70.00** |" in markdown
+    assert "| baseline | – | – | 90.00 | 90.00 | 250.0 | reference |" in markdown
+    assert "piggyback" in run(*paths) and " method " not in run()
+
+
+def test_a_narrow_terminal_marks_no_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = make(tmp_path, "one", insects(0.3)), make(tmp_path, "two", insects(0.35))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    out = run(*paths)
+    assert "\x1b[1m70.00\x1b[0m" in out and "\x1b[1m80.00" not in out
+
+
+def test_the_protocol_puts_a_fact_of_several_parts_in_brackets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    protocol = {"method": "dan", "trained": "parallel, 1 epoch; before that bn, 3 epochs", "epochs": 1}
+    score = Score(insects(0.1).domains, "b", protocol=protocol)
+    (row,) = rows(make(tmp_path, "mine", score))
+    assert row["protocol"] == "1 epoch, after (parallel, 1 epoch; before that bn, 3 epochs)"
+    show_score(score)
+    said = "Protocol: method dan, trained (parallel, 1 epoch; before that bn, 3 epochs), epochs 1."
+    assert said in capsys.readouterr().out
 
 
 def test_markdown_and_latex_escape_names_and_mark_the_best(tmp_path: Path) -> None:

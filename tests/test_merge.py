@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,7 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.export import FORMS, export, find_form
 from decathlon.family import Family
 from decathlon.merge import fold_norms, foldable, merge, without_adapters
-from decathlon.merged import describe, load_merged, save_merged
+from decathlon.merged import describe, description, load_merged, save_merged
 from decathlon.method import Regime, find_method, methods
 from decathlon.network import DomainNetwork
 from decathlon.progress import TrainingProgress
@@ -319,6 +320,13 @@ def test_a_foreign_or_contradicting_file_is_refused(runs: dict[str, Run], tmp_pa
         load_merged(runs["parallel"].domain("boats"))
     export(runs["parallel"], "boats", path, "safetensors")
     stored, about = read_tensors(path)
+    assert description(str(path)) == about and about["input"]["mean"] == [0.5, 0.45, 0.4]
+    for ending, loader in (("pt2", "torch.export.load("), ("onnx", "onnxruntime.InferenceSession(")):
+        with pytest.raises(DataError, match="does not exist"):
+            load_merged(tmp_path / f"x.{ending}")
+        (tmp_path / f"x.{ending}").write_bytes(b"another format")
+        with pytest.raises(DataError, match=f"no safetensors: load it with {re.escape(loader)}'.*x.{ending}'"):
+            description(tmp_path / f"x.{ending}")
     wrongs: list[dict[str, Any]] = [{"trunk": "wrn-16-1"}, {"folded": {}}, {"folded": {"body.x": "body.stem"}}]
     for wrong in wrongs:
         write_tensors(path, stored, about | wrong)

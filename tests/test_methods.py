@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import fields
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from decathlon import adapters
+from decathlon.cli.main import command
 from decathlon.errors import UsageError, VerificationError
 from decathlon.family import Family
-from decathlon.method import Regime, explain, find_method, methods
+from decathlon.method import Regime, explain, find_method, methods, read_options
 from decathlon.seams import tensors
 from decathlon.trunks import build
 from decathlon.trunks.wide_resnet import WideResNet
@@ -183,6 +189,26 @@ def test_the_footprint_is_what_is_stored(name: str, regime: Regime, chosen: Chos
 def test_an_unknown_method_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="unknown method 'paralel': did you mean parallel"):
         find_method("paralel")
+
+
+def test_a_broken_method_is_listed_with_its_reason_and_takes_no_other_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("import nowhere_to_be_found")
+    (tmp_path / "empty_file.py").write_text('"""empty-file: nothing."""')
+    monkeypatch.setattr(adapters, "__path__", [*adapters.__path__, str(tmp_path)])
+    point = EntryPoint("outside", "nowhere.to.be_found", "decathlon.adapters")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+    done = CliRunner().invoke(command, ["methods"])
+    lines = {line.split()[0]: line for line in done.output.splitlines()}
+    assert done.exit_code == 0 and lines.keys() == methods().keys() > {"bn", "broken", "outside"}
+    for name, reason in (("broken", "nowhere_to_be_found"), ("outside", "nowhere")):
+        reason = f"cannot be imported (ModuleNotFoundError: No module named '{reason}'): mend "
+        assert reason in lines[name]
+        with pytest.raises(UsageError, match=re.escape(f"method '{name}' {reason}")):
+            read_options(name, [])
+    with pytest.raises(UsageError, match="needs exactly one Method in decathlon.adapters.empty_file, it defines 0"):
+        find_method("empty-file")
 
 
 def test_a_regime_a_method_cannot_have_is_refused() -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from decathlon import predict as prediction
 from decathlon import recipe_file
+from decathlon.cli.main import command
 from decathlon.entries import _protocol
 from decathlon.errors import UsageError
 from decathlon.family import Family
@@ -22,7 +25,7 @@ from decathlon.pool import load_pool
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import OWN, Recipe
-from decathlon.recipe_file import find_recipe
+from decathlon.recipe_file import find_recipe, recipe_text
 from decathlon.train import resume
 from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain
@@ -49,12 +52,26 @@ def test_a_table_overrides_one_domain_and_comes_back_from_json() -> None:
     ("table", "message"),
     [({"batch": 3}, "but not batch"), ({"epochs": 2.5}, "epochs is 2.5, it must be a whole number"),
      ({"flip": 1}, "flip is 1, it must be true or false"), ({"lr": -1}, "lr is -1, it must be a number from 0"),
-     ({"crop": "square"}, "unknown crop in recipe 'square'"), (3, "write it as a table")],
+     ({"crop": "square"}, "crop is 'square', it must be domain, crop, squash or full"), (3, "write it as a table")],
 )  # fmt: skip
 def test_a_bad_table_is_named_with_what_it_may_hold(tmp_path: Path, table: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
         Recipe().override({"domains": {"boats": table}})
     assert f"[domains.boats] may set {', '.join(OWN)}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("lr = -1", "own.toml: lr is -1, it must be a number from 0"), ("lr = 'x'", "own.toml: lr is 'x', it must"),
+     ("epoch = 3", "unknown knob 'epoch' in .*own.toml: did you mean epochs?"),
+     ("optimizer = 'sgdd'", "own.toml: unknown optimizer 'sgdd'"), ("sampling = 'x'", "own.toml: unknown sampling"),
+     ("[domains.a]\nbatch = 3", r"own.toml: \[domains.a\] may set .* but not batch"),
+     ("side = 9", "own.toml: side 9 is smaller than size 64"), ("crop = 'x'", "own.toml: crop is 'x', it must be")],
+)  # fmt: skip
+def test_an_error_in_a_file_names_the_file(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
+        find_recipe(write(tmp_path, "own", text))
+    assert str(raised.value).count("own.toml") == 1
 
 
 def test_what_is_nearer_wins_over_a_table_too() -> None:
@@ -77,13 +94,29 @@ def test_a_file_begins_from_a_built_in_recipe_and_that_from_another(
 
 
 def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="unknown recipe 'comon': did you mean common"):
-        find_recipe(write(tmp_path, "own", 'base = "comon"'))
+    for base, hint in (("comon", "did you mean common?"), ("x.toml", "choose one of: common, ")):
+        message = rf"unknown base '{base}' in .*/own.toml, it must be a built-in recipe: {hint}"
+        with pytest.raises(UsageError, match=message):
+            find_recipe(write(tmp_path, "own", f'base = "{base}"'))
     write(tmp_path, "hen", 'base = "egg"')
     write(tmp_path, "egg", 'base = "hen"')
     monkeypatch.setattr(recipe_file, "FOLDER", tmp_path)
     with pytest.raises(UsageError, match="begins from itself .hen from egg from hen."):
         find_recipe("hen")
+
+
+@pytest.mark.parametrize("name", recipe_file.recipes())
+def test_a_recipe_is_shown_with_every_knob_as_a_file_that_gives_it_again(tmp_path: Path, name: str) -> None:
+    said = CliRunner().invoke(command, ["recipes", name], catch_exceptions=False).output
+    assert find_recipe(write(tmp_path, "again", said)) == find_recipe(name)
+    assert "batch = " in said and "  # images of one domain\n" in said
+    assert said == CliRunner().invoke(command, ["recipes", str(tmp_path / "again.toml")]).output
+
+
+def test_a_shown_recipe_quotes_what_is_no_bare_key() -> None:
+    recipe = Recipe(about='a "b"').override({"domains": {"ö.x": {"flip": False}, "vgg-flowers": {"lr": 1e-5}}})
+    said = tomllib.loads(recipe_text(recipe))
+    assert Recipe().override(said) == recipe and "[domains.vgg-flowers]" in recipe_text(recipe)
 
 
 def test_spottune_decays_each_domain_as_published() -> None:
@@ -141,7 +174,8 @@ def test_a_domain_of_its_own_crop_and_flip_is_predicted_as_it_was_trained(
 
     monkeypatch.setattr("decathlon.jobs.load_pool", watched("learn "))
     monkeypatch.setattr(prediction, "load_pool", watched("predict "))
-    tables = {"boats": {"crop": "full", "flip": True}, "apples": {"flip": False}}
+    # towers are squashed anyway
+    tables = {"boats": {"crop": "full", "flip": True}, "apples": {"flip": False}, "towers": {"crop": "squash"}}
     run = go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": tables}))
     predict_run(run, tiny, "test", tmp_path / "results.json")
     facts = {(name, crop, flip) for _, name, crop, flip in seen}
@@ -153,6 +187,12 @@ def test_a_domain_of_its_own_crop_and_flip_is_predicted_as_it_was_trained(
 
 
 TABLES = {"domains": {"apples": {"epochs": 1}, "towers": {"epochs": 4, "lr": 0.01}, "svhn": {"epochs": 9}}}
+
+
+def test_only_what_differs_is_a_domains_own() -> None:
+    tables = {"boats": {"flip": False, "lr": 0.1}, "apples": {"crop": "crop", "weight_decay": 0}}
+    recipe = Recipe(lr=0.1).override({"domains": tables})  # boats never flip, apples are cut as a crop anyway
+    assert prediction._own(recipe, list(TINY)) == "weight_decay of apples"
 
 
 def test_domains_that_train_apart_may_have_epochs_of_their_own(tiny: Path, tmp_path: Path) -> None:
@@ -191,8 +231,10 @@ def test_domains_that_train_together_have_one_length_and_one_rate(
 
 
 def test_a_misspelled_table_is_remarked_on(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tables = {name: {"weight_decay": 0.0} for name in ("Boat", "tower", "towers", "vgg-flowers")}
+    names = ("Boat", "twers", "towers", "towers2", "power", "vgg-flowers")
+    tables = {name: {"weight_decay": 0.0} for name in names}
     go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": tables}))
     said = capsys.readouterr().err
     assert "speaks of Boat, which is not in the file; did you mean boats?" in said.replace("\n", " ")
-    assert "tower" not in said and "flowers" not in said
+    assert "speaks of twers, which is not in the file; did you mean towers?" in said.replace("\n", " ")
+    assert said.count("speaks of") == 2

@@ -126,7 +126,9 @@ def test_every_kind_of_offence_is_listed_with_its_count(tmp_path: Path) -> None:
 
 def test_a_missing_domain_needs_partial(tmp_path: Path) -> None:
     path = put(tmp_path, PERFECT[:30])
-    assert "missing domain, needs --partial and gives no total (1): bee" in refusal(path)
+    assert "missing domain: predict it, or score the others with --partial and without a total (1): bee" in refusal(
+        path
+    )
     assert check(read_results(path), TRUTH, partial=True) == ("bee",)
 
 

@@ -156,11 +156,26 @@ def test_the_command_takes_the_errors_of_another_run(folder: Path) -> None:
     assert json.loads(same)["score"] == data["score"]
 
 
+def test_replacing_another_score_is_said(folder: Path) -> None:
+    def said(*options: object) -> str:
+        words = ["score", folder / "run", "--truth", folder / "truth", *options, "--json"]
+        return CliRunner().invoke(command, list(map(str, words)), catch_exceptions=False).stderr
+
+    run(folder / "finetune", "--truth", folder / "truth")
+    file = folder / "run" / "score.json"
+    assert said() == said() == ""
+    assert said("--baseline", folder / "finetune") == f"replaced an earlier score (its baseline was none): {file}\n"
+    file.write_text("[]")
+    assert said() == f"replaced an earlier score: {file}\n"
+
+
 def test_a_baseline_of_another_benchmark_is_refused(folder: Path) -> None:
     other = Score((DomainScore("ant", 0.9, 0.1, 11),), "none")
     write_json(folder / "other.json", other.to_json())
     with pytest.raises(DataError, match="11 images of ant, the ground truth has 10"):
         find_baseline(read_truth(folder / "truth"), str(folder / "other.json"))
+    with pytest.raises(DataError, match=r"run has no score.json: run 'decathlon score .*run --truth PATH' first"):
+        find_baseline(read_truth(folder / "truth"), str(folder / "run"))
     with pytest.raises(UsageError, match="--baseline takes"):
         find_baseline(read_truth(folder / "truth"), str(folder / "absent.json"))
 

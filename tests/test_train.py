@@ -166,6 +166,14 @@ def test_predictions_answer_every_test_image_with_a_category_of_its_domain(
     assert json.loads((tmp_path / "results.protocol.json").read_text())["fit"] == "train"
 
 
+def test_a_run_from_before_a_knob_was_renamed_is_read(tmp_path: Path, trunk: Run) -> None:
+    old = Run(tmp_path)
+    asked = trunk.read()
+    asked["own_norms"] = asked.pop("starts_from_own_norms")
+    old.write(asked)
+    assert old.read() == trunk.read()
+
+
 def test_predicting_twice_and_on_the_trained_network_agree(tiny: Path, tmp_path: Path) -> None:
     run = go(tiny, tmp_path / "run", "mtan", recipe=RECIPE.override({"epochs": 6}))
     predict_run(run, tiny, "val", tmp_path / "val.json")
