@@ -49,5 +49,6 @@ def _resized(name: str, preset: str, sign: int) -> str:
     if wide is None:
         raise UsageError(f"method 'split': preset={preset} needs a trunk by a name like wrn-28-4, not {name}.")
     depth, width = int(wide[1]), int(wide[2])
-    sizes = (depth, width + sign) if preset == "wide" else (depth + 12 * sign, width)
-    return f"wrn-{sizes[0]}-{sizes[1]}{wide[3] or ''}"
+    depth, width = (depth, width + sign) if preset == "wide" else (depth + 12 * sign, width)
+    # below the smallest there is: a trunk that no preset has made larger
+    return f"wrn-{depth}-{width}{wide[3] or ''}" if depth >= 10 and width >= 1 else name

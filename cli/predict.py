@@ -16,10 +16,11 @@ import click
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: results.json in the run directory.")
 @click.option("--force", is_flag=True, help="Replace existing results.")
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
+@click.option("--merge/--no-merge", "merged", default=True, help="Merge adapters and fold norms first: faster.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
 def command(
     run: Path, data: Path, split: Literal["test", "val"], out: Path | None, force: bool, device: str | None,
-    threads: int | None,
+    threads: int | None, merged: bool,
 ) -> None:  # fmt: skip
     """Predict a split with every trained domain of RUN and write a results file of the challenge.
 
@@ -43,7 +44,7 @@ def command(
     if group is None:
         if not force:
             refuse_existing(out or run / name, "choose another name with -o, or replace it with --force")
-        _predict(run, data, split, out or run / name, device)
+        _predict(run, data, split, out or run / name, device, merged)
     elif out is not None:
         raise UsageError(f"{run} is a group of runs, each with results of its own: leave out -o.")
     else:
@@ -52,18 +53,20 @@ def command(
             if protocol_path(folder / name).exists() and (folder / name).exists() and not force:
                 click.echo(f"{folder / name} is there already: kept, --force replaces it", err=True)
             else:
-                _predict(folder, data, split, folder / name, device)
+                _predict(folder, data, split, folder / name, device, merged)
     if split == "test":
         trained = run if group is None else group.runs[group.seeds[0]]
         _next(run if out in (None, run / name) else out, trained, data)
 
 
-def _predict(run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None) -> None:
+def _predict(
+    run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool
+) -> None:
     from decathlon.predict import predict_run
     from decathlon.run import Run
     from decathlon.words import several
 
-    counts = predict_run(Run(run), data, split, out, device)
+    counts = predict_run(Run(run), data, split, out, device, merged)
     images, domains = several(sum(counts.values()), f"{split} image"), several(len(counts), "domain")
     click.echo(f"{images} of {domains} predicted: {out}", err=True)
 

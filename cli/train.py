@@ -16,6 +16,8 @@ KNOBS = {
     "size": (int, "Pixels a side of what the network sees."),
     "side": (int, "Pixels a side images are resized to before cutting; default 9/8 of size."),
     "crop": (str, "crop, squash or full for all domains; default: each domain's own."),
+    "augment": (bool, "Cut and mirror at random; else the centre."),
+    "cache_taps": (float, "Gigabytes for what a frozen trunk makes of the images; needs --no-augment."),
     "lr": (float, "Highest learning rate."),
     "weight_decay": (float, "Weight decay."),
     "optimizer": (str, "sgd, momentum, adam, adamw, lion, …; an unknown one lists all."),
@@ -32,7 +34,8 @@ FLAGS = {"domains": "DOMAIN", "settings": "--set"}  # what a user calls a parame
 def _knobs(command: click.Command) -> click.Command:
     for name, (kind, about) in KNOBS.items():
         flag = "--" + name.replace("_", "-")
-        command.params.append(click.Option([flag], type=kind, help=f"Recipe: {about}"))
+        flag += f"/--no-{flag[2:]}" if kind is bool else ""
+        command.params.append(click.Option([flag], type=kind, default=None, help=f"Recipe: {about}"))
     return command
 
 

@@ -16,6 +16,7 @@ from decathlon.optimisation import counters, load_slots, make_optimizers, make_s
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
 from decathlon.sampling import epoch_plan, sample, shares
+from decathlon.tap_cache import TapCache
 
 
 class Job:
@@ -42,6 +43,8 @@ class Job:
         self.step = 0
         self.tally = torch.zeros(len(self.domains), 3, dtype=torch.float64)
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
+        limit = 1e9 * recipe.cache_taps / len(pools)
+        self._caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
 
     @property
     def epoch(self) -> int:
@@ -72,11 +75,14 @@ class Job:
         name = self.domains[domain]
         pool, network = self.pools[name], self.family.networks[name]
         index = sample(len(pool), self.recipe.batch, number, self.seed, name).to(pool.device)
-        images = pool.batch(index, seed=(self.seed, "augment", name, number))
         labels = pool.labels[index]
         network.train()
-        with autocast(pool.device, self.bf16):
-            logits = network(images)
+        if name in self._caches:
+            logits = self._caches[name].logits(index)
+        else:
+            seed = (self.seed, "augment", name, number) if self.recipe.augment else None
+            with autocast(pool.device, self.bf16):
+                logits = network(pool.batch(index, seed=seed))
         loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         value = loss.item()
         if not math.isfinite(value):

@@ -18,7 +18,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (2, 1e6), "size": (8, 4096), "side": (0, 8192),
     "eval_every": (1, 1e6), "lr": (0, 1e6), "momentum": (0, 0.9999), "weight_decay": (0, 1e3),
     "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
-    "label_smoothing": (0, 1),
+    "label_smoothing": (0, 1), "cache_taps": (0, 1e4),
 }  # fmt: skip
 OWN = ("weight_decay", "lr", "epochs", "crop", "flip")  # what a domain may have of its own
 
@@ -38,6 +38,10 @@ class Recipe:
     side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
     flip: bool = True  # mirror at random where the domain allows it
+    augment: bool = True  # cut and mirror at random; false: the centre, as in prediction
+    cache_taps: float = (
+        0.0  # gigabytes for what a frozen trunk makes of the images, augment = false; 0: nothing kept
+    )
     optimizer: str = "sgd"  # sgd has Nesterov momentum; an unknown one lists all
     lr: float = 0.1
     momentum: float = 0.9
@@ -65,6 +69,10 @@ class Recipe:
         if self.side and self.side < self.size:
             raise UsageError(
                 f"recipe: side {self.side} is smaller than size {self.size}; make it at least as large."
+            )
+        if self.cache_taps and self.augment:
+            raise UsageError(
+                "recipe: cache_taps needs images that do not change: set augment to false (--no-augment)."
             )
         if not all(isinstance(part, int | float) and 0 < part < 1 for part in self.milestones):
             raise UsageError("recipe: milestones are parts of all steps: write numbers between 0 and 1.")

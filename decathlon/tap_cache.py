@@ -14,7 +14,6 @@ from torch import Tensor
 from decathlon.device import autocast
 from decathlon.network import DomainNetwork
 from decathlon.pool import Pool
-from decathlon.seams import tensors
 from decathlon.trunks.trunk import Trunk
 
 BATCH = 64
@@ -60,16 +59,6 @@ class TapCache:
         with autocast(self.pool.device, self.bf16):
             taps = _trunk(self.network).taps(images)
             return (self.body.read(taps),) if self.pooled else taps
-
-
-def can_cache(network: DomainNetwork) -> bool:
-    """Say whether a network only reads the taps of a trunk that never changes."""
-    trunk = next((part for part in network.modules() if isinstance(part, Trunk)), None)
-    if trunk is None or not hasattr(network.body, "read"):
-        return False
-    learns = any(tensor.requires_grad for tensor in tensors(trunk).values())
-    network.train()
-    return not learns and not any(hasattr(part, "running_mean") and part.training for part in trunk.modules())
 
 
 def _trunk(network: DomainNetwork) -> Trunk:

@@ -24,6 +24,7 @@ from decathlon.method import Regime, find_method
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
+from decathlon.reader import Reader
 from decathlon.recipe import Recipe
 from decathlon.remarks import remarks
 from decathlon.run import Run
@@ -63,6 +64,11 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         source = find_trunk(kind.trunk_name(request.trunk, options), request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
+        if request.recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
+            raise UsageError(
+                f"method '{method.name()}' has no taps to cache here: that goes with feature, and with mtan and "
+                "dense over a frozen trunk (--freeze)."
+            )
         for remark in remarks(source, method, request.recipe, packed.benchmark.names):
             progress.console.print(f"Note: {remark}")
         names = [domain.name for domain in domains]
