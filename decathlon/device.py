@@ -38,3 +38,8 @@ def use_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -
 def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[object]:
     """Return the context that forward passes run in."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+def asynchronous(device: torch.device) -> bool:
+    """Say whether a device works on after a call has returned: to read a number from it is to wait for it."""
+    return device.type == "cuda"

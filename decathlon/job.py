@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from decathlon.device import autocast
-from decathlon.errors import DataError, DivergedError
+from decathlon.device import asynchronous, autocast
+from decathlon.errors import DataError
 from decathlon.family import Family
 from decathlon.optimisation import counters, load_slots, make_optimizers, make_schedule
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
 from decathlon.sampling import epoch_plan, sample, shares
+from decathlon.tally import Tally
 from decathlon.tap_cache import TapCache
 
 
@@ -23,8 +23,8 @@ class Job:
     """Trains the networks of some domains; `step` is the only counter, everything else follows from it.
 
     Each optimiser step runs forward and backward for every active domain's micro-batch, then updates once.
-    Inactive domains keep `grad = None`, so neither momentum nor decay moves them. `tally` holds the epoch's
-    summed loss, correct answers and images, float64 (domains, 3).
+    Inactive domains keep `grad = None`, so neither momentum nor decay moves them. On a GPU few steps wait for
+    the device: `Tally` says what becomes of a loss that is not finite.
     """
 
     def __init__(self, family: Family, pools: dict[str, Pool], recipe: Recipe, seed: int, bf16: bool) -> None:
@@ -41,7 +41,7 @@ class Job:
         self.optimizers = make_optimizers(family.method, family.shared, networks, recipe)
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.step = 0
-        self.tally = torch.zeros(len(self.domains), 3, dtype=torch.float64)
+        self.tally = Tally(self.domains, asynchronous(family.device))
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
         limit = 1e9 * recipe.cache_taps / len(pools)
         self._caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
@@ -52,10 +52,13 @@ class Job:
         return self.step // self.epoch_steps
 
     def advance(self) -> int:
-        """Take one optimiser step; return how many images it saw. Raises DivergedError before a bad update."""
+        """Take one optimiser step; return how many images it saw.
+
+        Raises DivergedError before a bad update or, where the tally is deferred, by the end of the epoch.
+        """
         position = self.step % self.epoch_steps
         if position == 0:
-            self.tally.zero_()
+            self.tally.clear()
             self._taken = [0] * len(self.domains)
         plan = self._plan(self.epoch)
         # timm counts from 1: the first step already moves, the last one ends the schedule
@@ -69,6 +72,8 @@ class Job:
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
+        if self.step % self.epoch_steps == 0:
+            self.tally.settle()
         return self.recipe.batch * len(plan[position])
 
     def _micro_batch(self, domain: int, number: int) -> None:
@@ -84,14 +89,8 @@ class Job:
             with autocast(pool.device, self.bf16):
                 logits = network(pool.batch(index, seed=seed))
         loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"the loss of {name} became {value} at step {self.step}: try a smaller --lr, or --precision fp32."
-            )
+        self.tally.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
         loss.backward()  # type: ignore[no-untyped-call]
-        correct = (logits.argmax(1) == labels).sum().item()
-        self.tally[domain] += torch.tensor([value * len(index), correct, len(index)], dtype=torch.float64)
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
         return epoch_plan(self._shares, self.recipe.sampling, self.recipe.together, self.seed, epoch)
@@ -100,8 +99,12 @@ class Job:
         return self.epoch_steps if self.recipe.together else self._shares[domain]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return all tensors that training changes, and the plain values beside them."""
-        tensors = {"tally": self.tally}
+        """Return all tensors that training changes, and the plain values beside them.
+
+        Raises DivergedError where a loss was not finite: what is returned may be written.
+        """
+        self.tally.settle()
+        tensors = {"tally": self.tally.sums}
         if self.family.method.regime == "joint":
             tensors |= {f"trunk.{name}": tensor for name, tensor in self.family.trunk.state_dict().items()}
         tensors |= {f"shared.{name}": tensor for name, tensor in self.family.shared.state_dict().items()}

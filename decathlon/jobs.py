@@ -98,7 +98,7 @@ def _epoch_rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
     epoch = job.step // job.epoch_steps
     validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
     rows = []
-    for name, (loss, correct, images) in zip(job.domains, job.tally.tolist(), strict=True):
+    for name, (loss, correct, images) in zip(job.domains, job.tally.sums.tolist(), strict=True):
         row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizers[0].param_groups[0]["lr"]}
         row |= {"train_loss": loss / images, "train_accuracy": correct / images}
         if validate and name in held_out:

@@ -1,0 +1,135 @@
+"""The deferred tally of a GPU, rehearsed on a CPU: the same bits, no wait in a step, no bad step on disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from decathlon import job as job_module
+from decathlon import jobs, tally
+from decathlon.device import asynchronous
+from decathlon.errors import DivergedError
+from decathlon.family import Family
+from decathlon.job import Job
+from decathlon.method import find_method
+from decathlon.packed import PackedFile
+from decathlon.pool import load_pool
+from decathlon.progress import TrainingProgress
+from decathlon.run import Run
+from decathlon.tally import Tally
+from decathlon.train import resume
+from decathlon.trunks import build
+from tests.packs import TINY
+from tests.runs import RECIPE, digests, dying_at, go
+
+
+@pytest.fixture
+def deferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a job believe that its device works on by itself."""
+    monkeypatch.setattr(job_module, "asynchronous", lambda device: True)
+
+
+class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations that run inside."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen[func._overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def make_job(tiny: Path) -> Job:
+    names = TINY.names
+    family = Family(find_method("bn")(build("wrn-10-1")), 0, torch.device("cpu"))
+    with PackedFile(tiny) as packed:
+        pools = {name: load_pool(packed, TINY[name], ("train",), 16, 18) for name in names}
+    for name in names:
+        family.add(name, len(TINY[name].categories))
+    return Job(family, pools, RECIPE, 0, bf16=False)
+
+
+def test_only_a_gpu_is_asynchronous() -> None:
+    assert asynchronous(torch.device("cuda:1")) and not asynchronous(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("every", [2, 100])
+def test_a_deferred_tally_changes_no_bit(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    monkeypatch.setattr(tally, "EVERY", every)
+    plain = go(tiny, tmp_path / "plain", "mtan")
+    monkeypatch.setattr(job_module, "asynchronous", lambda device: True)
+    assert digests(go(tiny, tmp_path / "deferred", "mtan")) == digests(plain)
+    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", 0)
+    with dying_at(monkeypatch, 11):
+        go(tiny, tmp_path / "killed", "mtan")
+    assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(plain)
+
+
+@pytest.mark.usefixtures("deferred")
+def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> None:
+    job = make_job(tiny)
+    with Calls() as inside:
+        for _ in range(job.epoch_steps - 1):
+            job.advance()
+    assert inside.seen["convolution"] and not inside.seen["_local_scalar_dense"]
+    assert not job.tally.sums.any()
+    job.advance()
+    assert job.tally.sums[:, 2].tolist() == [24, 24, 24]
+
+
+def test_a_plain_step_reads_its_loss(tiny: Path) -> None:
+    """The negative control of the test above."""
+    with Calls() as inside:
+        make_job(tiny).advance()
+    assert inside.seen["_local_scalar_dense"]
+
+
+def diverging_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Make the loss of one micro-batch of a run NaN, counted from 0."""
+    taken = iter(range(10**6))
+
+    def bad(*arguments: Any, **options: Any) -> Tensor:
+        loss = cross_entropy(*arguments, **options)
+        return loss * float("nan") if next(taken) == number else loss
+
+    monkeypatch.setattr(job_module, "cross_entropy", bad)
+
+
+@pytest.mark.parametrize("seconds", [0, 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
+@pytest.mark.parametrize("at", [9, 13, 17])
+def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, seconds: int
+) -> None:
+    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", seconds)
+    left, said = [], []
+    for waits in (False, True):
+        run = Run(tmp_path / str(waits))
+        with monkeypatch.context() as patched, pytest.raises(DivergedError) as raised:
+            patched.setattr(job_module, "asynchronous", lambda device, waits=waits: waits)
+            diverging_at(patched, at)
+            go(tiny, run.folder)
+        assert run.read()["status"] == "diverged"
+        left.append((run.checkpoint.read_bytes(), run.metrics.read_bytes()))
+        said.append(str(raised.value))
+    assert left[0] == left[1] and said[0] == said[1] and f"became nan at step {at}:" in said[0]
+    whole = go(tiny, tmp_path / "whole")
+    assert digests(resume(tmp_path / "True", None, TrainingProgress())) == digests(whole)
+
+
+def test_infinities_of_both_signs_do_not_cancel() -> None:
+    kept = Tally(("a", "b"), deferred=True)
+    for domain, loss in enumerate((float("inf"), float("-inf"))):
+        kept.add(domain, 7, torch.tensor(loss), torch.tensor(0), 4)
+    with pytest.raises(DivergedError, match="the loss of a became inf at step 7"):
+        kept.settle()
