@@ -24,6 +24,7 @@ KNOBS = {
     "sampling": (str, "proportional, uniform, power:a, round-robin or sequential."),
     "weighting": (str, "How the domains' losses are weighted: equal."),
     "precision": (str, "auto, fp32 or bf16."),
+    "compile": (bool, "Compile the networks with torch.compile, once for all domains."),
     "eval_every": (int, "Epochs between validations."),
 }
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from decathlon.compiled import Forward, compiled_forward, plain_forward
 from decathlon.device import asynchronous, autocast
 from decathlon.errors import DataError
 from decathlon.family import Family
@@ -40,6 +41,7 @@ class Job:
         networks = {name: family.networks[name] for name in self.domains}
         self.optimizers = make_optimizers(family.method, family.shared, networks, recipe)
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
+        self.forward: Forward = compiled_forward() if recipe.compile else plain_forward
         self.step = 0
         self.tally = Tally(self.domains, asynchronous(family.device))
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
@@ -87,7 +89,7 @@ class Job:
         else:
             seed = (self.seed, "augment", name, number) if self.recipe.augment else None
             with autocast(pool.device, self.bf16):
-                logits = network(pool.batch(index, seed=seed))
+                logits = self.forward(network, pool.batch(index, seed=seed))
         loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
         self.tally.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
         loss.backward()  # type: ignore[no-untyped-call]

@@ -58,6 +58,7 @@ class Recipe:
     together: bool = False  # every domain in every optimiser step
     weighting: Literal["equal"] = "equal"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware multiplies in it
+    compile: bool = False  # torch.compile of the networks without their heads; a minute or so before the first step
     eval_every: int = 1  # epochs between validations; the last epoch always has one
     domains: dict[str, dict[str, Any]] = field(default_factory=dict)  # knobs of OWN by domain
 

@@ -1,0 +1,43 @@
+"""Compiled forward passes: one graph for the bodies of all domains, their heads outside.
+
+The bodies of a family are equal but for their tensors, and torch.compile makes inputs of the graph of a module's
+tensors: the second domain's body passes the checks of the first one's graph. A head has the shape of its domain's
+classes: whole networks would be a graph each, and torch gives up after eight (seen in torch 2.15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from decathlon.network import DomainNetwork
+
+Forward = Callable[[DomainNetwork, Tensor], Tensor]
+
+
+def plain_forward(network: DomainNetwork, images: Tensor) -> Tensor:
+    """Map images (batch, 3, height, width) to logits (batch, classes) as the network itself does."""
+    logits: Tensor = network(images)
+    return logits
+
+
+def compiled_forward(backend: str | Callable[..., Any] = "inductor") -> Forward:
+    """Return `plain_forward` with the body compiled at its first call, for one shape of batches.
+
+    `backend` is torch.compile's: "eager" and "aot_eager" rehearse the graph without making code.
+    """
+    body = torch.compile(_run, backend=backend, dynamic=False)
+
+    def forward(network: DomainNetwork, images: Tensor) -> Tensor:
+        logits: Tensor = network.head(body(network.body, images))
+        return logits
+
+    return forward
+
+
+def _run(body: nn.Module, images: Tensor) -> Tensor:
+    features: Tensor = body(images)
+    return features
