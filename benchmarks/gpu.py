@@ -1,0 +1,142 @@
+"""Training steps on a GPU, eager and compiled, beside the floor that its own ceilings allow.
+
+    python -m benchmarks.gpu -o benchmarks/results/2026-11-gpu     writes .json and .md
+    python -m benchmarks.gpu --rehearse -o rehearsal               the same road, small, on a CPU too
+
+A case's two ways take turns; medians over the rounds. What does not fit into the device's memory is left empty. The
+numbers of a rehearsal say nothing.
+"""
+
+from __future__ import annotations
+
+import gc
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from benchmarks import cases
+from benchmarks.cases import Setting
+from benchmarks.floor import Ceilings, Work, ceilings
+from benchmarks.machine import machine
+from benchmarks.timing import Case, measure
+from decathlon.compiled import Forward, compiled_forward, plain_forward
+from decathlon.files import replacing, write_json
+from decathlon.tables import Column, Table, render
+
+Make = Callable[[Setting, Forward], Case]
+# fused bytes are floors of 66k, 108k, 137k and 90k img/s at 4.3 TB/s, turned round
+CASES: dict[str, tuple[Make, Work]] = {
+    "mtan wrn-28-4, full": (
+        lambda s, f: cases.training("mtan", "wrn-28-4", s, "joint", f), Work(7.53e9, 95.7e6, 65.2e6),
+    ),
+    "mtan wrn-28-4, frozen": (
+        lambda s, f: cases.training("mtan", "wrn-28-4", s, "frozen", f), Work(3.57e9, 59.1e6, 39.8e6),
+    ),
+    "bn resnet26, full": (
+        lambda s, f: cases.training("bn", "resnet26", s, "joint", f), Work(5.11e9, 46.3e6, 31.4e6),
+    ),
+    "parallel resnet26, frozen": (
+        lambda s, f: cases.training("parallel", "resnet26", s, "frozen", f), Work(3.97e9, 68.8e6, 47.8e6),
+    ),
+}  # fmt: skip
+COLUMNS = (
+    Column("case", "case"),
+    Column("batch", "batch", 0),
+    Column("eager", "eager img/s", 0),
+    Column("eager_part", "% of floor", 0),
+    Column("compiled", "compiled img/s", 0),
+    Column("compiled_part", "% of fused floor", 0),
+    Column("first", "first compiled step s", 0),
+)
+
+
+class NoGpu(click.ClickException):
+    """Nothing was measured."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to measure; a rehearsal is small and makes no code."""
+
+    device: torch.device
+    batches: tuple[int, ...] = (128, 512, 2048)
+    size: int = 64
+    rounds: int = 7
+    seconds: float = 1.0
+    backend: str = "inductor"
+    side: int = 8192  # of the matrices whose product gives FLOP/s
+    megabytes: int = 2048  # of the copy that gives bytes/s
+
+
+@click.command(help=__doc__)
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Name without .json and .md.")
+@click.option("--rehearse", is_flag=True, help="Tiny sizes, on a CPU too.")
+def command(out: Path, rehearse: bool) -> None:
+    """Measure, and write JSON and Markdown."""
+    if not (torch.cuda.is_available() or rehearse):
+        raise NoGpu("there is no GPU to measure: say --rehearse to try the road on a CPU.")
+    plan = Plan(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if rehearse:
+        plan = Plan(plan.device, (2,), 16, rounds=1, seconds=0.001, backend="eager", side=64, megabytes=1)
+    reached = ceilings(plan.device, plan.side, plan.megabytes, plan.seconds)
+    rows = [row(name, batch, plan, reached) for name in CASES for batch in plan.batches]
+    about = {"machine": machine(), "rehearsal": rehearse, "size": plan.size, "rounds": plan.rounds}
+    about |= {"command": shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]])}
+    write_json(out.with_name(f"{out.name}.json"), about | {"ceilings": asdict(reached), "rows": rows})
+    text = markdown(about, reached, rows)
+    with replacing(out.with_name(f"{out.name}.md")) as part:
+        part.write_text(text)
+    click.echo(text)
+
+
+def row(name: str, batch: int, plan: Plan, reached: Ceilings) -> dict[str, Any]:
+    """Return a case's images a second, eager and compiled, and the parts in 0..1 of their floors."""
+    make, work = CASES[name]
+    found: dict[str, Any] = {"case": name, "batch": batch}
+    try:
+        found |= _timed(make, Setting(plan.device, batch, plan.size, images=2 * batch), plan)
+    except torch.OutOfMemoryError:
+        return found
+    finally:
+        torch.compiler.reset()
+        gc.collect()
+        torch.cuda.empty_cache()
+    for way in ("eager", "compiled"):
+        found[f"{way}_part"] = found[way] / work.floor(reached, plan.size, fused=way == "compiled")
+    return found
+
+
+def _timed(make: Make, setting: Setting, plan: Plan) -> dict[str, float]:
+    eager, compiled = make(setting, plain_forward), make(setting, compiled_forward(plan.backend))
+    began = time.perf_counter()
+    compiled.run()
+    first = time.perf_counter() - began
+    found = measure({"eager": eager, "compiled": compiled}, plan.rounds, plan.seconds)
+    return {name: timing.per_second for name, timing in found.items()} | {"first": first}
+
+
+def markdown(about: dict[str, Any], reached: Ceilings, rows: list[dict[str, Any]]) -> str:
+    """Return the results as a page: machine, command, ceilings, table."""
+    told = ", ".join(f"{name} {value}" for name, value in about["machine"].items())
+    percent = [{key: 100 * value if key.endswith("_part") else value for key, value in row.items()} for row in rows]
+    table = Table("", COLUMNS, tuple(tuple(row.get(column.key) for column in COLUMNS) for row in percent))
+    warning = "A rehearsal: the numbers say nothing.\n\n" if about["rehearsal"] else ""
+    return (
+        f"# Training on a GPU\n\n{warning}Machine: {told}.\n\n```\n{about['command']}\n```\n\n"
+        f"Reached in the same run: {reached.flop / 1e12:.4g} TFLOP/s (a large bf16 product), "
+        f"{reached.bytes / 1e12:.4g} TB/s (a large copy). {about['size']} pixels, bf16 where the device has it.\n"
+        f"{render([table], 'markdown')}"
+    )
+
+
+if __name__ == "__main__":
+    command()
