@@ -17,6 +17,7 @@ from torch import Tensor
 from decathlon.errors import UsageError, unknown
 from decathlon.randomness import generator
 
+CPU = torch.device("cpu")
 POLICIES = ("proportional", "uniform", "power:a", "round-robin", "sequential")
 
 
@@ -56,21 +57,23 @@ def epoch_plan(
     return [(ordered[position],) for position in shuffled]
 
 
-def sample(images: int, batch: int, number: int, seed: int, domain: str) -> Tensor:
+def sample(images: int, batch: int, number: int, seed: int, domain: str, device: torch.device = CPU) -> Tensor:
     """Return the image indices (batch,) of a domain's micro-batch `number`, counted from the start of training.
 
-    The domain's images come in one permutation after the other; a batch may straddle two.
+    The domain's images come in one permutation after the other; a batch may straddle two. The indices are the same
+    on every device, and reach it once a pass over the images.
     """
     begin, end = number * batch, (number + 1) * batch
-    rounds = range(begin // images, (end - 1) // images + 1)
-    orders = [_order(images, seed, domain, turn) for turn in rounds]
-    first = rounds[0] * images
-    return torch.cat(orders)[begin - first : end - first]
+    parts = []
+    for turn in range(begin // images, (end - 1) // images + 1):
+        first = turn * images
+        parts.append(_order(images, seed, domain, turn, device)[max(begin - first, 0) : end - first])
+    return torch.cat(parts)
 
 
 @functools.lru_cache(maxsize=32)  # a permutation of a million images serves a whole pass over them
-def _order(images: int, seed: int, domain: str, turn: int) -> Tensor:
-    return torch.randperm(images, generator=generator(seed, "order", domain, turn))
+def _order(images: int, seed: int, domain: str, turn: int, device: torch.device) -> Tensor:
+    return torch.randperm(images, generator=generator(seed, "order", domain, turn)).to(device)
 
 
 def exponent(policy: str) -> float:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from decathlon import job as job_module
-from decathlon import jobs, tally
+from decathlon import jobs, sampling, tally
 from decathlon.device import asynchronous
 from decathlon.errors import DivergedError
 from decathlon.family import Family
@@ -79,9 +79,11 @@ def test_a_deferred_tally_changes_no_bit(
 @pytest.mark.usefixtures("deferred")
 def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> None:
     job = make_job(tiny)
+    sampling._order.cache_clear()
     with Calls() as inside:
         for _ in range(job.epoch_steps - 1):
             job.advance()
+    assert inside.seen["randperm"] == len(TINY.names)  # an order of the images reaches the device once a pass
     assert inside.seen["convolution"] and not inside.seen["_local_scalar_dense"]
     assert not job.tally.sums.any()
     job.advance()
