@@ -35,6 +35,19 @@ def use_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())  # AMX implies it
 
 
+def home_of(size: int, device: torch.device) -> torch.device:
+    """Return where to keep `size` bytes of pixels that a device reads: on it, or in host memory.
+
+    Half of a GPU stays free for networks and what a step makes; how much they need is not measured. Memory that
+    torch holds from an earlier job without using it counts as free.
+    """
+    if device.type != "cuda":
+        return device
+    free, total = torch.cuda.mem_get_info(device)
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return device if size <= free + idle - total / 2 else torch.device("cpu")
+
+
 def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextManager[object]:
     """Return the context that forward passes run in."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()

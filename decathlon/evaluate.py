@@ -30,7 +30,7 @@ def predict(network: nn.Module, pool: Pool, bf16: bool) -> Tensor:
     network.eval()
     rows = []
     for begin in range(0, len(pool), BATCH):
-        index = torch.arange(begin, min(begin + BATCH, len(pool)), device=pool.device)
+        index = torch.arange(begin, min(begin + BATCH, len(pool)), device=pool.home)
         with autocast(pool.device, bf16):
             rows.append(network(pool.batch(index)).float())
     logits = torch.cat(rows)

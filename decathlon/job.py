@@ -81,8 +81,8 @@ class Job:
     def _micro_batch(self, domain: int, number: int) -> None:
         name = self.domains[domain]
         pool, network = self.pools[name], self.family.networks[name]
-        index = sample(len(pool), self.recipe.batch, number, self.seed, name).to(pool.device)
-        labels = pool.labels[index]
+        index = sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
+        labels = pool.labels[index.to(pool.device)]
         network.train()
         if name in self._caches:
             logits = self._caches[name].logits(index)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from decathlon.device import home_of
 from decathlon.domains import CropPolicy, Domain
 from decathlon.errors import DataError
 from decathlon.packed import PackedFile, PackedSplit
@@ -19,10 +20,11 @@ from decathlon.randomness import generator
 
 
 class Pool:
-    """The images of a domain on one device, ragged, ready to be cut to `size` x `size`.
+    """The images of a domain in memory, ragged, ready to be cut to `size` x `size` for a device.
 
-    `pixels` is uint8 (all pixels, 3); image i starts at pixel `offset[i]` and is `height[i]` x `width[i]`.
-    `labels` are int64 (images,), -1 where unknown.
+    `pixels` is uint8 (all pixels, 3); image i starts at pixel `offset[i]` and is `height[i]` x `width[i]`. They are
+    on `home`: the device, or host memory where the device has no room (see `home_of`). `labels` are int64 (images,)
+    on the device, -1 where unknown.
     """
 
     def __init__(self, domain: Domain, images: list[npt.NDArray[np.uint8]], labels: Tensor, image_ids: list[int],
@@ -31,34 +33,41 @@ class Pool:
         heights = np.array([image.shape[0] for image in images], np.int64)
         widths = np.array([image.shape[1] for image in images], np.int64)
         flat = np.concatenate([image.reshape(-1, 3) for image in images])
-        self.pixels = torch.from_numpy(flat).to(device)
-        self.height = torch.from_numpy(heights).to(device)
-        self.width = torch.from_numpy(widths).to(device)
-        self.offset = torch.from_numpy(np.cumsum(heights * widths) - heights * widths).to(device)
+        home = home_of(flat.nbytes, torch.device(device))
+        self.pixels = torch.from_numpy(flat).to(home)
+        self.height = torch.from_numpy(heights).to(home)
+        self.width = torch.from_numpy(widths).to(home)
+        self.offset = torch.from_numpy(np.cumsum(heights * widths) - heights * widths).to(home)
         self.labels = labels.to(device)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (domain.mean, domain.std))
         self._scale, self._shift = 1 / (255 * std), -mean / std
-        self._grid = torch.arange(size, device=device)
+        self._grid = torch.arange(size, device=home)
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
     @property
     def device(self) -> torch.device:
-        """Where the pixels are and the batches are made."""
+        """Where the labels are, and the batches when they are made."""
+        return self.labels.device
+
+    @property
+    def home(self) -> torch.device:
+        """Where the pixels are, and where the indices of a batch should be."""
         return self.pixels.device
 
     def batch(self, index: Tensor, *, seed: tuple[int | str, ...] | None = None) -> Tensor:
         """Return normalised images (batch, 3, size, size), float32 and channels_last.
 
         `index` is int64 (batch,). With a `seed` the crop is random, and mirrored at random where the
-        domain allows it, as a function of that seed; without one it is the centre.
+        domain allows it, as a function of that seed and the kind of `home`; without one it is the centre.
         """
+        index = index.to(self.home)
         height, width = self.height[index], self.width[index]
         if seed is None:
-            draw = torch.full((3, len(index)), 0.5, device=self.device)
+            draw = torch.full((3, len(index)), 0.5, device=self.home)
         else:
-            draw = torch.rand(3, len(index), generator=generator(*seed, device=self.device), device=self.device)
+            draw = torch.rand(3, len(index), generator=generator(*seed, device=self.home), device=self.home)
         top = (draw[0] * (height - self.size + 1)).long()
         left = (draw[1] * (width - self.size + 1)).long()
         mirrored = (draw[2] < 0.5) & self.domain.flip
@@ -66,9 +75,18 @@ class Pool:
         rows = rows[:, None] + self._grid * width[:, None]
         columns = torch.where(mirrored[:, None], self.size - 1 - self._grid, self._grid) + left[:, None]
         where = (rows[:, :, None] + columns[:, None, :]).flatten()
-        cut = self.pixels.index_select(0, where).view(len(index), self.size, self.size, 3)
+        cut = self._read(where).view(len(index), self.size, self.size, 3)
         # a channels_last tensor is laid out as the pixels are: the permutation moves nothing
         return cut.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)
+
+    def _read(self, where: Tensor) -> Tensor:
+        """Return the pixels (places, 3) at places in the pool, on the device."""
+        if self.home == self.device:
+            return self.pixels.index_select(0, where)
+        # Pinned memory is copied while the host goes on; torch keeps this piece until the copy is done. Only what
+        # is read is pinned: a pinned pool would take gigabytes that the system cannot move.
+        cut = torch.empty(len(where), 3, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        return torch.index_select(self.pixels, 0, where, out=cut).to(self.device, non_blocking=True)
 
 
 def load_pool(

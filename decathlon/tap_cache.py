@@ -41,7 +41,7 @@ class TapCache:
     def logits(self, index: Tensor) -> Tensor:
         """Return the logits (batch, classes) of images by their place in the pool; gradients reach the reader."""
         held = index < self.images
-        if bool(held.all()):
+        if self.images == len(self.pool) or bool(held.all()):  # the first asks no device
             parts = [part[index] for part in self.parts]
         else:
             rest = self._make(index[~held])
@@ -55,7 +55,7 @@ class TapCache:
 
     @torch.no_grad()
     def _make(self, index: Tensor) -> tuple[Tensor, ...]:
-        images = self.pool.batch(index.to(self.pool.device))
+        images = self.pool.batch(index)
         with autocast(self.pool.device, self.bf16):
             taps = _trunk(self.network).taps(images)
             return (self.body.read(taps),) if self.pooled else taps

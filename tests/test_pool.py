@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from decathlon import pool as pool_module
+from decathlon.device import home_of
 from decathlon.errors import DataError
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool, fit, load_pool
@@ -107,3 +109,44 @@ def test_loading_joins_splits_and_keeps_ids_and_labels(tiny: Path) -> None:
 def test_a_missing_split_is_named(tiny: Path) -> None:
     with PackedFile(tiny) as packed, pytest.raises(DataError, match="no extra split of boats"):
         load_pool(packed, TINY["boats"], ("extra",), 32, 36)
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "home"),
+    [(10, 80, "cuda"), (30, 80, "cuda"), (31, 80, "cpu"), (1, 50, "cpu"), (0, 10, "cpu")],
+)
+def test_a_gpu_keeps_half_of_its_memory_free_of_pixels(
+    monkeypatch: pytest.MonkeyPatch, size: int, free: int, home: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 100))
+    assert home_of(size, torch.device("cuda")).type == home
+    assert home_of(size, torch.device("cpu")).type == "cpu"
+
+
+def test_memory_that_torch_holds_idle_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (40, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20)
+    assert home_of(20, torch.device("cuda")).type == "cuda" and home_of(21, torch.device("cuda")).type == "cpu"
+
+
+def test_a_pool_that_does_not_fit_stays_in_host_memory_and_cuts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The meta device stands for a GPU: it shows where things are; which pixels go to it is seen before."""
+    plain, images = ragged_pool()
+    monkeypatch.setattr(pool_module, "home_of", lambda size, device: torch.device("cpu"))
+    pool = Pool(TINY["apples"], images, torch.tensor([0, 1, 0]), [11, 12, 13], 8, "meta")
+    assert (pool.home.type, pool.device.type, pool.labels.device.type) == ("cpu", "meta", "meta")
+    index = torch.tensor([2, 0, 1])
+    batch = pool.batch(index, seed=("run", 1))
+    assert batch.device.type == "meta" and batch.shape == (3, 3, 8, 8)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    read: list[torch.Tensor] = []
+
+    def watched(pool: Pool, where: torch.Tensor) -> torch.Tensor:
+        read.append(where)
+        return pool.pixels[where].to(pool.device)
+
+    monkeypatch.setattr(Pool, "_read", watched)
+    for each in (plain, pool):
+        each.batch(index, seed=("run", 1))
+    assert torch.equal(read[0], read[1]) and torch.equal(plain.pixels, pool.pixels)
