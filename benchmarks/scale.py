@@ -68,10 +68,9 @@ def measured(domains: int, images: int, rounds: int) -> dict[str, Any]:
 
 def _pool(number: int, images: int) -> Pool:
     rng = np.random.default_rng(number)
-    # views of one block: making the pool copies it once, as reading a file does
-    pixels = rng.integers(0, 256, (images, SIDE, SIDE, 3), np.uint8)
+    pixels = (rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8) for _ in range(images))
     labels = torch.from_numpy(rng.integers(0, CLASSES, images))
-    return Pool(domain(number), list(pixels), labels, list(range(images)), SIZE)
+    return Pool(domain(number), pixels, labels, list(range(images)), SIZE)
 
 
 def _child(domains: int, images: int, rounds: int, out: Path) -> dict[str, Any]:

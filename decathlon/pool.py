@@ -6,6 +6,8 @@ worker processes and no Python loop over images.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,23 +16,24 @@ from torch import Tensor
 
 from decathlon.domains import CropPolicy, Domain
 from decathlon.errors import DataError
-from decathlon.packed import PackedFile, PackedSplit
+from decathlon.packed import PackedFile
 from decathlon.randomness import generator
+
+PIECE = 4096  # images put together at a time
 
 
 class Pool:
     """The images of a domain on one device, ragged, ready to be cut to `size` x `size`.
 
     `pixels` is uint8 (all pixels, 3); image i starts at pixel `offset[i]` and is `height[i]` x `width[i]`.
-    `labels` are int64 (images,), -1 where unknown.
+    `labels` are int64 (images,), -1 where unknown. `images` are taken one by one: where they come from a file,
+    memory never holds them twice.
     """
 
-    def __init__(self, domain: Domain, images: list[npt.NDArray[np.uint8]], labels: Tensor, image_ids: list[int],
-                 size: int, device: torch.device | str = "cpu") -> None:  # fmt: skip
+    def __init__(self, domain: Domain, images: Iterable[npt.NDArray[np.uint8]], labels: Tensor,
+                 image_ids: list[int], size: int, device: torch.device | str = "cpu") -> None:  # fmt: skip
         self.domain, self.size, self.image_ids = domain, size, image_ids
-        heights = np.array([image.shape[0] for image in images], np.int64)
-        widths = np.array([image.shape[1] for image in images], np.int64)
-        flat = np.concatenate([image.reshape(-1, 3) for image in images])
+        flat, heights, widths = _gather(images)
         self.pixels = torch.from_numpy(flat).to(device)
         self.height = torch.from_numpy(heights).to(device)
         self.width = torch.from_numpy(widths).to(device)
@@ -83,22 +86,39 @@ def load_pool(
 
     Crop and flip are as `domain` says (see `Recipe.facts`). Raises DataError when the splits hold no image.
     """
-    images: list[npt.NDArray[np.uint8]] = []
-    labels, image_ids = [], []
-    for name in splits:
-        split = packed.read(domain.name, name)
-        images += _resized(split, domain.crop, side, domain.mean)
-        labels.append(torch.from_numpy(split.label.astype(np.int64)))
-        image_ids += split.image_id.tolist()
-    if not images:
+    labels, image_ids = (
+        np.concatenate([packed.column(domain.name, split, column) for split in splits])
+        for column in ("label", "image_id")
+    )
+    if not len(labels):
         raise DataError(f"{packed.path} holds no {'+'.join(splits)} image of {domain.name}: prepare it with some.")
-    return Pool(domain, images, torch.cat(labels), image_ids, size, device)
+    read = (image for split in splits for image in packed.images(domain.name, split))
+    images = (fit(image, domain.crop, side, domain.mean) for image in read)
+    return Pool(domain, images, torch.from_numpy(labels.astype(np.int64)), image_ids.tolist(), size, device)
 
 
-def _resized(
-    split: PackedSplit, crop: CropPolicy, side: int, mean: tuple[float, float, float]
-) -> list[npt.NDArray[np.uint8]]:
-    return [fit(split.image(i), crop, side, mean) for i in range(len(split))]
+def _gather(
+    images: Iterable[npt.NDArray[np.uint8]],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the pixels of all images in one array (all pixels, 3), and the images' heights and widths."""
+    shapes: list[tuple[int, int]] = []
+    pieces: list[npt.NDArray[np.uint8]] = []
+    waiting: list[npt.NDArray[np.uint8]] = []
+    for image in images:
+        shapes.append((image.shape[0], image.shape[1]))
+        waiting.append(image.reshape(-1, 3))
+        if len(waiting) == PIECE:
+            pieces.append(np.concatenate(waiting))
+            waiting.clear()
+    pieces.append(np.concatenate([*waiting, np.empty((0, 3), np.uint8)]))
+    heights, widths = np.array(shapes, np.int64).reshape(-1, 2).T
+    flat = np.empty((int((heights * widths).sum()), 3), np.uint8)
+    end = len(flat)
+    while pieces:  # from the last on, each given back at once: a page of `flat` takes memory when it is written
+        piece = pieces.pop()
+        flat[end - len(piece) : end] = piece
+        end -= len(piece)
+    return flat, heights, widths
 
 
 def fit(
