@@ -93,11 +93,13 @@ def draw(points: list[dict[str, Any]], path: Path) -> None:
     one = [point for point in points if point["domains"] == 1]
     figure, axes = pyplot.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     for axis, chosen, key in ((axes[0], few, "domains"), (axes[1], one, "images")):
-        axis.plot([point[key] for point in chosen], [point["cpu_ms_per_image"] for point in chosen], "o-")
-        axis.set(xlabel=key, ylabel="processor ms an image", ylim=(0, None))
+        times = [point["cpu_ms_per_image"] for point in chosen]
+        axis.plot([point[key] for point in chosen], times, "o-")
+        axis.set(xlabel=key, ylabel="processor ms an image", ylim=(0, 1.2 * max(times)))
     axes[1].set_xscale("log")
-    axes[2].plot([point["pool_mb"] for point in points], [point["peak_mb"] for point in points], "o")
-    axes[2].set(xlabel="pool, MB", ylabel="peak memory, MB", ylim=(0, None), xlim=(0, None))
+    peaks = [point["peak_mb"] for point in points]
+    axes[2].plot([point["pool_mb"] for point in points], peaks, "o")
+    axes[2].set(xlabel="pool, MB", ylabel="peak memory, MB", ylim=(0, 1.2 * max(peaks)))
     figure.savefig(path, dpi=120)
 
 
