@@ -70,6 +70,18 @@ def test_augment_is_what_a_pool_makes() -> None:
     assert torch.equal(augment.fused(pool, index, centre), pool.batch(index))
 
 
+def test_kernels_take_slices() -> None:
+    """Vectors with gaps between their values, which kernels do not see."""
+    pool, gaps = ragged(True), torch.arange(10, device=DEVICE) // 2
+    cuts = pool, gaps[::2], drawn(5, 3).sigmoid().T
+    assert torch.equal(augment.fused(*cuts), augment.reference(*cuts))
+    z, vectors = drawn(2, 4, 3, 3), drawn(4, 2)
+    arguments = z, z.flip(0), vectors[:, 0], vectors[:, 1]
+    torch.testing.assert_close(mask.fused(*arguments), mask.reference(*arguments))
+    u, w, b = drawn(40, 20)[::2], drawn(20, 20).T, drawn(20, 2)[:, 0]
+    torch.testing.assert_close(folded_mask.fused(u, w, b, w, b), folded_mask.reference(u, w, b, w, b))
+
+
 # shapes (batch, channels, height, width): odd counts, one row, more channels than a block holds
 MAPS = [(2, 3, 5, 7), (1, 16, 1, 1), (3, 65, 9, 3), (1, 130, 4, 4), (2, 8, 33, 64)]
 

@@ -53,8 +53,10 @@ def fused(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.fl
     """Compute `augment` with the kernel; equal to the reference to the bit."""
     out = torch.empty(len(index), pool.size, pool.size, 3, dtype=dtype, device=pool.device)
     grid = (len(index), blocks(pool.size**2 * 3, BLOCK))
+    # the kernel knows no strides; of a slice this makes a copy, of all else it is free
+    lists = (pool.offset, pool.height, pool.width, pool.scale, pool.shift, index, draw)
     _cut[grid](
-        pool.pixels, pool.offset, pool.height, pool.width, pool.scale, pool.shift, index, draw.contiguous(), out,
+        pool.pixels.contiguous(), *(part.contiguous() for part in lists), out,
         SIZE=pool.size, FLIP=pool.domain.flip, BLOCK=BLOCK,
     )  # fmt: skip
     return out.permute(0, 3, 1, 2)

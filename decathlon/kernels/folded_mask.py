@@ -44,7 +44,7 @@ def reference(u: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tens
 
 def fused(u: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """Compute `folded_mask` with the kernel, without gradients."""
-    u, w1, w2 = u.contiguous(), w1.contiguous(), w2.contiguous()
+    u, w1, b1, w2, b2 = (part.contiguous() for part in (u, w1, b1, w2, b2))
     rows, inputs = u.shape
     channels, hidden = w2.shape
     out, tile = u.new_empty(rows, channels), TILES[u.element_size()]

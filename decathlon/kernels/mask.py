@@ -52,7 +52,7 @@ def fused(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 class _Mask(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        z, g = _flat(z), _flat(g)
+        z, g, scale, shift = _flat(z), _flat(g), scale.contiguous(), shift.contiguous()
         ctx.save_for_backward(z, g, scale, shift)
         out = torch.empty_like(g)
         count = z.numel()
