@@ -16,6 +16,7 @@ from torch import Tensor
 
 from decathlon.domains import CropPolicy, Domain
 from decathlon.errors import DataError
+from decathlon.kernels.augment import reference
 from decathlon.packed import PackedFile
 from decathlon.randomness import generator
 
@@ -40,8 +41,7 @@ class Pool:
         self.offset = torch.from_numpy(np.cumsum(heights * widths) - heights * widths).to(device)
         self.labels = labels.to(device)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (domain.mean, domain.std))
-        self._scale, self._shift = 1 / (255 * std), -mean / std
-        self._grid = torch.arange(size, device=device)
+        self.scale, self.shift = 1 / (255 * std), -mean / std
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -57,21 +57,11 @@ class Pool:
         `index` is int64 (batch,). With a `seed` the crop is random, and mirrored at random where the
         domain allows it, as a function of that seed; without one it is the centre.
         """
-        height, width = self.height[index], self.width[index]
         if seed is None:
             draw = torch.full((3, len(index)), 0.5, device=self.device)
         else:
             draw = torch.rand(3, len(index), generator=generator(*seed, device=self.device), device=self.device)
-        top = (draw[0] * (height - self.size + 1)).long()
-        left = (draw[1] * (width - self.size + 1)).long()
-        mirrored = (draw[2] < 0.5) & self.domain.flip
-        rows = self.offset[index] + top * width
-        rows = rows[:, None] + self._grid * width[:, None]
-        columns = torch.where(mirrored[:, None], self.size - 1 - self._grid, self._grid) + left[:, None]
-        where = (rows[:, :, None] + columns[:, None, :]).flatten()
-        cut = self.pixels.index_select(0, where).view(len(index), self.size, self.size, 3)
-        # a channels_last tensor is laid out as the pixels are: the permutation moves nothing
-        return cut.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)
+        return reference(self, index, draw)
 
 
 def load_pool(
