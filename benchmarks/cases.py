@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.timing import Case
 from decathlon.compiled import Forward, plain_forward
+from decathlon.data_prep.images import decode
 from decathlon.device import autocast, use_bf16
 from decathlon.domains import Category, Domain
 from decathlon.family import Family
@@ -87,6 +90,22 @@ def batches(setting: Setting) -> Case:
     index = torch.arange(setting.batch, device=setting.device)
     numbers = iter(range(10**9))
     return Case(setting.batch, lambda: source.batch(index, seed=("speed", next(numbers))))
+
+
+def decoding(setting: Setting) -> Case:
+    """Return what `data prepare` does to files: decode JPEG images of 72 pixels, as the challenge's are."""
+    rng = np.random.default_rng(0)
+    files = []
+    for _ in range(setting.batch):
+        smooth = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((96, 72))
+        smooth.save(file := io.BytesIO(), "JPEG", quality=90)
+        files.append(file.getvalue())
+
+    def run() -> None:
+        for file in files:
+            decode(file, "image", 72).tobytes()
+
+    return Case(setting.batch, run)
 
 
 def foreign(factory: str, setting: Setting) -> Case:

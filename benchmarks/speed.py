@@ -36,6 +36,7 @@ CASES: dict[str, Made] = {
     "bn resnet26, full": lambda s: cases.training("bn", "resnet26", s),
     "bn wrn-16-1, full": lambda s: cases.training("bn", "wrn-16-1", s),
     "pool -> batch": cases.batches,
+    "prepare: decode": cases.decoding,
     "predict bn": lambda s: cases.prediction("bn", "resnet26", s),
     "predict bn, merged": lambda s: cases.prediction("bn", "resnet26", s, merged=True),
     "predict parallel": lambda s: cases.prediction("parallel", "resnet26", s),

@@ -121,10 +121,25 @@ class PackedFile:
 
     def read(self, domain: str, split: str) -> PackedSplit:
         """Read one split into memory; raises DataError when it is not there or a checksum fails."""
+        return PackedSplit(*(self.column(domain, split, column) for column in COLUMNS))
+
+    def images(self, domain: str, split: str, at_once: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield a split's images in order as (height, width, 3), reading `at_once` of them: memory stays small."""
+        name = f"{domain}/{split}"
+        offset, height, width = (self._column(f"{name}/{column}") for column in ("offset", "height", "width"))
+        for begin in range(0, len(height), at_once):
+            end = min(begin + at_once, len(height))
+            pixels = self._column(f"{name}/pixels", slice(int(offset[begin]), int(offset[end])))
+            for i in range(begin, end):
+                own = pixels[offset[i] - offset[begin] : offset[i + 1] - offset[begin]]
+                yield own.reshape(int(height[i]), int(width[i]), 3)
+
+    def column(self, domain: str, split: str, column: str) -> npt.NDArray[Any]:
+        """Read one column of a split, as its labels; raises DataError when it is not there."""
         if split not in self.splits(domain):
             there = ", ".join(self.splits(domain)) or "nothing"
             raise DataError(f"{self.path} has no {split} split of {domain} (it has {there}): prepare it with one.")
-        return PackedSplit(*(self._column(f"{domain}/{split}/{column}") for column in COLUMNS))
+        return self._column(f"{domain}/{split}/{column}")
 
     def blocks(self, domain: str, split: str, column: str) -> Iterator[npt.NDArray[Any]]:
         """Yield one column in order, in pieces of 24 Mi values: for splits larger than memory."""

@@ -6,6 +6,8 @@ worker processes and no Python loop over images.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,8 +17,11 @@ from torch import Tensor
 from decathlon.device import home_of
 from decathlon.domains import CropPolicy, Domain
 from decathlon.errors import DataError
-from decathlon.packed import PackedFile, PackedSplit
+from decathlon.kernels.augment import reference
+from decathlon.packed import PackedFile
 from decathlon.randomness import generator
+
+PIECE = 4096  # images put together at a time
 
 
 class Pool:
@@ -24,15 +29,14 @@ class Pool:
 
     `pixels` is uint8 (all pixels, 3); image i starts at pixel `offset[i]` and is `height[i]` x `width[i]`. They are
     on `home`: the device, or host memory where the device has no room (see `home_of`). `labels` are int64 (images,)
-    on the device, -1 where unknown.
+    on the device, -1 where unknown. `images` are taken one by one: where they come from a file, memory never holds
+    them twice.
     """
 
-    def __init__(self, domain: Domain, images: list[npt.NDArray[np.uint8]], labels: Tensor, image_ids: list[int],
-                 size: int, device: torch.device | str = "cpu") -> None:  # fmt: skip
+    def __init__(self, domain: Domain, images: Iterable[npt.NDArray[np.uint8]], labels: Tensor,
+                 image_ids: list[int], size: int, device: torch.device | str = "cpu") -> None:  # fmt: skip
         self.domain, self.size, self.image_ids = domain, size, image_ids
-        heights = np.array([image.shape[0] for image in images], np.int64)
-        widths = np.array([image.shape[1] for image in images], np.int64)
-        flat = np.concatenate([image.reshape(-1, 3) for image in images])
+        flat, heights, widths = _gather(images)
         home = home_of(flat.nbytes, torch.device(device))
         self.pixels = torch.from_numpy(flat).to(home)
         self.height = torch.from_numpy(heights).to(home)
@@ -40,8 +44,7 @@ class Pool:
         self.offset = torch.from_numpy(np.cumsum(heights * widths) - heights * widths).to(home)
         self.labels = labels.to(device)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (domain.mean, domain.std))
-        self._scale, self._shift = 1 / (255 * std), -mean / std
-        self._grid = torch.arange(size, device=home)
+        self.scale, self.shift = 1 / (255 * std), -mean / std
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -63,23 +66,13 @@ class Pool:
         domain allows it, as a function of that seed and the kind of `home`; without one it is the centre.
         """
         index = index.to(self.home)
-        height, width = self.height[index], self.width[index]
         if seed is None:
             draw = torch.full((3, len(index)), 0.5, device=self.home)
         else:
             draw = torch.rand(3, len(index), generator=generator(*seed, device=self.home), device=self.home)
-        top = (draw[0] * (height - self.size + 1)).long()
-        left = (draw[1] * (width - self.size + 1)).long()
-        mirrored = (draw[2] < 0.5) & self.domain.flip
-        rows = self.offset[index] + top * width
-        rows = rows[:, None] + self._grid * width[:, None]
-        columns = torch.where(mirrored[:, None], self.size - 1 - self._grid, self._grid) + left[:, None]
-        where = (rows[:, :, None] + columns[:, None, :]).flatten()
-        cut = self._read(where).view(len(index), self.size, self.size, 3)
-        # a channels_last tensor is laid out as the pixels are: the permutation moves nothing
-        return cut.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)
+        return reference(self, index, draw)
 
-    def _read(self, where: Tensor) -> Tensor:
+    def read(self, where: Tensor) -> Tensor:
         """Return the pixels (places, 3) at places in the pool, on the device."""
         if self.home == self.device:
             return self.pixels.index_select(0, where)
@@ -101,22 +94,39 @@ def load_pool(
 
     Crop and flip are as `domain` says (see `Recipe.facts`). Raises DataError when the splits hold no image.
     """
-    images: list[npt.NDArray[np.uint8]] = []
-    labels, image_ids = [], []
-    for name in splits:
-        split = packed.read(domain.name, name)
-        images += _resized(split, domain.crop, side, domain.mean)
-        labels.append(torch.from_numpy(split.label.astype(np.int64)))
-        image_ids += split.image_id.tolist()
-    if not images:
+    labels, image_ids = (
+        np.concatenate([packed.column(domain.name, split, column) for split in splits])
+        for column in ("label", "image_id")
+    )
+    if not len(labels):
         raise DataError(f"{packed.path} holds no {'+'.join(splits)} image of {domain.name}: prepare it with some.")
-    return Pool(domain, images, torch.cat(labels), image_ids, size, device)
+    read = (image for split in splits for image in packed.images(domain.name, split))
+    images = (fit(image, domain.crop, side, domain.mean) for image in read)
+    return Pool(domain, images, torch.from_numpy(labels.astype(np.int64)), image_ids.tolist(), size, device)
 
 
-def _resized(
-    split: PackedSplit, crop: CropPolicy, side: int, mean: tuple[float, float, float]
-) -> list[npt.NDArray[np.uint8]]:
-    return [fit(split.image(i), crop, side, mean) for i in range(len(split))]
+def _gather(
+    images: Iterable[npt.NDArray[np.uint8]],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the pixels of all images in one array (all pixels, 3), and the images' heights and widths."""
+    shapes: list[tuple[int, int]] = []
+    pieces: list[npt.NDArray[np.uint8]] = []
+    waiting: list[npt.NDArray[np.uint8]] = []
+    for image in images:
+        shapes.append((image.shape[0], image.shape[1]))
+        waiting.append(image.reshape(-1, 3))
+        if len(waiting) == PIECE:
+            pieces.append(np.concatenate(waiting))
+            waiting.clear()
+    pieces.append(np.concatenate([*waiting, np.empty((0, 3), np.uint8)]))
+    heights, widths = np.array(shapes, np.int64).reshape(-1, 2).T
+    flat = np.empty((int((heights * widths).sum()), 3), np.uint8)
+    end = len(flat)
+    while pieces:  # from the last on, each given back at once: a page of `flat` takes memory when it is written
+        piece = pieces.pop()
+        flat[end - len(piece) : end] = piece
+        end -= len(piece)
+    return flat, heights, widths
 
 
 def fit(

@@ -39,9 +39,7 @@ class Recipe:
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
     flip: bool = True  # mirror at random where the domain allows it
     augment: bool = True  # cut and mirror at random; false: the centre, as in prediction
-    cache_taps: float = (
-        0.0  # gigabytes for what a frozen trunk makes of the images, augment = false; 0: nothing kept
-    )
+    cache_taps: float = 0.0  # gigabytes for what a frozen trunk makes of images; with augment = false
     optimizer: str = "sgd"  # sgd has Nesterov momentum; an unknown one lists all
     lr: float = 0.1
     momentum: float = 0.9

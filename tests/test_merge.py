@@ -332,3 +332,18 @@ def test_a_foreign_or_contradicting_file_is_refused(runs: dict[str, Run], tmp_pa
         write_tensors(path, stored, about | wrong)
         with pytest.raises(VerificationError, match="does not fit"):
             load_merged(path)
+
+
+@pytest.mark.parametrize("trunk", ["wrn-10-1", "resnet26"])
+@pytest.mark.parametrize("name", [name for name in methods() if name != "scratch"])
+def test_what_was_learned_is_merged_too(name: str, trunk: str) -> None:
+    """Masks off, factors away from one: every parameter that is not a norm's moves."""
+    moved = network(name, None, trunk)
+    draw = torch.Generator().manual_seed(4)
+    of_norms = {id(p) for part in moved.modules() if isinstance(part, nn.BatchNorm2d) for p in part.parameters()}
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            if id(parameter) not in of_norms:
+                noise = torch.randn(parameter.shape, generator=draw)
+                parameter.add_(noise * 0.1 * parameter.std(correction=0).clamp(min=0.1))
+    assert_same_logits(merge(moved)(images()), moved(images()))

@@ -146,7 +146,7 @@ def test_a_pool_that_does_not_fit_stays_in_host_memory_and_cuts_the_same(monkeyp
         read.append(where)
         return pool.pixels[where].to(pool.device)
 
-    monkeypatch.setattr(Pool, "_read", watched)
+    monkeypatch.setattr(Pool, "read", watched)
     for each in (plain, pool):
         each.batch(index, seed=("run", 1))
     assert torch.equal(read[0], read[1]) and torch.equal(plain.pixels, pool.pixels)

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from benchmarks import speed
+from benchmarks import scale, speed
 from benchmarks.cases import Setting
 from benchmarks.timing import Case, measure
 
@@ -60,3 +60,10 @@ def test_cases_take_turns() -> None:
     cases = {name: Case(3, lambda name=name: seen.append(name)) for name in "ab"}  # type: ignore[misc]
     found = measure(cases, rounds=3, seconds=0.0)
     assert "".join(seen[-6:]) == "ababab" and found["a"].rounds == 3
+
+
+def test_cost_as_work_grows_is_measured_and_drawn(tmp_path: Path) -> None:
+    point = scale.measured(2, 100, rounds=1)
+    assert point["cpu_ms_per_image"] > 0 and point["pool_mb"] == pytest.approx(2 * 100 * 36 * 36 * 3 / 1e6)
+    scale.draw([point | {"domains": count} for count in (1, 2)], tmp_path / "scale.png")
+    assert (tmp_path / "scale.png").stat().st_size > 1000

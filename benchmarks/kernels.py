@@ -1,0 +1,104 @@
+"""Kernels against their references, eager and compiled, on a GPU; a kernel is worth wiring in where it beats both.
+
+    python -m benchmarks.kernels -o kernels.json       time all
+    python -m benchmarks.kernels --case mask           some
+    python -m benchmarks.kernels --rehearse            without a GPU: tiny sizes, equality alone
+
+Every kernel is first compared with its reference; those that differ are marked, and the command then ends with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from benchmarks.kernel_cases import Comparison, Setting, comparisons
+from benchmarks.machine import machine
+from benchmarks.timing import Case, measure
+from decathlon.files import write_json
+from decathlon.tables import Column, Table, write
+
+NEAR = {torch.float32: 1e-4, torch.bfloat16: 2e-2}  # of the largest value
+WAYS = ("eager", "compiled", "kernel")
+NUMBERS = tuple(Column(way, f"{way} µs", 1) for way in WAYS) + (Column("gain", "x compiled", 2),)
+COLUMNS = (Column("kernel_name", "kernel"), Column("sizes", "sizes"), *NUMBERS, Column("equal", "equal"))
+
+
+@click.command(help=__doc__)
+@click.option("--case", "part", default="", help="A part of the names of the kernels to time; default: all.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--seconds", type=float, default=0.1, show_default=True, help="Of a turn of one way.")
+@click.option("--rehearse", is_flag=True, help="Tiny sizes through Triton's interpreter, untimed.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write JSON here.")
+def command(part: str, rounds: int, seconds: float, rehearse: bool, out: Path | None) -> None:
+    """Compare, time, print a table."""
+    if rehearse and not os.environ.get("TRITON_INTERPRET"):
+        # read when Triton is loaded, which imports above may have done
+        again = [sys.executable, "-m", "benchmarks.kernels", *sys.argv[1:]]
+        sys.exit(subprocess.run(again, env=os.environ | {"TRITON_INTERPRET": "1"}).returncode)
+    if not rehearse and not torch.cuda.is_available():
+        raise click.UsageError("timing kernels needs a GPU: run this on one, or add --rehearse to check values.")
+    # bf16 stays with the GPU: the interpreter multiplies its bits as whole numbers
+    tiny = Setting(torch.device("cpu"), torch.float32, (3,), 8, ((4, 5, 4), (8, 4, 16)))
+    setting = tiny if rehearse else Setting(torch.device("cuda"))
+    rows = []
+    for comparison in comparisons(setting):
+        if part in comparison.kernel:
+            rows.append(row(comparison, NEAR[setting.dtype]))
+            if not rehearse and "difference" in rows[-1]:
+                rows[-1] |= times(comparison, rounds, seconds)
+    if not rows:
+        raise click.UsageError(f"no kernel has '{part}' in its name: leave out --case to see all.")
+    report(rows, out)
+
+
+def row(comparison: Comparison, near: float) -> dict[str, Any]:
+    """Return what is known of a kernel without a clock."""
+    named = {"kernel_name": comparison.kernel, "sizes": comparison.sizes, "images": comparison.images}
+    try:
+        difference = comparison.difference()
+    except Exception as error:  # one that does not launch must not cost the measurements of the others
+        return named | {"equal": f"no: {type(error).__name__}", "error": str(error)}
+    return named | {"difference": difference, "equal": "yes" if difference <= near else f"no: {difference:.1e}"}
+
+
+def times(comparison: Comparison, rounds: int, seconds: float) -> dict[str, Any]:
+    """Return microseconds a call of the three ways, and the compiled ones over those of the kernel."""
+    torch.compiler.reset()  # else shapes of another comparison make this one's dynamic
+    ways = {"eager": comparison.reference, "compiled": torch.compile(comparison.reference)}
+    told: dict[str, Any] = {}
+    try:
+        comparison.call(ways["compiled"])
+    except Exception as error:  # a compiler that refuses leaves two ways
+        told["error"] = str(error)
+        del ways["compiled"]
+    ways["kernel"] = comparison.fused
+    cases = {name: Case(1, lambda way=way: comparison.call(way)) for name, way in ways.items()}  # type: ignore[misc]
+    found = measure(cases, rounds, seconds)
+    micro = {name: 1e6 / timing.per_second for name, timing in found.items()}
+    gain = micro["compiled"] / micro["kernel"] if "compiled" in micro else None
+    return told | micro | {"gain": gain, "timings": {name: asdict(timing) for name, timing in found.items()}}
+
+
+def report(rows: list[dict[str, Any]], out: Path | None) -> None:
+    """Print the table and write JSON; raises ClickException when a kernel is not its reference."""
+    about = machine() | {"command": shlex.join(["python", "-m", "benchmarks.kernels", *sys.argv[1:]])}
+    cells = tuple(tuple(row.get(column.key) for column in COLUMNS) for row in rows)
+    write([Table("Kernels", COLUMNS, cells)], "table", [f"{name}: {value}" for name, value in about.items()])
+    if out:
+        write_json(out, {"machine": about, "kernels": rows})
+    wrong = [f"{row['kernel_name']} {row['sizes']}" for row in rows if row["equal"] != "yes"]
+    if wrong:
+        raise click.ClickException(f"not equal to the reference: {', '.join(wrong)}.")
+
+
+if __name__ == "__main__":
+    command()

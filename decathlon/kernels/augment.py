@@ -1,0 +1,85 @@
+"""augment: images cut out of a ragged pool, mirrored and normalised, in one launch.
+
+With o, h, w where image i begins in the pool and how large it is, and draws u, v, m in 0..1:
+
+    out[b, c, y, x] = scale_c * pixels[o + (floor(u (h-S+1)) + y) w + floor(v (w-S+1)) + x', c] + shift_c
+    x' = S-1-x where m < 1/2 and the domain may be mirrored, else x
+
+pixels: uint8 (all pixels, 3); out: (batch, 3, S, S), channels_last, fp32 or bf16.
+Bytes a pixel of the batch: 85 by the reference in fp32 and 103 in bf16 (places 8 written and 8 read, three passes
+over fp32 values), here 3 read and 12 or 6 written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from decathlon.kernels import enabled
+from decathlon.kernels.program import Program, blocks
+
+if TYPE_CHECKING:
+    import triton.language as tl
+
+    from decathlon.pool import Pool
+
+BLOCK = 1024  # values of the output a program makes
+
+
+def augment(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return images (batch, 3, size, size) of a pool by their places `index` (batch,) and draws (3, batch)."""
+    return (fused if enabled(pool.pixels) else reference)(pool, index, draw, dtype)
+
+
+def reference(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Compute `augment` with torch."""
+    size, height, width = pool.size, pool.height[index], pool.width[index]
+    grid = torch.arange(size, device=pool.home)
+    top = (draw[0] * (height - size + 1)).long()
+    left = (draw[1] * (width - size + 1)).long()
+    mirrored = (draw[2] < 0.5) & pool.domain.flip
+    rows = pool.offset[index] + top * width
+    rows = rows[:, None] + grid * width[:, None]
+    columns = torch.where(mirrored[:, None], size - 1 - grid, grid) + left[:, None]
+    where = (rows[:, :, None] + columns[:, None, :]).flatten()
+    cut = pool.read(where).view(len(index), size, size, 3)
+    # a channels_last tensor is laid out as the pixels are: the permutation moves nothing
+    return cut.permute(0, 3, 1, 2).float().mul_(pool.scale).add_(pool.shift).to(dtype)
+
+
+def fused(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Compute `augment` with the kernel; equal to the reference to the bit."""
+    out = torch.empty(len(index), pool.size, pool.size, 3, dtype=dtype, device=pool.device)
+    grid = (len(index), blocks(pool.size**2 * 3, BLOCK))
+    # the kernel knows no strides; of a slice this makes a copy, of all else it is free
+    lists = (pool.offset, pool.height, pool.width, pool.scale, pool.shift, index, draw)
+    _cut[grid](
+        pool.pixels.contiguous(), *(part.contiguous() for part in lists), out,
+        SIZE=pool.size, FLIP=pool.domain.flip, BLOCK=BLOCK,
+    )  # fmt: skip
+    return out.permute(0, 3, 1, 2)
+
+
+@Program
+def _cut(
+    pixels: tl.tensor, offset: tl.tensor, height: tl.tensor, width: tl.tensor, scale: tl.tensor, shift: tl.tensor,
+    index: tl.tensor, draw: tl.tensor, out: tl.tensor, SIZE: tl.constexpr, FLIP: tl.constexpr, BLOCK: tl.constexpr,
+) -> None:  # fmt: skip
+    image, batch = tl.program_id(0), tl.num_programs(0)
+    source = tl.load(index + image)
+    high, wide = tl.load(height + source), tl.load(width + source)
+    top = (tl.load(draw + image) * (high - SIZE + 1).to(tl.float32)).to(tl.int64)
+    left = (tl.load(draw + batch + image) * (wide - SIZE + 1).to(tl.float32)).to(tl.int64)
+    value = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)  # in the order of the output: y, x, channel
+    inside = value < SIZE * SIZE * 3
+    channel, row, column = value % 3, value // 3 // SIZE, value // 3 % SIZE
+    if FLIP:
+        mirrored = tl.load(draw + 2 * batch + image) < 0.5
+        column = tl.where(mirrored, SIZE - 1 - column, column)
+    pixel = tl.load(offset + source) + (top + row) * wide + left + column
+    found = tl.load(pixels + pixel * 3 + channel, mask=inside, other=0).to(tl.float32)
+    found = found * tl.load(scale + channel) + tl.load(shift + channel)
+    begin = out + image.to(tl.int64) * (SIZE * SIZE * 3)
+    tl.store(begin + value, found.to(out.dtype.element_ty), mask=inside)

@@ -1,0 +1,43 @@
+"""A Triton program that is built at its first launch: to define it loads nothing, and needs no Triton."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+class Program:
+    """A function in Triton's language, decorated; `program[grid](...)` launches it.
+
+    Arguments are tensors and numbers, annotated `tl.tensor` (to the function a tensor is a pointer), and
+    `tl.constexpr`, for each value of which Triton compiles anew; Triton resolves annotations itself and knows no
+    other names. The function's file knows `tl` from type checking alone. No function may be defined within it:
+    Triton's interpreter takes the last `def` of the source for the first.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.function = function
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        # products are rounded before they are added to, as torch does; releases of Triton differ in the default
+        return functools.partial(self.built[grid], enable_fp_fusion=False)
+
+    @functools.cached_property
+    def built(self) -> Any:
+        """What `triton.jit` makes of the function."""
+        import triton
+        import triton.language
+
+        self.function.__globals__["tl"] = triton.language  # where Triton looks for it
+        return triton.jit(self.function)
+
+
+def blocks(elements: int, size: int) -> int:
+    """Return how many blocks of a size hold so many elements."""
+    return -(-elements // size)
+
+
+def power_of_two(number: int) -> int:
+    """Return the next power of two from a number on: Triton's blocks have no other lengths."""
+    return 1 << max(0, number - 1).bit_length()
