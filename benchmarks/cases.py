@@ -21,9 +21,10 @@ from decathlon.domains import Category, Domain
 from decathlon.family import Family
 from decathlon.job import Job
 from decathlon.merge import merge
-from decathlon.method import Regime, find_method
+from decathlon.method import Regime
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
+from decathlon.registry import find_method
 from decathlon.serve import merge_all, predict_all
 from decathlon.trunks import build
 

@@ -14,7 +14,7 @@ def command(name: str | None) -> None:
     decathlon methods
     decathlon methods piggyback
     """
-    from decathlon.method import explain, methods
+    from decathlon.registry import explain, methods
 
     if name:
         click.echo(explain(name))

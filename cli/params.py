@@ -33,7 +33,8 @@ def command(
     from decathlon import count
     from decathlon.files import dump_json
     from decathlon.group import find_group
-    from decathlon.method import Regime, read_options
+    from decathlon.method import Regime
+    from decathlon.registry import read_options
     from decathlon.run import Run
     from decathlon.tables import write
 

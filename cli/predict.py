@@ -48,12 +48,13 @@ def command(
     elif out is not None:
         raise UsageError(f"{run} is a group of runs, each with results of its own: leave out -o.")
     else:
-        for folder in group.every().values():
-            # the protocol is written last: without it the results may not be whole
-            if protocol_path(folder / name).exists() and (folder / name).exists() and not force:
-                click.echo(f"{folder / name} is there already: kept, --force replaces it", err=True)
-            else:
-                _predict(folder, data, split, folder / name, device, merged)
+        files = [folder / name for folder in group.every().values()]
+        # the protocol is written last: without it the results may not be whole
+        kept = [file for file in files if protocol_path(file).exists() and file.exists() and not force]
+        for file in kept:
+            click.echo(f"{file} is there already: kept, --force replaces it", err=True)
+        for file in (file for file in files if file not in kept):
+            _predict(file.parent, data, split, file, device, merged)
     if split == "test":
         trained = run if group is None else group.runs[group.seeds[0]]
         _next(run if out in (None, run / name) else out, trained, data)

@@ -128,8 +128,8 @@ def _resume(out: Path, data: Path | None) -> tuple[Any, Path]:
 
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
-    from decathlon.method import read_options
     from decathlon.recipe_file import find_recipe
+    from decathlon.registry import read_options
 
     knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}
     options = read_options(asked["method"], asked["settings"])

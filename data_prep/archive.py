@@ -14,7 +14,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from decathlon.data_prep.names import unsafe
 from decathlon.errors import DataError
@@ -65,16 +65,18 @@ def extract(path: Path, destination: Path) -> int:
     """
     seen: set[str] = set()
     try:
-        with _opened(path) as file:
-            stream = _Stream(file)
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK) as tar:  # type: ignore[call-overload]
-                while (member := tar.next()) is not None:
-                    _take(tar, member, destination, seen, path)
-                    tar.members.clear()  # else a million members stay in memory
-                _drain(tar, stream)
+        with _opened(path) as file, _members(stream := _Stream(file)) as tar:
+            while (member := tar.next()) is not None:
+                _take(tar, member, destination, seen, path)
+                tar.members.clear()  # else a million members stay in memory
+            _drain(tar, stream)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is damaged or cut short ({error}): copy or download it again.") from None
     return len(seen)
+
+
+def _members(stream: _Stream) -> Any:  # the library declares no `members` to clear
+    return tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK)  # type: ignore[call-overload]
 
 
 def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, seen: set[str], path: Path) -> None:

@@ -13,7 +13,7 @@ from decathlon.data_prep.annotations import AnnotatedDomain, read_domains
 from decathlon.data_prep.check import damage, miscounts
 from decathlon.data_prep.coco import AnnotationFile
 from decathlon.data_prep.facts import is_published, known_benchmark, known_facts, own_facts
-from decathlon.data_prep.images import Chunk, decode_chunk
+from decathlon.data_prep.images import Chunk, Decoded, decode_chunk
 from decathlon.data_prep.pack import PackWriter
 from decathlon.data_prep.source import Source, open_source
 from decathlon.data_prep.statistics import Moments, measured_split
@@ -106,13 +106,17 @@ def _write(
             out = writer.split(domain.name, name, len(split) * options.side**2 * 3)
             for decoded in islice(results, -(-len(split) // _CHUNK_IMAGES)):
                 out.append(decoded)
-                if measured is not None:
-                    measured.add(decoded.pixels)
                 done += len(decoded.height)
                 progress(done, total)
+                _measure(measured, decoded)
             out.close(split.labels, split.image_ids)
         benchmark = own or known_benchmark(source.name, [known_facts(domain, moments) for domain in domains])
         return writer.finish(replace(benchmark, name=options.name or benchmark.name))
+
+
+def _measure(measured: Moments | None, decoded: Decoded) -> None:
+    if measured is not None:
+        measured.add(decoded.pixels)
 
 
 def _chunks(source: Source, splits: Iterable[AnnotationFile], side: int) -> Iterator[Chunk]:

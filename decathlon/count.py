@@ -9,8 +9,9 @@ import torch
 
 from decathlon.family import Family
 from decathlon.footprint import PARTS, Footprint
-from decathlon.method import Regime, find_method
+from decathlon.method import Regime
 from decathlon.official import OFFICIAL
+from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.tables import Column, Row, Table
 from decathlon.trunk_source import load_family

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from decathlon.errors import VerificationError
 from decathlon.footprint import Convention, Footprint, count
 from decathlon.method import Method
-from decathlon.network import DomainNetwork, delta
+from decathlon.network import DomainNetwork, delta, trunk_in
 from decathlon.randomness import seeded
 from decathlon.seams import M, named_norms, own_norm, replace, share, tensors
 from decathlon.trunks import build
@@ -50,7 +50,7 @@ class Family:
             network = DomainNetwork(self.method.network(trunk), self.trunk.features, classes)
         places = dict(named_norms(self.trunk))
         inside = {place: norm for place, norm in self.norms.get(domain, {}).items() if place not in places}
-        _set_norms(_trunk_in(network), inside)
+        _set_norms(trunk_in(network) or nn.Module(), inside)
         _, foreign = network.load_state_dict(self.starts.get(domain, {}), strict=False)
         assert not foreign, foreign
         self.networks[domain] = _place(network, self.device)
@@ -91,7 +91,7 @@ class Family:
 
     def plain(self, domain: str) -> bool:
         """Say whether a domain's network holds the trunk with no more of the domain in it than norms."""
-        trunk, places = _trunk_in(self.networks[domain]), dict(named_norms(self.trunk))
+        trunk, places = trunk_in(self.networks[domain]) or nn.Module(), dict(named_norms(self.trunk))
         norms = tensors(nn.ModuleList(norm for place, norm in named_norms(trunk) if place in places))
         return tensors(trunk).keys() <= norms.keys() | self.common.keys()
 
@@ -118,7 +118,7 @@ class Family:
 
 def norms_of(network: nn.Module) -> dict[str, dict[str, Tensor]]:
     """Return the state of the norms that stand in the trunk inside a domain's network, by place."""
-    return {name: norm.state_dict() for name, norm in named_norms(_trunk_in(network))}
+    return {name: norm.state_dict() for name, norm in named_norms(trunk_in(network) or nn.Module())}
 
 
 def with_norms(trunk: Trunk, norms: Norms) -> Trunk:
@@ -134,11 +134,6 @@ def _set_norms(trunk: nn.Module, norms: Norms) -> None:
     for name, norm in named_norms(trunk):
         for key, tensor in norm.state_dict().items() if name in norms else ():
             tensor.copy_(norms[name][key])
-
-
-def _trunk_in(network: nn.Module) -> nn.Module:
-    """Return the trunk inside a network, or an empty module."""
-    return next((part for part in network.modules() if isinstance(part, Trunk)), nn.Module())
 
 
 def _place(module: M, device: torch.device) -> M:

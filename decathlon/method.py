@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from decathlon import adapters
-from decathlon.errors import UsageError, unknown
+from decathlon.errors import UsageError
 from decathlon.footprint import Convention
-from decathlon.knobs import choices, override, read_words
+from decathlon.knobs import override
 from decathlon.seams import own_norm, replace, share
 from decathlon.trunks.trunk import Trunk
 
@@ -162,69 +157,3 @@ class Method:
         `trunk` is the shared trunk, or a copy that shares its convolutions and starts from norms of the domain.
         """
         return replace(share(trunk), self.conv, self.norm)
-
-
-def methods() -> dict[str, str]:
-    """Return every known method by name with the first line of its file's docstring, or what is wrong with it."""
-    return {name: _line(name) for name in _names()}
-
-
-def find_method(name: str) -> type[Method]:
-    """Return the method class called `name`; raises UsageError with the nearest name there is."""
-    if name not in _names():
-        raise unknown("method", name, _names())
-    module = _load(name)
-    found = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Method)]
-    own_classes = [kind for kind in found if kind.__module__ == module.__name__]
-    if len(own_classes) != 1:
-        raise UsageError(
-            f"method '{name}' needs exactly one Method in {module.__name__}, it defines {len(own_classes)}."
-        )
-    return own_classes[0]
-
-
-def read_options(name: str, settings: Iterable[str]) -> dict[str, Any]:
-    """Return the option values in `name=value` words for the method called `name`; raises UsageError."""
-    return read_words(find_method(name).options, settings, f"method '{name}'")
-
-
-def explain(name: str) -> str:
-    """Return a method's docstring, what trunk it goes with, and its options with their defaults."""
-    kind = find_method(name)
-    lines = [
-        (_load(name).__doc__ or "").strip(),
-        "",
-        "Trunk: " + ", or ".join(TRUNKS[r] for r in kind.regimes) + ".",
-    ]
-    may_be = choices(kind.options)
-    for each in fields(kind.options):
-        default = str(getattr(kind.options, each.name)).lower()
-        lines.append(f"--set {each.name}={default}   {each.metadata['about']} ({may_be[each.name]})")
-    return "\n".join(lines)
-
-
-def _names() -> dict[str, str]:
-    """Map a method's name to the module that defines it: this folder's files, then installed entry points."""
-    inside = {
-        entry.name.replace("_", "-"): f"decathlon.adapters.{entry.name}"
-        for entry in pkgutil.iter_modules(adapters.__path__)
-    }
-    outside = {point.name: point.value for point in importlib.metadata.entry_points(group="decathlon.adapters")}
-    return outside | inside
-
-
-def _line(name: str) -> str:
-    try:
-        find_method(name)
-    except UsageError as error:  # the others can be used
-        return str(error).removeprefix(f"method '{name}' ")
-    return (_load(name).__doc__ or "").strip().partition("\n")[0].removeprefix(f"{name}: ")
-
-
-def _load(name: str) -> ModuleType:
-    module = _names()[name]
-    try:
-        return importlib.import_module(module)
-    except Exception as error:  # a file from outside may do anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"method '{name}' cannot be imported ({reason}): mend {module}.") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from decathlon.trunks.trunk import Trunk
+
 
 class DomainNetwork(nn.Module):
     """Body and linear head; an ordinary module that shares tensors with the trunk."""
@@ -17,6 +19,11 @@ class DomainNetwork(nn.Module):
         """Map (batch, 3, height, width) to logits (batch, classes)."""
         logits: Tensor = self.head(self.body(images))
         return logits
+
+
+def trunk_in(network: nn.Module) -> Trunk | None:
+    """Return the trunk inside a network, None where its body holds none."""
+    return next((part for part in network.modules() if isinstance(part, Trunk)), None)
 
 
 def delta(network: nn.Module, shared: dict[int, Tensor]) -> dict[str, Tensor]:

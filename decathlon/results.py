@@ -122,14 +122,13 @@ def _check_rows(
         if domain is None:
             offences.add("foreign image, not in the ground truth", _short(image))
             continue
+        answer = f"{image} ({domain.name})"
         if image in seen:
-            offences.add("duplicate image", f"{image} ({domain.name})")
-        elif category in domain.categories:
-            pass
-        elif category in owner:
-            offences.add("category of another domain", f"{image} ({domain.name}) as {category} ({owner[category]})")
-        else:
-            offences.add("unknown category", f"{image} ({domain.name}) as {_short(category)}")
+            offences.add("duplicate image", answer)
+        elif category not in owner:
+            offences.add("unknown category", f"{answer} as {_short(category)}")
+        elif category not in domain.categories:
+            offences.add("category of another domain", f"{answer} as {category} ({owner[category]})")
         seen.add(image)
     return seen
 

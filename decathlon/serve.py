@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from decathlon.merge import merge
-from decathlon.network import DomainNetwork
+from decathlon.network import DomainNetwork, trunk_in
 from decathlon.seams import tensors
 from decathlon.trunks.trunk import Trunk
 
@@ -69,7 +69,7 @@ def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
     """Return the names in groups whose networks read the same taps; a network that reads none is alone."""
     groups: dict[frozenset[int] | str, list[str]] = defaultdict(list)
     for name, network in networks.items():
-        trunk = _trunk(network)
+        trunk = trunk_in(network)
         if trunk is None or _moves(trunk) or not hasattr(network.body, "read"):
             groups[name].append(name)
         else:
@@ -77,12 +77,8 @@ def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _trunk(network: DomainNetwork) -> Trunk | None:
-    return next((part for part in network.modules() if isinstance(part, Trunk)), None)
-
-
 def _taps(network: DomainNetwork, images: Tensor) -> tuple[Tensor, ...]:
-    trunk = _trunk(network)
+    trunk = trunk_in(network)
     assert trunk is not None
     return trunk.taps(images)
 

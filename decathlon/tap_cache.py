@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from decathlon.device import autocast
-from decathlon.network import DomainNetwork
+from decathlon.network import DomainNetwork, trunk_in
 from decathlon.pool import Pool
-from decathlon.trunks.trunk import Trunk
 
 BATCH = 64
 
@@ -57,9 +56,7 @@ class TapCache:
     def _make(self, index: Tensor) -> tuple[Tensor, ...]:
         images = self.pool.batch(index)
         with autocast(self.pool.device, self.bf16):
-            taps = _trunk(self.network).taps(images)
+            trunk = trunk_in(self.network)
+            assert trunk is not None  # a reader's body holds one
+            taps = trunk.taps(images)
             return (self.body.read(taps),) if self.pooled else taps
-
-
-def _trunk(network: DomainNetwork) -> Trunk:
-    return next(part for part in network.modules() if isinstance(part, Trunk))

@@ -20,12 +20,13 @@ from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
 from decathlon.jobs import divide, train_jobs
-from decathlon.method import Regime, find_method
+from decathlon.method import Regime
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
 from decathlon.reader import Reader
 from decathlon.recipe import Recipe
+from decathlon.registry import find_method
 from decathlon.remarks import remarks
 from decathlon.run import Run
 from decathlon.start import read_start, write_start

@@ -11,8 +11,9 @@ import torch
 
 from decathlon.errors import UsageError, VerificationError
 from decathlon.family import Family, Norms, norms_of
-from decathlon.method import Learned, Method, find_method
+from decathlon.method import Learned, Method
 from decathlon.randomness import seeded
+from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.seams import named_norms
 from decathlon.storage import read_tensors
@@ -37,7 +38,7 @@ class TrunkSource:
 
     def inside(self, method: Method) -> bool:
         """Say whether the trunk was trained with the adapters of a method that wants this."""
-        return method.inside and self.learned is not None and self.learned.method == method.name()
+        return method.inside and self.learned is not None and method.continues(self.learned.method)
 
     @property
     def trained(self) -> str:

@@ -87,16 +87,9 @@ def _domain_name(file_name: str) -> str:
 
 
 def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
-    names: set[str] = set()
     try:
         with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                name = member.filename.rpartition("/")[2]
-                if not _is_truth(name):
-                    continue
-                if name in names:
-                    raise DataError(f"{path} holds {name} twice: keep one of them.")
-                names.add(name)
+            for name, member in _truths(archive, path).items():
                 source = f"{path}:{member.filename}"
                 yield _domain_name(name), parse_json(_unpack(archive, member, source), source), source
     except OSError as error:
@@ -107,6 +100,17 @@ def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
             f"{path} is neither a folder, nor a <domain>{SUFFIX}, nor a sound zip of them ({error}): "
             "name another or copy it again."
         ) from None
+
+
+def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        name = member.filename.rpartition("/")[2]
+        if name in found:
+            raise DataError(f"{path} holds {name} twice: keep one of them.")
+        if _is_truth(name):
+            found[name] = member
+    return found
 
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes:

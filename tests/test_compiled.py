@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from decathlon import job as job_module
 from decathlon.compiled import Forward, compiled_forward, plain_forward
 from decathlon.family import Family
-from decathlon.method import Regime, find_method, methods
+from decathlon.method import Regime
+from decathlon.registry import find_method, methods
 from decathlon.storage import read_tensors
 from decathlon.trunks import build
 from tests.packs import TINY

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from decathlon import method as methods
+from decathlon import registry as methods
 from decathlon.errors import UsageError
 from decathlon.family import Family
 from decathlon.merge import merge

@@ -11,7 +11,7 @@ from torch import nn
 from decathlon.cli.main import command
 from decathlon.count import count_method
 from decathlon.footprint import Convention, Footprint
-from decathlon.method import find_method
+from decathlon.registry import find_method
 from decathlon.trunks import build
 
 

@@ -11,8 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from decathlon.device import autocast
 from decathlon.family import Family
-from decathlon.method import find_method, methods
 from decathlon.network import DomainNetwork
+from decathlon.registry import find_method, methods
 from decathlon.trunks import build
 from decathlon.trunks.trunk import PointwiseConv
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from decathlon.method import find_method
 from decathlon.network import DomainNetwork
+from decathlon.registry import find_method
 from decathlon.trunks.resnet26 import ResNet26
 from decathlon.trunks.wide_resnet import WideResNet
 from tests.conftest import outside

@@ -22,10 +22,11 @@ from decathlon.export import FORMS, export, find_form
 from decathlon.family import Family
 from decathlon.merge import fold_norms, foldable, merge, without_adapters
 from decathlon.merged import describe, description, load_merged, save_merged
-from decathlon.method import Regime, find_method, methods
+from decathlon.method import Regime
 from decathlon.network import DomainNetwork
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
+from decathlon.registry import find_method, methods
 from decathlon.run import Run
 from decathlon.seams import FrozenNorm, tensors
 from decathlon.storage import read_tensors, write_tensors

@@ -19,7 +19,8 @@ from decathlon import adapters
 from decathlon.cli.main import command
 from decathlon.errors import UsageError, VerificationError
 from decathlon.family import Family
-from decathlon.method import Regime, explain, find_method, methods, read_options
+from decathlon.method import Regime
+from decathlon.registry import explain, find_method, methods, read_options
 from decathlon.seams import tensors
 from decathlon.trunks import build
 from decathlon.trunks.wide_resnet import WideResNet

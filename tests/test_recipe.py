@@ -18,7 +18,6 @@ from decathlon.entries import _protocol
 from decathlon.errors import UsageError
 from decathlon.family import Family
 from decathlon.job import Job
-from decathlon.method import find_method
 from decathlon.optimisation import groups
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
@@ -26,6 +25,7 @@ from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import OWN, Recipe
 from decathlon.recipe_file import find_recipe, recipe_text
+from decathlon.registry import find_method
 from decathlon.train import resume
 from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain

@@ -13,10 +13,10 @@ import torch
 
 from decathlon.errors import UsageError, VerificationError
 from decathlon.evaluate import evaluate
-from decathlon.method import find_method, methods
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.progress import TrainingProgress
+from decathlon.registry import find_method, methods
 from decathlon.run import Run
 from decathlon.storage import read_tensors
 from decathlon.train import resume

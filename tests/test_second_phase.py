@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from decathlon.adapters.parallel_svd import LowRankConv, ParallelSvd
 from decathlon.errors import DataError, UsageError
 from decathlon.family import Family
-from decathlon.method import Learned, find_method
+from decathlon.method import Learned
 from decathlon.progress import TrainingProgress
+from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.train import resume
 from decathlon.trunk_source import find_trunk, load_family

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from decathlon.family import Family
-from decathlon.method import find_method, methods
+from decathlon.registry import find_method, methods
 from decathlon.seams import named_norms
 from decathlon.serve import merge_all, predict_all, predict_mixed, sharing
 from decathlon.trunks.wide_resnet import WideResNet

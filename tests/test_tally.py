@@ -18,10 +18,10 @@ from decathlon.device import asynchronous
 from decathlon.errors import DivergedError
 from decathlon.family import Family
 from decathlon.job import Job
-from decathlon.method import find_method
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.progress import TrainingProgress
+from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.tally import Tally
 from decathlon.train import resume

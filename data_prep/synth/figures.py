@@ -43,20 +43,31 @@ def _person(dice: Dice, canvas: Canvas, frame: Frame, tone: float) -> None:
 
 
 def _other(dice: Dice, canvas: Canvas, frame: Frame, tone: float) -> None:
-    kind = dice.below(4)
-    if kind == 0:  # a post with a round plate
-        _limb(dice, canvas, frame, (0.0, -1.3), 1.9, dice.between(0.1, 0.4), tone)
-        _head(dice, canvas, frame, dice.between(-1.65, -1.3), tone)
-    elif kind == 1:  # a tree
-        _limb(dice, canvas, frame, (0.0, -0.3), 1.9, dice.between(0.12, 0.3), tone)
-        _trunk(dice, canvas, frame.moved(0, 0, dice.between(1.1, 1.6)), -0.7, tone)
-    elif kind == 2:  # a person's parts upside down
-        _person(dice, canvas, frame.moved(0, 0, 1, 3.14159), tone)
-    else:  # a torso and limbs without a head, or with too many arms
-        _trunk(dice, canvas, frame, dice.between(-0.9, 0.6), tone)
-        for _ in range(4):
-            start = dice.near(0, 0.5), dice.between(-1.5, 1)
-            _limb(dice, canvas, frame, start, dice.between(-1.5, 1.9), dice.between(0.12, 0.2), tone)
+    (_post, _tree, _upside_down, _limbs)[dice.below(4)](dice, canvas, frame, tone)
+
+
+def _post(dice: Dice, canvas: Canvas, frame: Frame, tone: float) -> None:
+    """Draw a post with a round plate."""
+    _limb(dice, canvas, frame, (0.0, -1.3), 1.9, dice.between(0.1, 0.4), tone)
+    _head(dice, canvas, frame, dice.between(-1.65, -1.3), tone)
+
+
+def _tree(dice: Dice, canvas: Canvas, frame: Frame, tone: float) -> None:
+    _limb(dice, canvas, frame, (0.0, -0.3), 1.9, dice.between(0.12, 0.3), tone)
+    _trunk(dice, canvas, frame.moved(0, 0, dice.between(1.1, 1.6)), -0.7, tone)
+
+
+def _upside_down(dice: Dice, canvas: Canvas, frame: Frame, tone: float) -> None:
+    """Draw a person's parts upside down."""
+    _person(dice, canvas, frame.moved(0, 0, 1, 3.14159), tone)
+
+
+def _limbs(dice: Dice, canvas: Canvas, frame: Frame, tone: float) -> None:
+    """Draw a torso and limbs without a head, or with too many arms."""
+    _trunk(dice, canvas, frame, dice.between(-0.9, 0.6), tone)
+    for _ in range(4):
+        start = dice.near(0, 0.5), dice.between(-1.5, 1)
+        _limb(dice, canvas, frame, start, dice.between(-1.5, 1.9), dice.between(0.12, 0.2), tone)
 
 
 def _head(dice: Dice, canvas: Canvas, frame: Frame, down: float, tone: float) -> None:
