@@ -6,7 +6,8 @@ At every convolution, shortcuts too, with the weight as a matrix of one row per 
     W_d = P_d W          P_d: outputs x outputs, starts at I + I . randn / outputs
 
 Convolutions and the affine part of the norms are the trunk's; running statistics are the domain's. `diagonal`
-keeps only the diagonal of P_d. Starts near the trunk. Stored per domain: P_d (774,400 on wrn-28-4-dan) and
+keeps only the diagonal of P_d. The recipe's weight decay pulls P_d to 0 as any weight; a diagonal, being a vector,
+does not decay. Starts near the trunk. Stored per domain: P_d (774,400 on wrn-28-4-dan) and
 statistics.
 """
 

@@ -1,6 +1,6 @@
 """split: hard sharing, one trunk for all domains with their own norms and heads.
 
-The single-task-free baseline of Liu, Johns, Davison 2019 (https://arxiv.org/abs/1803.10704), there with a wide and
+The plainest baseline of Liu, Johns, Davison 2019 (https://arxiv.org/abs/1803.10704), there with a wide and
 a deep form of about MTAN's size: with `preset=wide` the trunk wrn-28-4 becomes wrn-28-5, with `preset=deep`
 wrn-40-4 (in general one step wider, or two blocks a stage deeper). The same network as `bn` with a trunk that
 learns. Ratios are counted in trunks as asked for. Starts at the trunk exactly. Stored per domain: the norms.
