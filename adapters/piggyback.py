@@ -6,8 +6,8 @@ Mallya, Davis, Lazebnik 2018, "Piggyback: adapting a single network to multiple 
     W_d = 1[m_d > tau] . W          tau = 5e-3, m_d starts at 1e-2; `ternary`: sign(m_d) 1[|m_d| > tau]
 
 The gradient passes the threshold as if it were the identity. As published, masks have Adam of their own, here at
-rate `lr` on the recipe's schedule; a mask needs some fifty steps at 1e-4 to cross the threshold. Norms are the trunk's in evaluation mode,
-as published; `own_norms` gives the domain trainable ones. Starts at the trunk exactly.
+rate `lr` on the recipe's schedule; a mask needs some fifty steps at 1e-4 to cross the threshold. Norms are the
+trunk's in evaluation mode, as published; `own_norms` gives the domain trainable ones. Starts at the trunk exactly.
 Stored per domain: 1 bit a weight (`ternary`: 2), eight or four to a byte.
 """
 
