@@ -19,6 +19,7 @@ from decathlon.data_prep.images import decode
 from decathlon.device import autocast, use_bf16
 from decathlon.domains import Category, Domain
 from decathlon.family import Family
+from decathlon.gradients import Gradients
 from decathlon.job import Job
 from decathlon.merge import merge
 from decathlon.method import Regime
@@ -71,9 +72,13 @@ def family(method: str, trunk: str, setting: Setting, regime: Regime | None, dom
 
 
 def training(
-    method: str, trunk: str, setting: Setting, regime: Regime | None = None, forward: Forward = plain_forward
-) -> Case:
-    """Return one optimiser step on one domain: batch, forward, backward, update."""
+    method: str, trunk: str, setting: Setting, regime: Regime | None = None, forward: Forward = plain_forward,
+    cuda_graphs: bool = False,
+) -> Case:  # fmt: skip
+    """Return one optimiser step on one domain: batch, forward, backward, update.
+
+    `forward` is how; with `cuda_graphs` it was made to be replayed.
+    """
     # an epoch's end waits for the device: make it rare
     recipe = Recipe(
         epochs=10**5, epoch_batches=1000, batch=setting.batch, size=setting.size,
@@ -82,6 +87,7 @@ def training(
     made = family(method, trunk, setting, regime)
     job = Job(made, {"domain1": pool(setting)}, recipe, 0, setting.bf16)
     job.forward = forward
+    job.gradients = Gradients() if cuda_graphs else None
     return Case(setting.batch, job.advance)
 
 

@@ -1,9 +1,9 @@
-"""Training steps on a GPU, eager and compiled, beside the floor that its own ceilings allow.
+"""Training steps on a GPU, eager, compiled and as CUDA graphs, beside the floor that its own ceilings allow.
 
     python -m benchmarks.gpu -o benchmarks/results/2026-11-gpu     writes .json and .md
     python -m benchmarks.gpu --rehearse -o rehearsal               the same road, small, on a CPU too
 
-A case's two ways take turns; medians over the rounds. What does not fit into the device's memory is left empty. The
+A case's ways take turns; medians over the rounds. What does not fit into the device's memory is left empty. The
 numbers of a rehearsal say nothing.
 """
 
@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +27,28 @@ from benchmarks.cases import Setting
 from benchmarks.floor import Ceilings, Work, ceilings
 from benchmarks.machine import machine
 from benchmarks.timing import Case, measure
-from decathlon.compiled import Forward, compiled_forward, plain_forward
+from decathlon.compiled import compiled_forward, plain_forward
 from decathlon.files import replacing, write_json
 from decathlon.tables import Column, Table, render
 
-Make = Callable[[Setting, Forward], Case]
+Make = Callable[..., Case]  # of a setting, a forward pass and whether it is replayed as CUDA graphs
+WAYS = ("eager", "compiled", "graphs")
 # fused bytes are floors of 66k, 108k, 137k and 90k img/s at 4.3 TB/s, turned round
 CASES: dict[str, tuple[Make, Work]] = {
     "mtan wrn-28-4, full": (
-        lambda s, f: cases.training("mtan", "wrn-28-4", s, "joint", f), Work(7.53e9, 95.7e6, 65.2e6),
+        partial(cases.training, "mtan", "wrn-28-4", regime="joint"), Work(7.53e9, 95.7e6, 65.2e6),
     ),
     "mtan wrn-28-4, frozen": (
-        lambda s, f: cases.training("mtan", "wrn-28-4", s, "frozen", f), Work(3.57e9, 59.1e6, 39.8e6),
+        partial(cases.training, "mtan", "wrn-28-4", regime="frozen"), Work(3.57e9, 59.1e6, 39.8e6),
     ),
     "bn resnet26, full": (
-        lambda s, f: cases.training("bn", "resnet26", s, "joint", f), Work(5.11e9, 46.3e6, 31.4e6),
+        partial(cases.training, "bn", "resnet26", regime="joint"), Work(5.11e9, 46.3e6, 31.4e6),
     ),
     "parallel resnet26, frozen": (
-        lambda s, f: cases.training("parallel", "resnet26", s, "frozen", f), Work(3.97e9, 68.8e6, 47.8e6),
+        partial(cases.training, "parallel", "resnet26", regime="frozen"), Work(3.97e9, 68.8e6, 47.8e6),
     ),
 }  # fmt: skip
+WARM_UP = 3  # torch runs a graph plainly, then records it, then replays it
 COLUMNS = (
     Column("case", "case"),
     Column("batch", "batch", 0),
@@ -53,6 +56,8 @@ COLUMNS = (
     Column("eager_part", "% of floor", 0),
     Column("compiled", "compiled img/s", 0),
     Column("compiled_part", "% of fused floor", 0),
+    Column("graphs", "CUDA graphs img/s", 0),
+    Column("graphs_part", "% of fused floor", 0),
     Column("first", "first compiled step s", 0),
 )
 
@@ -99,7 +104,7 @@ def command(out: Path, rehearse: bool) -> None:
 
 
 def row(name: str, batch: int, plan: Plan, reached: Ceilings) -> dict[str, Any]:
-    """Return a case's images a second, eager and compiled, and the parts in 0..1 of their floors."""
+    """Return a case's images a second in all ways, and the parts in 0..1 of their floors."""
     make, work = CASES[name]
     found: dict[str, Any] = {"case": name, "batch": batch}
     try:
@@ -110,17 +115,23 @@ def row(name: str, batch: int, plan: Plan, reached: Ceilings) -> dict[str, Any]:
         torch.compiler.reset()
         gc.collect()
         torch.cuda.empty_cache()
-    for way in ("eager", "compiled"):
-        found[f"{way}_part"] = found[way] / work.floor(reached, plan.size, fused=way == "compiled")
+    for way in WAYS:
+        found[f"{way}_part"] = found[way] / work.floor(reached, plan.size, fused=way != "eager")
     return found
 
 
 def _timed(make: Make, setting: Setting, plan: Plan) -> dict[str, float]:
-    eager, compiled = make(setting, plain_forward), make(setting, compiled_forward(plan.backend))
+    ways = {
+        "eager": make(setting=setting, forward=plain_forward),
+        "compiled": make(setting=setting, forward=compiled_forward(plan.backend)),
+        "graphs": make(setting=setting, forward=compiled_forward(plan.backend, True), cuda_graphs=True),
+    }
     began = time.perf_counter()
-    compiled.run()
+    ways["compiled"].run()
     first = time.perf_counter() - began
-    found = measure({"eager": eager, "compiled": compiled}, plan.rounds, plan.seconds)
+    for _ in range(WARM_UP):
+        ways["graphs"].run()
+    found = measure(ways, plan.rounds, plan.seconds)
     return {name: timing.per_second for name, timing in found.items()} | {"first": first}
 
 

@@ -25,6 +25,7 @@ KNOBS = {
     "weighting": (str, "How the domains' losses are weighted: equal."),
     "precision": (str, "auto, fp32 or bf16."),
     "compile": (bool, "Compile the networks with torch.compile, once for all domains."),
+    "cuda_graphs": (bool, "Replay compiled networks as CUDA graphs, for small batches; needs --compile."),
     "eval_every": (int, "Epochs between validations."),
 }
 

@@ -24,14 +24,19 @@ def plain_forward(network: DomainNetwork, images: Tensor) -> Tensor:
     return logits
 
 
-def compiled_forward(backend: str | Callable[..., Any] = "inductor") -> Forward:
+def compiled_forward(backend: str | Callable[..., Any] = "inductor", cuda_graphs: bool = False) -> Forward:
     """Return `plain_forward` with the body compiled at its first call, for one shape of batches.
 
-    `backend` is torch.compile's: "eager" and "aot_eager" rehearse the graph without making code.
+    `backend` is torch.compile's: "eager" and "aot_eager" rehearse the graph without making code. With `cuda_graphs`
+    the body's launches are recorded for every domain and replayed. One call overwrites what the last one returned:
+    its backward pass must come before, and its gradients must have memory of their own (see `Gradients`).
     """
-    body = torch.compile(_run, backend=backend, dynamic=False)
+    mode = "reduce-overhead" if cuda_graphs and backend == "inductor" else None  # other backends know no modes
+    body = torch.compile(_run, backend=backend, mode=mode, dynamic=False)
 
     def forward(network: DomainNetwork, images: Tensor) -> Tensor:
+        if cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         logits: Tensor = network.head(body(network.body, images))
         return logits
 

@@ -12,6 +12,7 @@ from decathlon.compiled import Forward, compiled_forward, plain_forward
 from decathlon.device import asynchronous, autocast
 from decathlon.errors import DataError
 from decathlon.family import Family
+from decathlon.gradients import Gradients
 from decathlon.optimisation import counters, load_slots, make_optimizers, make_schedule
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
@@ -41,7 +42,10 @@ class Job:
         networks = {name: family.networks[name] for name in self.domains}
         self.optimizers = make_optimizers(family.method, family.shared, networks, recipe)
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
-        self.forward: Forward = compiled_forward() if recipe.compile else plain_forward
+        self.forward: Forward = plain_forward
+        if recipe.compile:
+            self.forward = compiled_forward(cuda_graphs=recipe.cuda_graphs)
+        self.gradients = Gradients() if recipe.cuda_graphs else None
         self.step = 0
         self.tally = Tally(self.domains, asynchronous(family.device))
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
@@ -68,6 +72,8 @@ class Job:
             schedule.step_update(self.step + 1)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
+        if self.gradients:
+            self.gradients.ready(self.family.networks[self.domains[domain]] for domain in plan[position])
         for domain in plan[position]:
             self._micro_batch(domain, self.epoch * self._batches(domain) + self._taken[domain])
             self._taken[domain] += 1

@@ -57,6 +57,7 @@ class Recipe:
     weighting: Literal["equal"] = "equal"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware multiplies in it
     compile: bool = False  # torch.compile of the networks without their heads; a minute or so before the first step
+    cuda_graphs: bool = False  # with compile: replay a step's launches, for batches too small to fill a GPU
     eval_every: int = 1  # epochs between validations; the last epoch always has one
     domains: dict[str, dict[str, Any]] = field(default_factory=dict)  # knobs of OWN by domain
 
@@ -73,6 +74,8 @@ class Recipe:
             raise UsageError(
                 "recipe: cache_taps needs images that do not change: set augment to false (--no-augment)."
             )
+        if self.cuda_graphs and not self.compile:
+            raise UsageError("recipe: cuda_graphs replays what was compiled: set compile to true too (--compile).")
         if not all(isinstance(part, int | float) and 0 < part < 1 for part in self.milestones):
             raise UsageError("recipe: milestones are parts of all steps: write numbers between 0 and 1.")
         if self.optimizer not in OPTIMIZERS:

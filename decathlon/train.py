@@ -70,6 +70,8 @@ def train(request: Request, progress: TrainingProgress) -> Run:
                 f"method '{method.name()}' has no taps to cache here: that goes with feature, and with mtan and "
                 "dense over a frozen trunk (--freeze)."
             )
+        if request.recipe.cuda_graphs and device.type != "cuda":
+            raise UsageError("CUDA graphs need a GPU: leave out cuda_graphs (--no-cuda-graphs).")
         for remark in remarks(source, method, request.recipe, packed.benchmark.names):
             progress.console.print(f"Note: {remark}")
         names = [domain.name for domain in domains]

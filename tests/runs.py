@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from decathlon.family import Family
 from decathlon.files import sha256
 from decathlon.job import Job
+from decathlon.packed import PackedFile
+from decathlon.pool import load_pool
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
+from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.train import Request, train
+from decathlon.trunks import build
+from tests.packs import TINY
 
 RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")
 
@@ -26,6 +33,17 @@ def request(data: Path, out: Path, method: str = "bn", **changes: Any) -> Reques
 
 def go(*args: Any, **changes: Any) -> Run:
     return train(request(*args, **changes), TrainingProgress())
+
+
+def make_job(data: Path, method: str = "bn", recipe: Recipe = RECIPE) -> Job:
+    """Return one job of all domains of the tiny packed file."""
+    torch.manual_seed(0)
+    family = Family(find_method(method)(build("wrn-10-1")), 0, torch.device("cpu"))
+    with PackedFile(data) as packed:
+        pools = {name: load_pool(packed, TINY[name], ("train",), 16, 18) for name in TINY.names}
+    for name in TINY.names:
+        family.add(name, len(TINY[name].categories))
+    return Job(family, pools, recipe, 0, bf16=False)
 
 
 def digests(run: Run) -> dict[str, str]:

@@ -14,13 +14,15 @@ from torch import Tensor, nn
 
 from decathlon import job as job_module
 from decathlon.compiled import Forward, compiled_forward, plain_forward
+from decathlon.errors import UsageError
 from decathlon.family import Family
+from decathlon.gradients import Gradients
 from decathlon.method import Regime
 from decathlon.registry import find_method, methods
 from decathlon.storage import read_tensors
 from decathlon.trunks import build
 from tests.packs import TINY
-from tests.runs import RECIPE, go
+from tests.runs import RECIPE, go, make_job
 
 
 class Counting:
@@ -123,6 +125,60 @@ def test_the_knob_reaches_the_training(tiny: Path, tmp_path: Path, monkeypatch: 
         expected, found = (read_tensors(run.domain(name))[0] for run in (plain, compiled))
         for key, tensor in expected.items():
             torch.testing.assert_close(found[key], tensor, atol=1e-3, rtol=1e-3, msg=key)
+
+
+@pytest.mark.parametrize("method", sorted(methods()))
+def test_gradients_that_keep_their_memory_give_the_same_bits(method: str, tiny: Path) -> None:
+    """Rehearses CUDA graphs: every domain's gradients are added into memory that no graph owns."""
+    recipe = RECIPE.override({"together": True})
+    plain, kept = make_job(tiny, method, recipe), make_job(tiny, method, recipe)
+    kept.gradients = Gradients()
+    for _ in range(3):
+        plain.advance()
+        kept.advance()
+    expected, found = plain.state(), kept.state()
+    assert expected[1] == found[1] and expected[0].keys() == found[0].keys()
+    for name, tensor in expected[0].items():
+        assert torch.equal(found[0][name], tensor), name
+
+
+def test_gradients_of_inactive_domains_stay_none() -> None:
+    made = family("bn", domains=2)
+    first, second = made.networks.values()
+    gradients = Gradients()
+    gradients.ready([first])
+    places = {parameter: parameter.grad for parameter in first.parameters()}
+    assert all(grad is not None and not grad.any() for grad in places.values())
+    assert all(parameter.grad is None for parameter in second.head.parameters())
+    logits = compiled_forward("eager", cuda_graphs=True)(first, torch.randn(2, 3, 16, 16))
+    logits.sum().backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is grad for parameter, grad in places.items())
+    assert any(bool(grad.any()) for grad in places.values() if grad is not None)
+    gradients.ready([first])
+    assert all(parameter.grad is grad for parameter, grad in places.items())
+    assert not any(bool(grad.any()) for grad in places.values() if grad is not None)
+
+
+def test_the_graphs_inputs_may_be_recorded() -> None:
+    """CUDA graphs copy every input whose address may change: parameters and buffers must be known not to."""
+    static: list[list[bool]] = []
+
+    def look(graph: torch.fx.GraphModule, examples: Any) -> Callable[..., Any]:
+        places = [node.meta["tensor_dict"] for node in graph.graph.nodes if node.op == "placeholder"]
+        static.append(["_dynamo_static_input_type" in place for place in places])
+        return graph.forward
+
+    train(family("mtan", domains=2), compiled_forward(look, cuda_graphs=True))
+    assert len(static) == 1 and static[0].count(False) == 1  # the images
+
+
+def test_cuda_graphs_are_refused_where_they_cannot_be(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="set compile"):
+        RECIPE.override({"cuda_graphs": True})
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="need a GPU"):
+            go(tiny, tmp_path / "run", "bn", recipe=RECIPE.override({"compile": True, "cuda_graphs": True}))
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -14,7 +14,6 @@ from benchmarks.cases import Setting
 from benchmarks.floor import Ceilings, Work, ceilings
 from benchmarks.gpu import Plan
 from benchmarks.timing import Case
-from decathlon.compiled import Forward
 
 CPU = torch.device("cpu")
 H200 = Ceilings(790e12, 4.3e12)
@@ -49,7 +48,7 @@ def test_a_rehearsal_writes_json_and_markdown(tmp_path: Path) -> None:
     assert done.exit_code == 0
     document = json.loads(out.with_name("2026-11-gpu.json").read_text())
     assert [row["case"] for row in document["rows"]] == list(gpu.CASES) and document["rehearsal"]
-    assert all(row[way] > 0 for row in document["rows"] for way in ("eager", "compiled", "eager_part", "first"))
+    assert all(row[way] > 0 for row in document["rows"] for way in (*gpu.WAYS, "graphs_part", "first"))
     page = out.with_name("2026-11-gpu.md").read_text()
     assert "numbers say nothing" in page and page.count("| parallel resnet26, frozen |") == 1
 
@@ -62,7 +61,7 @@ def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_left_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(setting: Setting, forward: Forward) -> Case:
+    def full(setting: Setting, **way: object) -> Case:
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setitem(gpu.CASES, "large", (full, Work(1.0, 1.0, 1.0)))

@@ -16,18 +16,12 @@ from decathlon import job as job_module
 from decathlon import jobs, sampling, tally
 from decathlon.device import asynchronous
 from decathlon.errors import DivergedError
-from decathlon.family import Family
-from decathlon.job import Job
-from decathlon.packed import PackedFile
-from decathlon.pool import load_pool
 from decathlon.progress import TrainingProgress
-from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.tally import Tally
 from decathlon.train import resume
-from decathlon.trunks import build
 from tests.packs import TINY
-from tests.runs import RECIPE, digests, dying_at, go
+from tests.runs import digests, dying_at, go, make_job
 
 
 @pytest.fixture
@@ -46,16 +40,6 @@ class Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.seen[func._overloadpacket.__name__] += 1
         return func(*args, **(kwargs or {}))
-
-
-def make_job(tiny: Path) -> Job:
-    names = TINY.names
-    family = Family(find_method("bn")(build("wrn-10-1")), 0, torch.device("cpu"))
-    with PackedFile(tiny) as packed:
-        pools = {name: load_pool(packed, TINY[name], ("train",), 16, 18) for name in names}
-    for name in names:
-        family.add(name, len(TINY[name].categories))
-    return Job(family, pools, RECIPE, 0, bf16=False)
 
 
 def test_only_a_gpu_is_asynchronous() -> None:
