@@ -39,6 +39,8 @@ def train_jobs(
         if number < values["job"]:
             continue
         job, held_out = _load(asked, packed, family, members, recipe)
+        for name in [name for name, pool in job.pools.items() if pool.home != pool.device]:
+            progress.console.print(f"Note: {name} stays in host memory, the GPU has no room for its pixels.")
         if tensors and number == values["job"]:
             job.load_state(tensors, values)
         try:

@@ -71,9 +71,19 @@ def sample(images: int, batch: int, number: int, seed: int, domain: str, device:
     return torch.cat(parts)
 
 
-@functools.lru_cache(maxsize=32)  # a permutation of a million images serves a whole pass over them
 def _order(images: int, seed: int, domain: str, turn: int, device: torch.device) -> Tensor:
-    return torch.randperm(images, generator=generator(seed, "order", domain, turn)).to(device)
+    """Return the permutation of one pass; it is kept until the pass after the next one."""
+    turns = _turns(images, seed, domain, device)
+    if turn not in turns:
+        for old in [other for other in turns if other < turn - 1]:
+            del turns[old]
+        turns[turn] = torch.randperm(images, generator=generator(seed, "order", domain, turn)).to(device)
+    return turns[turn]
+
+
+@functools.lru_cache(maxsize=1024)  # more than domains a run has: a permutation serves a whole pass over the images
+def _turns(images: int, seed: int, domain: str, device: torch.device) -> dict[int, Tensor]:
+    return {}
 
 
 def exponent(policy: str) -> float:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
 
+from decathlon import sampling
 from decathlon.errors import UsageError
 from decathlon.sampling import epoch_plan, sample, shares
 
@@ -58,3 +60,24 @@ def test_batches_run_through_one_permutation_after_the_other(images: int, batch:
 def test_orders_differ_between_domains_and_seeds() -> None:
     orders = [sample(50, 50, 0, seed, name).tolist() for seed, name in ((0, "a"), (0, "b"), (1, "a"))]
     assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_a_permutation_is_drawn_once_a_pass_however_many_domains_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = Counter[int]()
+    real = torch.randperm
+
+    def counted(images: int, **kwargs: Any) -> torch.Tensor:
+        drawn[images] += 1
+        return real(images, **kwargs)
+
+    monkeypatch.setattr(torch, "randperm", counted)
+    for number in range(12):  # batches of 2 out of 8 images: three passes
+        for domain in range(100):
+            sample(8, 2, number, 11, f"many{domain}")
+    assert drawn[8] == 3 * 100
+
+
+def test_orders_of_passes_that_are_over_are_forgotten() -> None:
+    for number in range(40):
+        sample(8, 2, number, 12, "long")
+    assert len(sampling._turns(8, 12, "long", sampling.CPU)) <= 2

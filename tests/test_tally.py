@@ -63,7 +63,7 @@ def test_a_deferred_tally_changes_no_bit(
 @pytest.mark.usefixtures("deferred")
 def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> None:
     job = make_job(tiny)
-    sampling._order.cache_clear()
+    sampling._turns.cache_clear()
     with Calls() as inside:
         for _ in range(job.epoch_steps - 1):
             job.advance()
