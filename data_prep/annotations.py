@@ -7,35 +7,22 @@ category ids, never from sorted names: as strings and as numbers those come in d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from decathlon.data_prep.coco import ID_STEP, AnnotationFile, read_file, refuse_twice
+from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.source import ANNOTATIONS, LAYOUT, Source
-from decathlon.domains import SPLITS, Category
+from decathlon.domains import SPLITS
 from decathlon.errors import DataError
 
 _SUFFIX = {"train": "train", "val": "val", "test": "test_stripped"}  # `_test` is the scorer's truth
 _FILE = re.compile(rf"{ANNOTATIONS}/(\w[\w.+-]*)_(train|val|test_stripped|test)\.json")
 
 
-@dataclass(frozen=True)
-class AnnotatedDomain:
-    """One domain's categories, sorted by id, and those of train, val and test that there are, in this order."""
+def read_domains(source: Source) -> tuple[list[PlannedDomain], list[str]]:
+    """Return the source's domains by index, and one warning for all that had to be left out.
 
-    name: str
-    index: int
-    categories: tuple[Category, ...]
-    splits: Mapping[str, AnnotationFile]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """The number of images of every split there is."""
-        return {name: len(split) for name, split in self.splits.items()}
-
-
-def read_domains(source: Source) -> tuple[list[AnnotatedDomain], list[str]]:
-    """Return the source's domains by index, and one warning for each test split that had to be left out.
+    Left out is a test split that has labels, and a domain of whose images none is there.
 
     A `<domain>_test.json` is the scorer's ground truth and is never read here. Raises DataError naming the file
     that is wrong, and what to do.
@@ -53,6 +40,13 @@ def read_domains(source: Source) -> tuple[list[AnnotatedDomain], list[str]]:
     domains = [_read_domain(source, name, kinds) for name, kinds in sorted(found.items()) if kinds != {"test"}]
     if not domains:
         raise DataError(f"{source.name} holds no annotations of a domain: it must hold {LAYOUT}.")
+    there = [domain for domain in domains if _any_image(domain)]
+    if not there:
+        raise DataError(f"{source.name} holds annotations and none of their images: name where those are, too.")
+    for domain in domains:
+        if domain not in there:
+            warnings.append(f"{domain.name} is left out: none of its {len(domain):,} images is there.")
+    domains = there
     domains.sort(key=lambda domain: domain.index)
     for one, two in zip(domains, domains[1:], strict=False):
         if one.index == two.index:
@@ -62,7 +56,7 @@ def read_domains(source: Source) -> tuple[list[AnnotatedDomain], list[str]]:
     return domains, warnings
 
 
-def _read_domain(source: Source, name: str, kinds: set[str]) -> AnnotatedDomain:
+def _read_domain(source: Source, name: str, kinds: set[str]) -> PlannedDomain:
     if name == "benchmark":
         raise DataError("a domain cannot be called 'benchmark': rename its annotation files.")
     splits: dict[str, AnnotationFile] = {}
@@ -80,4 +74,17 @@ def _read_domain(source: Source, name: str, kinds: set[str]) -> AnnotatedDomain:
     refuse_twice(
         [i for split in splits.values() for i in split.image_ids.tolist()], f"{name}: over its splits, image id"
     )
-    return AnnotatedDomain(name, first.categories[0].id // ID_STEP, first.categories, splits)
+    planned = {split: _plan(source, file) for split, file in splits.items()}
+    return PlannedDomain(name, first.categories[0].id // ID_STEP, first.categories, planned)
+
+
+def _plan(source: Source, file: AnnotationFile) -> PlannedSplit:
+    def pictures(begin: int, end: int) -> list[Picture]:
+        return [source.picture(name) for name in file.files[begin:end]]
+
+    return PlannedSplit(file.origin, file.image_ids, file.labels, pictures)
+
+
+def _any_image(domain: PlannedDomain) -> bool:
+    parts = (split.pictures(at, at + 1000) for split in domain.splits.values() for at in range(0, len(split), 1000))
+    return any(picture.there for part in parts for picture in part)

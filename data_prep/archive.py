@@ -1,4 +1,4 @@
-"""A tar archive, unpacked without trust: regular files only, each inside the destination, nothing twice.
+"""A tar archive, indexed without trust and read where it lies: nothing of it is ever written to the disk.
 
 `TarFile.extractall` is not used: its filters still let chains of long links write outside on releases in use, and
 most damage to an archive passes it in silence.
@@ -6,36 +6,49 @@ most damage to an archive passes it in silence.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import shutil
+import io
 import tarfile
 import unicodedata
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from decathlon.data_prep.names import unsafe
+from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
 
+SUFFIXES = (".tar", ".tar.gz", ".tgz")
+IN_MEMORY = 640 << 20  # bytes of what a gzipped archive holds; the official one of nine domains has 400 MB
+MOST_MEMBERS = 10_000_000
+_MAGIC = b"\x1f\x8b"
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
-_LARGEST_MEMBER = 4 << 30  # the largest honest one is ImageNet's annotations, some hundred MB
 _BLOCK = 1 << 20
-_END = bytes(2 * tarfile.BLOCKSIZE)
+_END = 2 * tarfile.BLOCKSIZE  # zeros after the last member
+_DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 
 
-class _Stream:
-    """Bytes of an archive read once, in order, keeping the last of them: they must be the end blocks."""
+@dataclass(frozen=True)
+class Archive:
+    """The regular files of an archive: where each begins and how long it is, in `path` or in `data`.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.last = b""
+    `name` is what it is called in messages: the path, and inside it the name of an archive that another one holds.
+    """
 
-    def read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        self.last = (self.last + data)[-len(_END) :]
-        return data
+    name: str
+    path: Path
+    data: bytes | None  # of a gzipped one, which cannot be read out of order
+    members: dict[str, tuple[int, int]]
+
+    def picture(self, member: str) -> Picture:
+        """Return where the bytes of a member are."""
+        begin, size = self.members[member]
+        name = f"{self.name}: {member}"
+        if self.data is not None:
+            return Picture(name, data=self.data[begin : begin + size])
+        return Picture(name, str(self.path), begin, size)
 
 
 def stem(path: Path) -> str:
@@ -48,90 +61,116 @@ def stem(path: Path) -> str:
 
 def is_archive(path: Path) -> bool:
     """Say whether the file starts as a tar archive does, plain or gzipped."""
-    with _opened(path) as file:
-        try:
-            header = file.read(tarfile.BLOCKSIZE)
-            tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-        except (tarfile.HeaderError, OSError, EOFError, zlib.error):
-            return False
+    try:
+        with path.open("rb") as file:
+            gzipped = file.read(2) == _MAGIC
+            file.seek(0)
+            header = (gzip.open(file) if gzipped else file).read(tarfile.BLOCKSIZE)
+        tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, OSError, EOFError, zlib.error):
+        return False
     return True
 
 
-def extract(path: Path, destination: Path) -> int:
-    """Unpack the archive into the folder `destination`; return the number of files.
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Yield the archive at `path`, and those that it holds itself, as the official one holds one a domain.
 
-    Raises DataError naming the member for links, devices, absolute and `..` names, duplicates and files too large
-    for the disk, and naming the archive when it is damaged or cut short.
+    Raises DataError naming the member for links, devices, absolute and `..` names and duplicates, and naming the
+    archive when it is damaged, cut short or too large to be unpacked in memory.
     """
-    seen: set[str] = set()
     try:
-        with _opened(path) as file, _members(stream := _Stream(file)) as tar:
-            while (member := tar.next()) is not None:
-                _take(tar, member, destination, seen, path)
-                tar.members.clear()  # else a million members stay in memory
-            _drain(tar, stream)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is damaged or cut short ({error}): copy or download it again.") from None
-    return len(seen)
+        with path.open("rb") as file:
+            gzipped = file.read(2) == _MAGIC
+            file.seek(0)
+            data = _inflate(file, str(path)) if gzipped else None
+            yield from _index(io.BytesIO(data) if data is not None else file, str(path), path, data)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
 
 
-def _members(stream: _Stream) -> Any:  # the library declares no `members` to clear
-    return tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK)  # type: ignore[call-overload]
+def _index(
+    file: IO[bytes], name: str, path: Path, data: bytes | None, begin: int = 0, end: int | None = None
+) -> Iterator[Archive]:
+    """Yield the archive that lies between two places of a file, and those it holds."""
+    end = file.seek(0, io.SEEK_END) if end is None else end
+    file.seek(begin)
+    try:
+        members = _members(file, name, end)
+    except _DAMAGE as error:
+        raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
+    inner = {member: members.pop(member) for member in list(members) if member.endswith(SUFFIXES)}
+    yield Archive(name, path, data, members)
+    for member, (at, size) in inner.items():
+        called = f"{name}: {member}"
+        file.seek(at)
+        if file.read(2) == _MAGIC:
+            file.seek(at)
+            content = _inflate(io.BytesIO(file.read(size)), called)
+            yield from _index(io.BytesIO(content), called, path, content)
+        else:
+            yield from _index(file, called, path, data, at, at + size)
 
 
-def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path, seen: set[str], path: Path) -> None:
+def _inflate(file: IO[bytes], name: str) -> bytes:
+    """Return what a gzip stream holds; reading to the end checks its checksum."""
+    found = bytearray()
+    try:
+        with gzip.open(file) as stream:
+            while piece := stream.read(_BLOCK):
+                found += piece
+                if len(found) > IN_MEMORY:
+                    raise DataError(
+                        f"{name} holds more than {IN_MEMORY >> 20} MB: decompress it first (gunzip), to be read "
+                        "where it lies."
+                    )
+    except _DAMAGE as error:
+        raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
+    return bytes(found)
+
+
+def _members(file: IO[bytes], name: str, end: int) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    with _tar(file) as tar:
+        while (member := tar.next()) is not None:
+            if _is_file(member, found, name, end):
+                found[plain(member.name)] = (member.offset_data, member.size)
+            tar.members.clear()  # else a million members stay in memory twice
+        rest = tar.offset
+    file.seek(rest)
+    zeros = 0
+    while piece := file.read(min(_BLOCK, end - rest - zeros)):
+        if piece.strip(b"\0"):  # tarfile takes any damaged header for the end
+            raise tarfile.ReadError("a member's header is unreadable")
+        zeros += len(piece)
+    if zeros < _END:
+        raise tarfile.ReadError("the end is missing")
+    return found
+
+
+def _tar(file: IO[bytes]) -> Any:  # the library declares no `members` to clear
+    return tarfile.open(fileobj=file, mode="r:")
+
+
+def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: str, end: int) -> bool:
+    """Say whether a member is a file to keep; raises DataError for what does not belong in an archive."""
     reason = unsafe(member.name)
     if member.isdir() and (reason is None or member.name == "."):
-        return
+        return False
     if reason is None and (member.type not in _REGULAR or member.issparse()):
         reason = "is a link, a device or another special file"
-    plain = unicodedata.normalize("NFC", str(PurePosixPath(member.name)))
-    if reason is None and plain in seen:
+    if reason is None and plain(member.name) in found:
         reason = "stands in it twice"
-    if reason is None and member.size > min(_LARGEST_MEMBER, shutil.disk_usage(destination).free):
-        reason = f"has {member.size:,} bytes, more than is allowed or than the disk has free"
+    if reason is None and len(found) >= MOST_MEMBERS:
+        reason = f"is one too many: more than {MOST_MEMBERS:,} files"
     if reason is not None:
         raise DataError(
-            f"{path} is refused: its member {member.name!r} {reason}; make the archive anew without it."
+            f"{name} is refused: its member {member.name!r} {reason}; make the archive anew without it."
         )
-    seen.add(plain)
-    _write(tar, member, destination / PurePosixPath(member.name), path)
-
-
-def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, path: Path) -> None:
-    content = tar.extractfile(member)
-    assert content is not None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as out:
-            shutil.copyfileobj(content, out, _BLOCK)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise DataError(
-            f"{path} is refused: its member {member.name!r} collides with another; make the archive anew."
-        ) from None
-    if target.stat().st_size != member.size:
+    if member.offset_data + member.size > end:
         raise tarfile.ReadError(f"{member.name!r} has fewer bytes than it should")
+    return True
 
 
-def _drain(tar: tarfile.TarFile, stream: _Stream) -> None:
-    """Read to the end, which checks gzip's checksum; tarfile itself takes any damaged header for the end."""
-    rest = tar.fileobj
-    assert rest is not None
-    while data := rest.read(_BLOCK):
-        if data.strip(b"\0"):
-            raise tarfile.ReadError("a member's header is unreadable")
-    if stream.last != _END:
-        raise tarfile.ReadError("the end is missing")
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check the file.") from None
-    with file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        # A GzipFile reads as any binary file does, but its type does not say so.
-        yield cast(IO[bytes], gzip.open(file)) if packed else file
+def plain(name: str) -> str:
+    """Return a file name as it is compared: composed characters, no empty or `.` parts."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))

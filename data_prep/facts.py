@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from decathlon.data_prep.annotations import AnnotatedDomain
+from decathlon.data_prep.plan import PlannedDomain
 from decathlon.data_prep.source import Source
 from decathlon.data_prep.statistics import Moments
-from decathlon.domains import Benchmark, Domain
+from decathlon.domains import CROP_POLICIES, Benchmark, Domain
 from decathlon.errors import DataError
 from decathlon.files import parse_json
 from decathlon.official import OFFICIAL, is_official
@@ -18,7 +18,7 @@ OFFICIAL_NAME = "visual-decathlon"
 OFFICIAL_BASELINE = "Finetune of Rebuffi et al. 2017, table 1"
 
 
-def own_facts(source: Source, domains: Sequence[AnnotatedDomain]) -> Benchmark | None:
+def own_facts(source: Source, domains: Sequence[PlannedDomain]) -> Benchmark | None:
     """Return the facts in the source's benchmark.json for the domains there are; None when it has no such file.
 
     Raises DataError when it lacks a domain, or has another index or other categories than the annotations.
@@ -34,7 +34,7 @@ def own_facts(source: Source, domains: Sequence[AnnotatedDomain]) -> Benchmark |
     return replace(told, domains=kept)
 
 
-def _agreeing(told: Domain, annotated: AnnotatedDomain) -> Domain:
+def _agreeing(told: Domain, annotated: PlannedDomain) -> Domain:
     categories = tuple(sorted(told.categories, key=lambda category: category.id))
     if categories != annotated.categories:
         raise DataError(f"{FACTS}: the categories of {told.name} differ from its annotations: correct one of them.")
@@ -45,7 +45,7 @@ def _agreeing(told: Domain, annotated: AnnotatedDomain) -> Domain:
     return replace(told, categories=categories)
 
 
-def is_published(domain: AnnotatedDomain) -> bool:
+def is_published(domain: PlannedDomain) -> bool:
     """Say whether the published statistics and errors are this domain's.
 
     The test images decide; where there are none, the numbers of train and val images do.
@@ -56,19 +56,20 @@ def is_published(domain: AnnotatedDomain) -> bool:
     return "test" in counts or all(OFFICIAL[domain.name].count(split) == n for split, n in counts.items())
 
 
-def known_facts(domain: AnnotatedDomain, moments: Mapping[str, Moments]) -> Domain:
+def known_facts(domain: PlannedDomain, moments: Mapping[str, Moments]) -> Domain:
     """Return a domain's published facts, with measured statistics and no baseline where they are not its own."""
     official = OFFICIAL.get(domain.name)
     published = official if is_published(domain) else None
     statistics = published or moments[domain.name]
+    flip, crop = (official.flip, official.crop) if official else (True, CROP_POLICIES[0])
     return Domain(
         name=domain.name,
         index=domain.index,
         categories=domain.categories,
         mean=statistics.mean,
         std=statistics.std,
-        flip=official.flip if official else True,
-        crop=official.crop if official else "crop",
+        flip=flip if domain.flip is None else domain.flip,
+        crop=domain.crop or crop,
         baseline_error=published.finetune_error if published else None,
     )
 

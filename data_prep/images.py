@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from decathlon.data_prep.source import Source
+from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "PPM")  # left open, an EPS named .jpg would reach Ghostscript
@@ -27,11 +27,10 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some images of one annotation file, `origin`, to be decoded together."""
+    """Some images of one `origin`, as an annotation file, to be decoded together."""
 
-    source: Source
     origin: str
-    files: tuple[str, ...]
+    pictures: tuple[Picture, ...]
     side: int
 
 
@@ -45,14 +44,14 @@ class Decoded:
 
 
 def decode_chunk(chunk: Chunk) -> Decoded:
-    """Decode every image of a chunk; raises DataError naming the annotation file and the image."""
+    """Decode every image of a chunk; raises DataError naming its origin and the image."""
     pixels, height, width = [], [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Pillow's, about metadata that is not used
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for name in chunk.files:
+        for picture in chunk.pictures:
             try:
-                image = decode(chunk.source.read(name), name, chunk.side)
+                image = decode(picture.read(), picture.name, chunk.side)
             except DataError as error:
                 raise DataError(f"{chunk.origin}: {error}") from None
             pixels.append(image.tobytes())
@@ -61,12 +60,14 @@ def decode_chunk(chunk: Chunk) -> Decoded:
     return Decoded(b"".join(pixels), np.array(height, np.uint16), np.array(width, np.uint16))
 
 
-def decode(data: bytes, name: str, side: int) -> Image.Image:
-    """Decode one image to RGB; a shorter side above `side` is resized to it, the aspect ratio kept.
+def decode(data: bytes | npt.NDArray[np.uint8], name: str, side: int) -> Image.Image:
+    """Decode one image file, or pixels, to RGB; a shorter side above `side` is resized to it, in proportion.
 
     Orientation tags are not applied, as the challenge did not. Raises DataError for what is broken, cut short, too
     large or of more than 8 bits a channel.
     """
+    if isinstance(data, np.ndarray):
+        return _shrink(Image.fromarray(data).convert("RGB"), side)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from decathlon.data_prep.images import Decoded
 from decathlon.domains import Benchmark
 from decathlon.files import dump_json
-from decathlon.packed import FORMAT, VERSION, combine
+from decathlon.packed import FORMAT, VERSION, PackedFile, combine
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -109,6 +109,7 @@ class PackWriter:
         self._sink = _Sink(path, "w+")
         self._file = h5py.File(self._sink, "w", libver=_FORMAT_BOUNDS, rdcc_nbytes=_CACHE)
         self._splits: dict[str, SplitWriter] = {}
+        self._copied: dict[str, str] = {}
 
     def split(self, domain: str, split: str, pixels_expected: int) -> SplitWriter:
         """Begin a split; `pixels_expected` is a guess that keeps small splits from taking a whole chunk."""
@@ -116,11 +117,16 @@ class PackWriter:
         self._splits[name] = SplitWriter(self._file.create_group(name), pixels_expected, self._sink)
         return self._splits[name]
 
+    def copy(self, kept: PackedFile, domain: str) -> None:
+        """Copy a domain of another packed file as it is, checksums included."""
+        for split in kept.splits(domain):
+            self._copied[f"{domain}/{split}"] = kept.copy_split(domain, split, self._file)
+
     def finish(self, benchmark: Benchmark) -> str:
         """Write the benchmark's facts, the digest over everything and the mark that the file is complete."""
         facts = dump_json(benchmark.to_json()).encode()
         _write_column(self._file, "benchmark", np.frombuffer(facts, np.uint8))
-        digests = {name: split.digest for name, split in self._splits.items()}
+        digests = self._copied | {name: split.digest for name, split in self._splits.items()}
         digest = combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()})
         self._file.attrs.update({"format": FORMAT, "version": VERSION, "digest": digest})
         self._file.flush()

@@ -1,75 +1,164 @@
-"""A source: the folder, or the archive of one, that holds annotations and images in the official layout."""
+"""A source: folders and archives that together hold annotations and images in the official layout."""
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from decathlon.data_prep.archive import extract, is_archive, stem
+from decathlon.data_prep.archive import SUFFIXES, Archive, is_archive, open_archive, plain, stem
+from decathlon.data_prep.picture import Picture
+from decathlon.domains import SPLITS
 from decathlon.errors import DataError, UsageError
 
 ANNOTATIONS = "annotations"
+IMAGES = "data"
 LAYOUT = "annotations/<domain>_{train,val,test_stripped}.json and the images they name"
+
+
+class Holder(Protocol):
+    """Some of a source's files, by their names in the official layout."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files directly in a folder."""
+
+    def find(self, name: str) -> Picture | None:
+        """Return where a file is; None when it is not here."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Files on the disk; `inside`, with a slash, is what of a name the folder's own path stands for already."""
+
+    root: Path
+    inside: str = ""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files directly in a folder."""
+        place = self.root / folder
+        return [f"{folder}/{path.name}" for path in place.iterdir() if path.is_file()] if place.is_dir() else []
+
+    def find(self, name: str) -> Picture | None:
+        """Return where a file is; None when it is not here."""
+        path = f"{self.root}/{name.removeprefix(self.inside)}"  # a Path would cost as much as looking
+        return Picture(name, path) if os.path.exists(path) else None
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """Files in an archive; `members` maps names in the official layout to those in the archive."""
+
+    archive: Archive
+    members: Mapping[str, str]
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of the files directly in a folder."""
+        return [name for name in self.members if name.rpartition("/")[0] == folder]
+
+    def find(self, name: str) -> Picture | None:
+        """Return where a file is; None when it is not here."""
+        member = self.members.get(name) or self.members.get(plain(name))
+        return None if member is None else self.archive.picture(member)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files under `root`, read by their name relative to it; `name` is what the user's path is called.
+    """All files of a benchmark, wherever they are; `name` is what the user's first path is called."""
 
-    It pickles, so that worker processes read for themselves.
-    """
-
-    root: Path
     name: str
+    holders: tuple[Holder, ...]
 
     def names(self, folder: str) -> list[str]:
-        """Return the sorted names of the files directly in `folder`, relative to the root."""
-        return sorted(f"{folder}/{path.name}" for path in (self.root / folder).iterdir() if path.is_file())
+        """Return the sorted names of files directly in `folder`; raises DataError for one that is there twice."""
+        names = sorted(name for holder in self.holders for name in holder.names(folder))
+        for one, two in zip(names, names[1:], strict=False):
+            if one == two:
+                raise DataError(f"{one} is in two of the sources: leave out one of them.")
+        return names
 
     def has(self, name: str) -> bool:
         """Say whether there is a file of that name."""
-        return (self.root / name).is_file()
+        return any(holder.find(name) for holder in self.holders)
+
+    def picture(self, name: str) -> Picture:
+        """Return where a file is; reading it says so when it is nowhere."""
+        found = (holder.find(name) for holder in self.holders)
+        return next((picture for picture in found if picture is not None), Picture(name))
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file; raises DataError saying why when it cannot be read."""
-        try:
-            with open(f"{self.root}/{name}", "rb") as file:  # a Path would cost as much as the reading
-                return file.read()
-        except FileNotFoundError:
-            raise DataError(
-                f"{name} is not there: put the file in place or take it out of the annotations."
-            ) from None
-        except OSError as error:
-            raise DataError(f"{name} cannot be read ({error.strerror or error}): check the file.") from None
+        data = self.picture(name).read()
+        assert isinstance(data, bytes)
+        return data
 
 
-@contextlib.contextmanager
-def open_source(path: Path, scratch: Path) -> Iterator[Source]:
-    """Yield the source at `path`; an archive lies unpacked in a private folder under `scratch` meanwhile.
+def open_source(paths: Sequence[Path]) -> Source:
+    """Return what folders and archives hold together: annotations in one, images there or in others.
 
-    Raises UsageError when there is nothing at `path`, DataError when it is neither a folder nor an archive of the
-    official layout.
+    Raises UsageError when there is nothing at a path, DataError when nothing of the official layout is there.
     """
+    holders = [holder for path in paths for holder in _open(path)]
+    source = Source(stem(paths[0].resolve()), tuple(holders))
+    if not source.names(ANNOTATIONS):
+        told = ", ".join(str(path) for path in paths)
+        raise DataError(f"{told} holds no folder 'annotations': name folders or archives that hold {LAYOUT}.")
+    return source
+
+
+def _open(path: Path) -> list[Holder]:
     if path.is_dir():
-        yield Source(_root(path, path), path.resolve().name)
-        return
+        return _open_folder(path)
     if not path.exists():
         raise UsageError(f"there is no {path}: name a folder or an archive in the official layout.")
     if not is_archive(path):
         raise DataError(f"{path} is neither a folder nor a tar archive: name one that holds {LAYOUT}.")
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=f".{stem(path)}.", suffix=".unpacked") as name:
-        extract(path, Path(name))
-        yield Source(_root(Path(name), path), stem(path))
+    return [_indexed(archive) for archive in open_archive(path)]
 
 
-def _root(folder: Path, given: Path) -> Path:
+def _open_folder(folder: Path) -> list[Holder]:
+    """Return a folder's holders: itself, or the one benchmark in it, and the archives beside or under `data`."""
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     roots = [path for path in candidates if (path / ANNOTATIONS).is_dir()]
-    if not roots or (len(roots) > 1 and roots[0] != folder):
-        found = "several benchmarks" if roots else "no folder 'annotations'"
-        raise DataError(f"{given} holds {found}: name a folder or an archive that holds {LAYOUT}.")
-    return roots[0]
+    if len(roots) > 1 and roots[0] != folder:
+        raise DataError(f"{folder} holds several benchmarks: name one that holds {LAYOUT}.")
+    root = roots[0] if roots else folder
+    inside = "" if roots or (root / IMAGES).is_dir() else f"{IMAGES}/"
+    places = [place for place in (root, root / IMAGES) if place.is_dir()]
+    packed = [path for place in places for path in sorted(place.iterdir()) if path.name.endswith(SUFFIXES)]
+    holders: list[Holder] = [Folder(root, inside)]
+    for path in packed:
+        holders += _open(path)
+    return holders
+
+
+def _indexed(archive: Archive) -> Indexed:
+    """Name an archive's members as the official layout does.
+
+    All beside a folder `annotations` are named from there. An archive of images alone begins anywhere above or in
+    `data`; one of a single domain may begin with train, val and test, and is then called as the domain is.
+    """
+    tops = {name.partition(f"{ANNOTATIONS}/")[0] for name in archive.members if _annotations(name)}
+    if len(tops) > 1:
+        raise DataError(f"{archive.name} holds several benchmarks: name one that holds {LAYOUT}.")
+    if tops:
+        top = tops.pop()
+        return Indexed(archive, {name.removeprefix(top): name for name in archive.members if name.startswith(top)})
+    called = stem(Path(archive.name.rpartition("/")[2].rpartition(": ")[2]))
+    return Indexed(archive, {_official(name, called): name for name in archive.members})
+
+
+def _annotations(name: str) -> bool:
+    parts = name.split("/")
+    return ANNOTATIONS in parts[:-1] and len(parts) - parts.index(ANNOTATIONS) == 2 and parts.index(ANNOTATIONS) < 3
+
+
+def _official(name: str, called: str) -> str:
+    """Return `data/<domain>/...` for the name of an image in an archive that is called so."""
+    parts = name.split("/")
+    at = next((i for i, part in enumerate(parts[:-1]) if part in SPLITS), None)
+    if at is None:
+        return name
+    domain = parts[at - 1] if at else called
+    return "/".join([IMAGES, domain, *parts[at:]])

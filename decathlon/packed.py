@@ -113,6 +113,13 @@ class PackedFile:
         with self._reading(name):
             return str(self._file[name].attrs["digest"])
 
+    def copy_split(self, domain: str, split: str, target: h5py.File) -> str:
+        """Copy a split as it is stored, checksums included, into another file; return its digest."""
+        name = f"{domain}/{split}"
+        with self._reading(name):
+            self._file.copy(name, target.require_group(domain), split)
+        return self.split_digest(domain, split)
+
     def count(self, domain: str, split: str) -> int:
         """Return the number of images of a split without reading them; 0 when it is not there."""
         name = f"{domain}/{split}/image_id"

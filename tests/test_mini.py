@@ -37,10 +37,10 @@ def decathlon(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The labelled test annotations, in a folder."""
     folder = tmp_path_factory.mktemp("truth")
-    with open_source(outside("DECATHLON_MINI", "data/mini.tar.gz"), folder) as source:
-        for name in source.names("annotations"):
-            if name.endswith("_test.json"):
-                (folder / Path(name).name).write_bytes(source.read(name))
+    source = open_source([outside("DECATHLON_MINI", "data/mini.tar.gz")])
+    for name in source.names("annotations"):
+        if name.endswith("_test.json"):
+            (folder / Path(name).name).write_bytes(source.read(name))
     return folder
 
 

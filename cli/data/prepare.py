@@ -13,7 +13,7 @@ import click
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The packed file to write.")
 @click.option("--name", help="The benchmark's name; by default the source's.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a core.")
@@ -25,23 +25,29 @@ import click
     help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
 )
 @click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
-def command(source: Path, output: Path, name: str | None, workers: int | None, side: int, force: bool) -> None:
-    """Decode every image of SOURCE once and write them, with all facts that training needs, to one file.
+def command(
+    source: tuple[Path, ...], output: Path, name: str | None, workers: int | None, side: int, force: bool
+) -> None:
+    """Decode every image of the SOURCEs once and write them, with all facts that training needs, to one file.
 
-    SOURCE is a folder in the official layout, or a .tar or .tar.gz of one: annotations/<domain>_train.json,
-    _val.json and _test_stripped.json (COCO style) and the images they name. <domain>_test.json is the scorer's
-    truth and is never packed. A benchmark.json beside the folder 'annotations' gives the domains' facts; without
-    it official domains get the published ones, others are measured.
+    A SOURCE is a folder in the official layout, a .tar or .tar.gz of one, or a part of it; together they hold
+    annotations/<domain>_train.json, _val.json and _test_stripped.json (COCO style) and the images they name. The
+    official archives are read as they are, those inside them and in a folder too: nothing is unpacked on the disk.
+    A domain without any image is left out. <domain>_test.json is the scorer's truth and is never packed. A
+    benchmark.json beside the folder 'annotations' gives the domains' facts; without it official domains get the
+    published ones, others are measured.
 
     \b
-    Example:
+    Examples:
       decathlon data prepare decathlon-1.0/ -o decathlon.h5
+      decathlon data prepare decathlon-1.0-devkit.tar.gz decathlon-1.0-data.tar.gz -o nine.h5
     """
-    from decathlon.data_prep.prepare import Options, prepare
+    from decathlon.data_prep.packing import Packing
+    from decathlon.data_prep.prepare import prepare
 
     begun = time.monotonic()
     with _terminable(), _bar() as (say, progress):
-        done = prepare(source, output, Options(name, side, workers, force), say, progress)
+        done = prepare(source, output, Packing(side, workers, say, progress), name, force)
     seconds = time.monotonic() - begun
     click.echo(
         f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "

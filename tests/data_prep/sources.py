@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from decathlon.data_prep.source import Source
+from decathlon.data_prep.source import Folder, Source
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
 SUFFIX = {"train": "train", "val": "val", "test": "test_stripped"}
@@ -54,7 +54,7 @@ def annotation_file(root: Path, name: str, split: str) -> Path:
 
 
 def opened(root: Path) -> Source:
-    return Source(root, "tiny")
+    return Source("tiny", (Folder(root),))
 
 
 def png(pixels: Any, mode: str | None = None, **options: Any) -> bytes:
@@ -66,6 +66,7 @@ def png(pixels: Any, mode: str | None = None, **options: Any) -> bytes:
 
 def archive(folder: Path, path: Path, top: str = ".") -> Path:
     """Archive a folder as `tar -C folder -c .` would, or under a folder `top`."""
-    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as tar:
         tar.add(folder, top)
     return path

@@ -15,7 +15,7 @@ from decathlon.cli.main import command
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.images import Decoded
 from decathlon.data_prep.pack import PackWriter
-from decathlon.data_prep.prepare import Options, prepare
+from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.statistics import Moments
 from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError, VerificationError
@@ -27,7 +27,7 @@ from tests.data_prep.sources import write_source
 def packed(tmp_path: Path) -> Path:
     """A whole packed file of two tiny domains."""
     path = tmp_path / "tiny.h5"
-    prepare(write_source(tmp_path / "tiny"), path, Options())
+    prepare([write_source(tmp_path / "tiny")], path)
     return path
 
 

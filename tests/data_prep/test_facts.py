@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decathlon.data_prep.prepare import Options, prepare
+from decathlon.data_prep.packing import Packing
+from decathlon.data_prep.prepare import prepare
 from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError
 from decathlon.files import dump_json
@@ -20,7 +21,7 @@ from tests.data_prep.sources import NAMES, annotation_file, write_domain
 
 
 def test_statistics_are_measured_over_train(source: Path, output: Path) -> None:
-    prepare(source, output, Options())
+    prepare([source], output)
     with PackedFile(output) as file:
         values = file.read("apples", "train").pixels.reshape(-1, 3) / 255
         apples, boats = file.benchmark
@@ -32,7 +33,7 @@ def test_statistics_are_measured_over_train(source: Path, output: Path) -> None:
 def test_constant_images_leave_a_deviation_to_divide_by(tmp_path: Path, output: Path) -> None:
     write_domain(tmp_path / "s", "apples", 1, {"train": 1})
     Image.new("RGB", (4, 4), (255, 0, 51)).save(tmp_path / "s/data/apples/train/000001.png")
-    prepare(tmp_path / "s", output, Options())
+    prepare([tmp_path / "s"], output)
     with PackedFile(output) as file:
         assert file.benchmark["apples"].mean == (1, 0, 0.2)
         assert file.benchmark["apples"].std == pytest.approx((1 / 255,) * 3)
@@ -41,7 +42,7 @@ def test_constant_images_leave_a_deviation_to_divide_by(tmp_path: Path, output: 
 def test_a_sibling_under_an_official_name_gets_its_cut_but_no_baseline(tmp_path: Path, output: Path) -> None:
     write_domain(tmp_path / "siblings", "svhn", 8)
     write_domain(tmp_path / "siblings", "daimlerpedcls", 3, {"train": 2})
-    prepare(tmp_path / "siblings", output, Options())
+    prepare([tmp_path / "siblings"], output)
     with PackedFile(output) as file:
         pedestrians, svhn = file.benchmark
         assert (file.benchmark.name, file.benchmark.baseline) == ("siblings", "")
@@ -69,7 +70,7 @@ def official(root: Path, name: str, **counts: int) -> Path:
 
 def test_an_official_domain_gets_the_published_facts(tmp_path: Path, output: Path) -> None:
     lines: list[str] = []
-    prepare(official(tmp_path / "s", "dtd", train=7, test=1880), output, Options(), lines.append)
+    prepare([official(tmp_path / "s", "dtd", train=7, test=1880)], output, Packing(say=lines.append))
     with PackedFile(output) as file:
         assert (file.benchmark.name, file.benchmark.baseline[:8]) == ("visual-decathlon", "Finetune")
         assert file.benchmark["dtd"].mean == OFFICIAL["dtd"].mean
@@ -79,7 +80,7 @@ def test_an_official_domain_gets_the_published_facts(tmp_path: Path, output: Pat
 
 def test_without_test_images_the_others_decide_what_is_official(tmp_path: Path) -> None:
     for name, train, error in (("whole", 1880, 0.4447), ("part", 1879, None)):
-        prepare(official(tmp_path / name, "dtd", train=train), tmp_path / f"{name}.h5", Options())
+        prepare([official(tmp_path / name, "dtd", train=train)], tmp_path / f"{name}.h5")
         with PackedFile(tmp_path / f"{name}.h5") as file:
             assert file.benchmark["dtd"].baseline_error == error
 
@@ -99,7 +100,7 @@ def facts(categories: tuple[str, ...] = NAMES, index: int = 1) -> dict[str, Any]
 
 def test_the_facts_beside_the_source_are_kept(source: Path, output: Path) -> None:
     (source / "benchmark.json").write_text(dump_json(facts()))
-    prepare(source, output, Options())
+    prepare([source], output)
     with PackedFile(output) as file:
         benchmark = file.benchmark
     assert (benchmark.name, benchmark.baseline, benchmark.names) == (
@@ -125,5 +126,5 @@ def test_facts_that_contradict_the_annotations_are_refused(
 ) -> None:
     (source / "benchmark.json").write_text(dump_json(told))
     with pytest.raises(DataError, match=message):
-        prepare(source, output, Options())
-    assert list(output.parent.iterdir()) == []
+        prepare([source], output)
+    assert not output.parent.exists()

@@ -18,7 +18,8 @@ from PIL import Image
 
 from decathlon.cli.main import command
 from decathlon.data_prep.check import problems
-from decathlon.data_prep.prepare import Options, prepare
+from decathlon.data_prep.packing import Packing
+from decathlon.data_prep.prepare import prepare
 from decathlon.errors import DataError, DecathlonError, UsageError
 from decathlon.packed import PackedFile, digest_columns
 from tests.conftest import outside
@@ -28,7 +29,7 @@ COMMAND = [sys.executable, "-c", "from decathlon.cli.main import main; main()", 
 
 
 def test_what_is_read_is_what_pillow_decodes(source: Path, output: Path) -> None:
-    prepare(source, output, Options())
+    prepare([source], output)
     with PackedFile(output) as file:
         train, test = file.read("apples", "train"), file.read("apples", "test")
         assert (file.benchmark.name, file.benchmark.names) == ("tiny", ("apples", "boats"))
@@ -45,7 +46,7 @@ def test_what_is_read_is_what_pillow_decodes(source: Path, output: Path) -> None
 
 
 def test_large_images_are_shrunk_to_the_side(source: Path, output: Path) -> None:
-    prepare(source, output, Options(side=6))
+    prepare([source], output, Packing(side=6))
     with PackedFile(output) as file:
         train = file.read("apples", "train")
     assert np.minimum(train.height, train.width).tolist() == [5, 6, 6, 6, 6, 6]
@@ -55,12 +56,12 @@ def test_large_images_are_shrunk_to_the_side(source: Path, output: Path) -> None
 def test_the_digest_is_the_same_from_folder_and_archive_for_any_workers(tmp_path: Path, source: Path) -> None:
     packed = archive(source, tmp_path / "tiny.tar.gz")
     digests = {
-        prepare(source, tmp_path / "1.h5", Options(workers=1)).digest,
-        prepare(source, tmp_path / "2.h5", Options(workers=2)).digest,
-        prepare(packed, tmp_path / "3.h5", Options(workers=1)).digest,
+        prepare([source], tmp_path / "1.h5", Packing(workers=1)).digest,
+        prepare([source], tmp_path / "2.h5", Packing(workers=2)).digest,
+        prepare([packed], tmp_path / "3.h5", Packing(workers=1)).digest,
     }
     assert len(digests) == 1
-    assert prepare(source, tmp_path / "4.h5", Options(name="other")).digest not in digests
+    assert prepare([source], tmp_path / "4.h5", name="other").digest not in digests
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_a_bad_image_is_named_with_its_annotations(
 ) -> None:
     spoil(source / "data/boats/train/000002.png")
     with pytest.raises(DataError) as refusal:
-        prepare(source, output, Options())
+        prepare([source], output)
     assert str(refusal.value).startswith("annotations/boats_train.json: data/boats/train/")
     assert message in str(refusal.value)
     assert list(output.parent.iterdir()) == []
@@ -86,7 +87,7 @@ def test_a_bad_image_is_named_with_its_annotations(
 def test_a_bad_image_is_named_by_worker_processes_too(source: Path, output: Path) -> None:
     (source / "data/boats/train/000002.png").unlink()
     with pytest.raises(DataError, match="^annotations/boats_train.json: data/boats/train/000002.png is not there"):
-        prepare(source, output, Options(workers=2))
+        prepare([source], output, Packing(workers=2))
     assert list(output.parent.iterdir()) == []
 
 
@@ -94,18 +95,18 @@ def test_an_existing_output_is_kept_unless_forced(source: Path, output: Path) ->
     output.parent.mkdir()
     output.write_text("mine")
     with pytest.raises(UsageError, match="exists already: choose another name or add --force"):
-        prepare(source, output, Options())
+        prepare([source], output)
     assert output.read_text() == "mine"
-    prepare(source, output, Options(force=True))
+    prepare([source], output, force=True)
     assert problems(output) == []
 
 
 def test_a_failed_replacement_keeps_the_old_file(source: Path, output: Path) -> None:
-    prepare(source, output, Options())
+    prepare([source], output)
     before = output.read_bytes()
     (source / "data/boats/test/000001.png").unlink()
     with pytest.raises(DataError):
-        prepare(source, output, Options(force=True))
+        prepare([source], output, force=True)
     assert output.read_bytes() == before
 
 
@@ -118,7 +119,7 @@ def test_an_interrupt_leaves_nothing(
 
     before = threading.active_count()
     with pytest.raises(interrupt):
-        prepare(archive(source, tmp_path / "a.tar"), output, Options(workers=2), progress=progress)
+        prepare([archive(source, tmp_path / "a.tar")], output, Packing(workers=2, progress=progress))
     assert list(output.parent.iterdir()) == []
     assert threading.active_count() == before
 
@@ -130,7 +131,7 @@ def test_a_kill_leaves_no_output_and_the_next_run_succeeds(source: Path, output:
     process.kill()
     process.wait()
     assert not output.exists()
-    prepare(source, output, Options())
+    prepare([source], output)
     assert problems(output) == []
 
 
@@ -154,7 +155,7 @@ def test_a_full_disk_is_one_sentence_and_no_crash(source: Path, output: Path, ki
 def test_an_unwritable_folder_is_one_sentence(source: Path, output: Path) -> None:
     output.parent.mkdir(mode=0o500)
     with pytest.raises(DecathlonError, match="cannot write .* free some space or choose another place"):
-        prepare(source, output, Options())
+        prepare([source], output)
 
 
 def test_the_command_writes_only_to_standard_error(source: Path, output: Path) -> None:
@@ -180,7 +181,7 @@ MINI = {
 
 def test_real_images_of_ten_domains(output: Path) -> None:
     """Counts are those of the table in the README inside."""
-    prepare(outside("DECATHLON_MINI", "data/mini.tar.gz"), output, Options())
+    prepare([outside("DECATHLON_MINI", "data/mini.tar.gz")], output)
     with PackedFile(output) as file:
         counts = {
             name: tuple(file.count(name, split) for split in ("train", "val", "test"))

@@ -1,0 +1,137 @@
+"""From planned domains to a packed file: decode the images, write, verify, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from decathlon.data_prep.check import damage, miscounts
+from decathlon.data_prep.facts import is_published
+from decathlon.data_prep.images import Chunk, Decoded, decode_chunk
+from decathlon.data_prep.pack import PackWriter
+from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.statistics import Moments, measured_split
+from decathlon.data_prep.workers import ordered
+from decathlon.domains import Benchmark
+from decathlon.errors import DecathlonError, VerificationError
+from decathlon.files import replacing
+from decathlon.packed import PackedFile
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+Describe = Callable[[Mapping[str, Moments]], Benchmark]
+SIDE = 72
+_CHUNK_IMAGES = 128  # about 2 MB decoded
+_FEW_IMAGES = 1_500  # decoded sooner than worker processes start
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How to pack: shorter `side` in pixels; `workers`, None for one a core; who hears of it.
+
+    `say` gets lines for the user, `progress` the numbers of images done and in all.
+    """
+
+    side: int = SIDE
+    workers: int | None = None
+    say: Say = lambda line: None
+    progress: Progress = lambda done, total: None
+
+
+PACKING = Packing()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was packed."""
+
+    path: Path
+    images: int
+    digest: str
+
+
+def pack(
+    domains: Sequence[PlannedDomain], output: Path, describe: Describe, how: Packing, kept: PackedFile | None = None
+) -> Prepared:
+    """Pack domains into the file `output`, beside those of the file `kept`; it appears when whole and verified.
+
+    `describe` returns the benchmark's facts, from the measured moments of those domains that nobody published.
+    Raises DataError for a bad image, DecathlonError where the file cannot be written, VerificationError when the
+    disk gave back other bytes than were written.
+    """
+    try:
+        with replacing(output) as part:
+            digest = _write(part, domains, describe, how, kept)
+            how.say("verifying")
+            _verify(part, digest, how.say)
+    except OSError as error:  # what cannot be read is a DataError already
+        reason = error.strerror or str(error)
+        raise DecathlonError(
+            f"cannot write {output} ({reason}): free some space or choose another place."
+        ) from None
+    return Prepared(output, sum(len(domain) for domain in domains), digest)
+
+
+def _write(
+    part: Path, domains: Sequence[PlannedDomain], describe: Describe, how: Packing, kept: PackedFile | None
+) -> str:
+    splits = [(domain, name, split) for domain in domains for name, split in domain.splits.items()]
+    total, done = sum(len(split) for _, _, split in splits), 0
+    # Only what nobody published is measured, over the split that `decathlon data stats` measures too.
+    moments = {domain.name: Moments() for domain in domains if not is_published(domain)}
+    chunks = _chunks((split for _, _, split in splits), how.side)
+    with (
+        contextlib.closing(ordered(decode_chunk, chunks, _workers(how, total))) as results,
+        PackWriter(part) as writer,
+    ):
+        if kept is not None:
+            for other in _others(kept, domains):
+                writer.copy(kept, other)
+        for domain, name, split in splits:
+            measured = moments.get(domain.name) if name == measured_split(domain.splits) else None
+            out = writer.split(domain.name, name, len(split) * how.side**2 * 3)
+            for decoded in islice(results, -(-len(split) // _CHUNK_IMAGES)):
+                out.append(decoded)
+                done += len(decoded.height)
+                how.progress(done, total)
+                _measure(measured, decoded)
+            out.close(split.labels, split.image_ids)
+        return writer.finish(describe(moments))
+
+
+def _others(kept: PackedFile, domains: Sequence[PlannedDomain]) -> list[str]:
+    """Return the domains of a packed file that are not packed anew."""
+    new = {domain.name for domain in domains}
+    return [name for name in kept.benchmark.names if name not in new]
+
+
+def _measure(measured: Moments | None, decoded: Decoded) -> None:
+    if measured is not None:
+        measured.add(decoded.pixels)
+
+
+def _chunks(splits: Iterable[PlannedSplit], side: int) -> Iterator[Chunk]:
+    for split in splits:
+        for begin in range(0, len(split), _CHUNK_IMAGES):
+            end = min(begin + _CHUNK_IMAGES, len(split))
+            yield Chunk(split.origin, tuple(split.pictures(begin, end)), side)
+
+
+def _workers(how: Packing, images: int) -> int:
+    return how.workers or (1 if images < _FEW_IMAGES else os.cpu_count() or 1)
+
+
+def _verify(part: Path, digest: str, say: Say) -> None:
+    with PackedFile(part) as file:
+        found = list(damage(file))
+        if found or file.digest != digest:
+            first = found[0] if found else "its digest is another one"
+            raise VerificationError(
+                f"what was written does not read back ({first}): check the disk and prepare again."
+            )
+        for line in miscounts(file):
+            say(f"Warning: {line}")

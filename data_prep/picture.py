@@ -1,0 +1,52 @@
+"""Where one image's bytes are: in a file, in a part of one, or in memory; it pickles, for worker processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from decathlon.errors import DataError
+
+MAX_BYTES = 256 << 20  # of an image file
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image to be packed, called `name` in messages.
+
+    Its file is `size` bytes from `offset` of the file at `path`, or `data`. A `data` array (height, width, 3) of
+    uint8 holds pixels instead of a file.
+    """
+
+    name: str
+    path: str = ""
+    offset: int = 0
+    size: int = -1  # -1: to the end
+    data: bytes | npt.NDArray[np.uint8] | None = None
+
+    @property
+    def there(self) -> bool:
+        """Whether it was found anywhere."""
+        return bool(self.path) or self.data is not None
+
+    def read(self) -> bytes | npt.NDArray[np.uint8]:
+        """Return the image file's bytes, or pixels; raises DataError saying why they cannot be read."""
+        if self.data is not None:
+            return self.data
+        try:
+            with open(self.path, "rb") as file:  # a Path would cost as much as the reading
+                file.seek(self.offset)
+                found = file.read(min(self.size, MAX_BYTES + 1) if self.size >= 0 else MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise DataError(
+                f"{self.name} is not there: put the file in place or take it out of the annotations."
+            ) from None
+        except OSError as error:
+            raise DataError(f"{self.name} cannot be read ({error.strerror or error}): check the file.") from None
+        if len(found) > MAX_BYTES:
+            raise DataError(f"{self.name} has more than {MAX_BYTES:,} bytes: it is no image to train on.")
+        if len(found) < self.size:
+            raise DataError(f"{self.name} is cut short: its archive changed meanwhile.")
+        return found

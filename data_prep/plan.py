@@ -1,0 +1,54 @@
+"""What is to be packed: domains with their splits, before any image is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from decathlon.data_prep.picture import Picture
+from decathlon.domains import Category, CropPolicy
+
+Pictures = Callable[[int, int], Sequence[Picture]]  # from a position to another
+
+
+@dataclass(frozen=True)
+class PlannedSplit:
+    """One split: `pictures(begin, end)` names a part of its images, in the order of labels and ids.
+
+    `origin` is where they come from, for messages. `labels` are positions in the domain's categories, -1 where
+    unknown.
+    """
+
+    origin: str
+    image_ids: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int32]
+    pictures: Pictures
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+@dataclass(frozen=True)
+class PlannedDomain:
+    """One domain's categories, sorted by id, and those of train, val and test that there are, in this order.
+
+    `flip` and `crop` are as in `Domain`; None: as published for an official domain, else yes and `crop`.
+    """
+
+    name: str
+    index: int
+    categories: tuple[Category, ...]
+    splits: Mapping[str, PlannedSplit]
+    flip: bool | None = None
+    crop: CropPolicy | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of images of every split there is."""
+        return {name: len(split) for name, split in self.splits.items()}
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
