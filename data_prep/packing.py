@@ -47,11 +47,12 @@ PACKING = Packing()
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was packed."""
+    """What was packed, and by how many processes that decoded."""
 
     path: Path
     images: int
     digest: str
+    workers: int
 
 
 def pack(
@@ -73,7 +74,8 @@ def pack(
         raise DecathlonError(
             f"cannot write {output} ({reason}): free some space or choose another place."
         ) from None
-    return Prepared(output, sum(len(domain) for domain in domains), digest)
+    images = sum(len(domain) for domain in domains)
+    return Prepared(output, images, digest, _workers(how, images))
 
 
 def _write(

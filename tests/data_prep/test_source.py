@@ -219,3 +219,21 @@ def test_a_domain_without_any_image_is_left_out(tmp_path: Path) -> None:
     shutil.rmtree(root / "data")
     with pytest.raises(DataError, match="holds annotations and none of their images"):
         prepare([root], tmp_path / "none.h5")
+
+
+def test_an_archive_in_an_archive_in_an_archive_is_not_looked_into(tmp_path: Path) -> None:
+    """Archives can be made that hold themselves."""
+    bottom = entry("data/a/test/x.png") + bytes(10240)
+    middle = entry("../x") + bytes(10240)  # would be refused
+    top = (
+        entry("one.tar", content=entry("two.tar", content=middle) + bottom) + entry("annotations/a") + bytes(10240)
+    )
+    (tmp_path / "a.tar").write_bytes(top)
+    assert open_source([tmp_path / "a.tar"]).read("data/a/test/x.png") == b"x"
+
+
+def test_an_attack_inside_an_inner_archive_is_refused(tmp_path: Path) -> None:
+    inner = entry("fine") + entry("../x") + bytes(10240)
+    (tmp_path / "a.tar").write_bytes(entry("d.tar", content=inner) + entry("annotations/a") + bytes(10240))
+    with pytest.raises(DataError, match=r"a.tar: d.tar is refused: its member '../x' leads out"):
+        open_source([tmp_path / "a.tar"])
