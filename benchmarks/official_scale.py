@@ -48,7 +48,7 @@ def command(labels: Path, out: Path, kills: int, part: float, scratch: Path | No
         archives = write_stand_in(labels, folder, part, click.echo)
         found = prepared(archives, folder / "whole.h5")
         found |= {
-            "counts": counts(folder / "whole.h5", part),
+            "counts": counts(folder / "whole.h5"),
             "archives": [path.stat().st_size for path in archives],
         }
         found["kills"] = [killed(archives, folder / "killed.h5", found["seconds"]) for _ in range(kills)]
@@ -90,7 +90,7 @@ def killed(archives: list[Path], output: Path, seconds: float) -> dict[str, Any]
     return {"after_seconds": after, "file_there": output.exists()}
 
 
-def counts(path: Path, part: float) -> dict[str, Any]:
+def counts(path: Path) -> dict[str, Any]:
     """Return the counts of every domain and whether they are the official ones."""
     with PackedFile(path) as file:
         there = {name: {split: file.count(name, split) for split in ("train", "val", "test")} for name in SMALL}
