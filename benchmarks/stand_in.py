@@ -31,25 +31,24 @@ def write_stand_in(labels: Path, folder: Path, part: float, say: Callable[[str],
     ):
         for name in OFFICIAL:
             told = _released(labels, name)
-            inner = io.BytesIO()
-            with tarfile.open(fileobj=inner, mode="w") as images:
-                for split in SPLITS:
-                    document = _annotations(name, told, split, part)
-                    _add(
-                        annotations,
-                        f"decathlon-1.0/annotations/{name}_{FILES[split]}.json",
-                        json.dumps(document).encode(),
-                    )
-                    for entry in document["images"] if name != "imagenet12" else ():
-                        _add(
-                            images,
-                            entry["file_name"].removeprefix("data/"),
-                            jpeg(entry["width"], entry["height"], entry["id"] % DIFFERENT),
-                        )
+            documents = {split: _annotations(name, told, split, part) for split in SPLITS}
+            for split, document in documents.items():
+                called = f"decathlon-1.0/annotations/{name}_{FILES[split]}.json"
+                _add(annotations, called, json.dumps(document).encode())
             if name != "imagenet12":
-                _add(out, f"{name}.tar", inner.getvalue())
+                _add(out, f"{name}.tar", _domain_tar(documents))
             say(f"made {name}")
     return [devkit, data]
+
+
+def _domain_tar(documents: dict[str, dict[str, Any]]) -> bytes:
+    """Return the archive of one domain's images."""
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as images:
+        for entry in [entry for document in documents.values() for entry in document["images"]]:
+            content = jpeg(entry["width"], entry["height"], entry["id"] % DIFFERENT)
+            _add(images, entry["file_name"].removeprefix("data/"), content)
+    return inner.getvalue()
 
 
 def _released(labels: Path, name: str) -> dict[str, Any]:
@@ -91,9 +90,8 @@ def _images(name: str, told: dict[str, Any], split: str, part: float) -> Iterato
 @functools.cache
 def jpeg(width: int, height: int, kind: int) -> bytes:
     """Return a smooth colour image as a JPEG file."""
-    coarse = np.random.default_rng((width, height, kind)).integers(
-        0, 256, (height // 12 + 2, width // 12 + 2, 3), np.uint8
-    )
+    shape = height // 12 + 2, width // 12 + 2, 3
+    coarse = np.random.default_rng((width, height, kind)).integers(0, 256, shape, np.uint8)
     out = io.BytesIO()
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(out, "JPEG", quality=75)
     return out.getvalue()
