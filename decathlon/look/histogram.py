@@ -18,7 +18,6 @@ from matplotlib.ticker import MaxNLocator
 from decathlon.domains import Domain
 from decathlon.look.lettering import REGULAR, font_of, readable, shortened
 from decathlon.plots import GRID, METADATA
-from decathlon.words import several
 
 COLOURS = {"train": "#2166ac", "val": "#92c5de", "test": "#f4a582"}
 MOST_NAMES = 120  # classes that get a bar with a name
@@ -44,7 +43,7 @@ def draw_classes(domain: Domain, labels: Labels) -> bytes | None:
     figure = _bars(domain, counts, order) if classes <= MOST_NAMES else _curve(counts, order)
     noun = "class" if classes == 1 else "classes"
     images = int(sum(own.sum() for own in counts.values()))
-    title = f"{domain.name}: {several(images, 'image')} with labels in {classes:,} {noun}"
+    title = f"{domain.name}: {_images(images)} with labels in {classes:,} {noun}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
     handles = [
         Patch(color=COLOURS[split] if split in counts else "none", label=_told(split, len(own), counts.get(split)))
@@ -58,13 +57,17 @@ def draw_classes(domain: Domain, labels: Labels) -> bytes | None:
 
 def _told(split: str, images: int, counts: npt.NDArray[np.int64] | None) -> str:
     """Return a split's line in the legend."""
-    said = f"{split}: {several(images, 'image')}"
+    said = f"{split}: {_images(images)}"
     if counts is None:
         return f"{said} without labels"
     low, high = int(counts.min()), int(counts.max())
     said += f", {low:,} a class" if low == high else f", {low:,} to {high:,} a class"
     bare = int((counts == 0).sum())
     return f"{said}; {bare:,} {'class has' if bare == 1 else 'classes have'} none" if bare else said
+
+
+def _images(number: int) -> str:
+    return f"{number:,} {'image' if number == 1 else 'images'}"
 
 
 def _figure(width: float, height: float) -> Figure:
