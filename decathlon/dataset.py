@@ -26,8 +26,8 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
     `category_ids` (one a class) are those that a results file takes; `mean` and `std` are per RGB channel in 0..1.
 
     Each process opens the file when it first reads an image, so workers of a DataLoader may be forked or spawned.
-    In file order an image takes some 10 microseconds to read, in random order some 200 to 300: what it lies in is
-    read and checked in pieces of 1 MB. For training at full speed see `decathlon.pool`.
+    In file order an image takes tens of microseconds to read, in random order hundreds: what it lies in is read and
+    checked in pieces of 1 MB. For training at full speed see `decathlon.pool`.
 
     Raises UsageError for an unknown domain, DataError when the file cannot be read, lacks the split or is damaged.
     """
