@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, DecathlonError, UsageError
 
 
 @contextlib.contextmanager
@@ -36,6 +36,25 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder to fill; it gets the name `folder` when the block ends without an error, else it goes.
+
+    Raises UsageError where `folder` exists, DecathlonError where it cannot be written.
+    """
+    refuse_existing(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part") as part:
+            root = Path(part) / "whole"  # a folder of its own: the temporary one is closed to other users
+            root.mkdir()
+            yield root
+            os.replace(root, folder)
+            sync(folder.parent)
+    except OSError as error:
+        raise DecathlonError(f"cannot write {folder}: {error.strerror or error}.") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

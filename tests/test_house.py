@@ -23,7 +23,19 @@ MAY_IMPORT = {
     "data_prep": {"decathlon", "data_prep"},
     "cli": {"decathlon", "data_prep", "cli"},
 }
-COMMANDS = ["", "data", "data synth", "data prepare", "data check", "data info", "data stats", "train", "predict"]
+COMMANDS = [
+    "",
+    "data",
+    "data synth",
+    "data prepare",
+    "data check",
+    "data info",
+    "data stats",
+    "data show",
+    "data export",
+    "train",
+    "predict",
+]
 COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
 
 

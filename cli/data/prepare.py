@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -44,9 +42,10 @@ def command(
     """
     from decathlon.data_prep.packing import Packing
     from decathlon.data_prep.prepare import prepare
+    from decathlon.progress import image_bar, terminable
 
     begun = time.monotonic()
-    with _terminable(), _bar() as (say, progress):
+    with terminable(), image_bar() as (say, progress):
         done = prepare(source, output, Packing(side, workers, say, progress), name, force)
     seconds = time.monotonic() - begun
     click.echo(
@@ -60,40 +59,6 @@ def command(
 
 def _peak(workers: int) -> int:
     """Return the bytes that this process and its workers held at most, each at its own time."""
-    import resource
-
     own, largest = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * (own + (workers * largest if workers > 1 else 0))
-
-
-@contextmanager
-def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """Yield functions to say a line and to show progress; in a pipe there are lines only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images, {task.fields[rate]:,.0f} images/s,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, rate=0)
-        yield (
-            lambda line: console.print(line, markup=False),
-            lambda done, total: bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0),
-        )
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Leave as from an error on SIGTERM, so that what was begun is removed."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
