@@ -87,7 +87,7 @@ def _known(name: str, table: Mapping[str, Any], source: str) -> KnownFile:
     if not table.get("mirrors") and not table.get("manual"):
         raise DataError(f'{source}: files."{name}" has no mirrors: add a list of URLs.')
     texts = {key: table.get(key, "") for key in _TEXTS}
-    mirrors = tuple(table.get("mirrors", ()))
+    mirrors = tuple(dict.fromkeys(table.get("mirrors", ())))
     return KnownFile(name, algorithm, table[algorithm].lower(), table.get("bytes"), mirrors, **texts)
 
 

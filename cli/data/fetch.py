@@ -110,7 +110,7 @@ def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, how: Fetchin
     size = path.stat().st_size / 1e6
     checked = f"its {file.checked_by} is the known one"
     if new:
-        how.say(f"wrote {path}: {size:,.1f} MB in {seconds:,.1f} s ({size / seconds:,.1f} MB/s); {checked}")
+        how.say(f"wrote {path}: {size:,.1f} MB in {seconds:,.1f} s; {checked}")
     else:
         how.say(f"{path} is already there; {checked}")
 

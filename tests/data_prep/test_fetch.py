@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import resource
 import shutil
@@ -544,6 +545,25 @@ def test_a_folder_that_is_a_file(get: Fetched) -> None:
     get.folder.write_bytes(b"")
     with pytest.raises(DecathlonError, match="choose another folder with -o"):
         get()
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_is(get: Fetched, monkeypatch: pytest.MonkeyPatch) -> None:
+    get.page()
+    steps: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        steps.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    def renamed(old: Path, new: Path) -> None:
+        steps.append(f"{Path(old).name} -> {Path(new).name}")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    get()
+    assert steps[-3:] == [".a.bin.part", ".a.bin.part -> a.bin", "files"]
 
 
 def test_md5_is_checked_where_nothing_else_is_known(get: Fetched) -> None:

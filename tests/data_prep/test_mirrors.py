@@ -85,6 +85,8 @@ def test_a_new_file(tmp_path: Path) -> None:
     assert files["b.zip"] == KnownFile("b.zip", "sha256", SHA256, 5, ("https://a/b",), "birds")
     assert select(files, ("birds",)) == [files["b.zip"]] and DATA in files
     assert own(tmp_path, "") == known_files()
+    twice = text.replace('["https://a/b"]', '["https://a/b", "https://a/b"]')
+    assert own(tmp_path, twice) == files
 
 
 @pytest.mark.parametrize(
