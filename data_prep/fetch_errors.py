@@ -45,7 +45,7 @@ def next_step(file: KnownFile, folder: Path) -> str:
     """Return the command that takes what was fetched into a folder."""
     place = shlex.quote(str(folder))
     if file.group in OFFICIAL:
-        return f"decathlon data build {file.group} --from {place}"
+        return f"decathlon data build {file.group} --from {place} -o FILE.h5"
     return f"decathlon data prepare {place}/{_OFFICIAL if file.group == OFFICIAL_GROUP else file.name} -o FILE.h5"
 
 
