@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from decathlon.data_prep.mirrors import OFFICIAL_GROUP, KnownFile
@@ -11,8 +11,6 @@ from decathlon.data_prep.part import Part
 from decathlon.data_prep.web import GiveUp
 from decathlon.errors import DecathlonError, Interrupted, VerificationError
 from decathlon.official import OFFICIAL
-
-_OFFICIAL = "decathlon-1.0-*"
 
 
 def interrupted(part: Part) -> Interrupted:
@@ -41,17 +39,23 @@ def nowhere(file: KnownFile, failures: Mapping[str, GiveUp], part: Part) -> Deca
     )
 
 
-def next_step(file: KnownFile, folder: Path) -> str:
-    """Return the command that takes what was fetched into a folder."""
-    place = shlex.quote(str(folder))
-    if file.group in OFFICIAL:
-        return f"decathlon data build {file.group} --from {place} -o FILE.h5"
-    return f"decathlon data prepare {place}/{_OFFICIAL if file.group == OFFICIAL_GROUP else file.name} -o FILE.h5"
+def next_step(files: Sequence[KnownFile], folder: Path) -> str:
+    """Return the command that takes files of one group, fetched into a folder."""
+    place, group = shlex.quote(str(folder)), files[0].group
+    if group == OFFICIAL_GROUP:
+        return f"decathlon data prepare {place}/decathlon-1.0-* -o FILE.h5"
+    zips = [file.name for file in files if file.name.endswith(".zip")]
+    names = [file.name for file in files if file.name not in zips]
+    if group not in OFFICIAL:
+        return f"decathlon data prepare {' '.join(f'{place}/{file.name}' for file in files)} -o FILE.h5"
+    unpacked = [f"unzip -q -d {place}/{group} {place}/{name}" for name in zips]  # build reads folders and tar
+    sources = " ".join(f"--from {place}/{name}" for name in [*names, *([group] if zips else [])])
+    return " && ".join([*unpacked, f"decathlon data build {group} {sources} -o FILE.h5"])
 
 
 def _with_a_copy(file: KnownFile, part: Part) -> str:
     folder = part.target.parent
-    return f"put it into {folder}, run this again to check it, and go on with '{next_step(file, folder)}'"
+    return f"put it into {folder}, run this again to check it, and go on with '{next_step([file], folder)}'"
 
 
 def _described(file: KnownFile) -> str:

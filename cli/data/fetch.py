@@ -91,8 +91,8 @@ def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, how: Fetch
         _tell(file, folder, new, time.monotonic() - begun, how)
     if failure:
         raise failure
-    for step in dict.fromkeys(next_step(file, folder) for file in files):
-        how.say(f"Next: {step}")
+    for group in dict.fromkeys(file.group for file in files):
+        how.say(f"Next: {next_step([file for file in files if file.group == group], folder)}")
 
 
 def _open(files: list[KnownFile], named: set[str], folder: Path, how: Fetching) -> list[KnownFile]:

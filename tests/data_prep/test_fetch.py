@@ -272,7 +272,7 @@ def test_the_dead_end_names_file_digest_and_how_to_go_on(get: Fetched) -> None:
         f"no mirror has a.bin (300,000 bytes, SHA-256 {known().digest}), {get.server.url(PATH)}: it "
         f"answers 404 Not Found; name another one with --mirrors FILE.toml, or get it elsewhere, put it into "
         f"{get.folder}, run this again to check it, and go on with "
-        f"'decathlon data build dtd --from {get.folder} -o FILE.h5'."
+        f"'decathlon data build dtd --from {get.folder}/a.bin -o FILE.h5'."
     )
     (get.folder / "a.bin").write_bytes(BODY)
     assert not get()  # as the sentence says

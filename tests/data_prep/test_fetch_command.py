@@ -15,6 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
+from decathlon.data_prep.fetch_errors import next_step
+from decathlon.data_prep.mirrors import known_files, select
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from tests.data_prep import web
 from tests.data_prep.web import Page, Server
@@ -62,7 +64,7 @@ def test_a_group_arrives(server: Server, mirrors: Path, tmp_path: Path) -> None:
     assert lines[1] == f"fetching one.zip from 127.0.0.1:{server.server_port}"
     assert lines[2].startswith(f"wrote {folder / 'one.zip'}: 0.3 MB in ")
     assert lines[2].endswith("; its SHA-256 is the known one")
-    assert lines[5:] == [f"Next: decathlon data prepare '{folder}'/{name} -o FILE.h5" for name in NAMES]
+    assert lines[5:] == [f"Next: decathlon data prepare '{folder}'/one.zip '{folder}'/two.zip -o FILE.h5"]
     assert sorted(path.name for path in folder.iterdir()) == [*NAMES]
     again = run("birds", "--mirrors", mirrors, "-o", folder)
     assert f"{folder / 'one.zip'} is already there; its SHA-256 is the known one" in again.stderr.splitlines()
@@ -82,6 +84,22 @@ def test_every_failure_has_its_sentence(server: Server, mirrors: Path, tmp_path:
     done = run("birds", "--mirrors", mirrors, "-o", tmp_path / "f")
     assert "Error: no mirror has one.zip" in done.stderr
     assert isinstance(done.exception, VerificationError) and "two.zip" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("group", "step"),
+    [
+        ("official", "decathlon data prepare f/decathlon-1.0-* -o FILE.h5"),
+        ("svhn", "decathlon data build svhn --from f/train_32x32.mat --from f/test_32x32.mat -o FILE.h5"),
+        (
+            "omniglot",
+            "unzip -q -d f/omniglot f/images_background.zip && unzip -q -d f/omniglot f/images_evaluation.zip && "
+            "decathlon data build omniglot --from f/omniglot -o FILE.h5",
+        ),
+    ],
+)
+def test_the_next_step_takes_the_files_of_a_group(group: str, step: str) -> None:
+    assert next_step(select(known_files(), (group,)), Path("f")) == step
 
 
 @pytest.mark.parametrize("name", ["three.zip", "decathlon-1.0-data-imagenet.tar", "imagenet12"])

@@ -46,13 +46,12 @@ def test_every_built_in_file_can_be_used() -> None:
 def test_digests_and_links_are_those_of_torchvision() -> None:
     files, datasets = known_files(), pytest.importorskip("torchvision.datasets")
     flowers, omniglot = datasets.Flowers102, datasets.Omniglot
-    urls = [datasets.CIFAR100.url, datasets.DTD._URL, datasets.FGVCAircraft._URL]
+    urls = [datasets.DTD._URL, datasets.FGVCAircraft._URL]
     urls += [datasets.SVHN.split_list[split][0] for split in ("train", "test")]
     urls += [flowers._download_url_prefix + name for name, _ in flowers._file_dict.values()]
     urls += [f"{omniglot.download_url_prefix}/{name}.zip" for name in omniglot.zips_md5]
     for url in urls:
         assert files[url.rpartition("/")[2]].mirrors == (url,)
-    assert files["cifar-100-python.tar.gz"].digest == datasets.CIFAR100.tgz_md5
     for name, md5 in datasets.imagenet.ARCHIVE_META.values():
         assert files[name].digest == md5
 
