@@ -22,10 +22,12 @@ import click
     show_default=True,
     help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
 )
+@click.option("--strict", is_flag=True, help="Refuse archives whose digest is not the known one.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
 def command(
-    source: tuple[Path, ...], output: Path, name: str | None, workers: int | None, side: int, force: bool
-) -> None:
+    source: tuple[Path, ...], output: Path, name: str | None, workers: int | None, side: int, strict: bool,
+    force: bool,
+) -> None:  # fmt: skip
     """Decode every image of the SOURCEs once and write them, with all facts that training needs, to one file.
 
     A SOURCE is a folder in the official layout, a .tar or .tar.gz of one, or a part of it; together they hold
@@ -46,7 +48,7 @@ def command(
 
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):
-        done = prepare(source, output, Packing(side, workers, say, progress), name, force)
+        done = prepare(source, output, Packing(side, workers, say, progress), name, force, strict)
     seconds = time.monotonic() - begun
     click.echo(
         f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
