@@ -15,6 +15,7 @@ from decathlon.domains import Category
 from decathlon.errors import DataError
 from decathlon.files import parse_json
 
+_KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})
 ID_STEP = 10**7  # ids of domain i lie between i * ID_STEP and (i + 1) * ID_STEP
 
 
@@ -37,7 +38,7 @@ class AnnotationFile:
 
 def read_file(text: bytes, origin: str, may_lack_labels: bool) -> AnnotationFile:
     """Parse and check an annotation file; raises DataError naming `origin` and the entry that is wrong."""
-    data = _object(parse_json(text, origin), origin)
+    data = _object(parse_json(text, origin, _KEYS), origin)
     categories = _read_categories(data, origin)
     images = _list(data, "images", origin)
     if not images:

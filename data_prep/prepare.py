@@ -24,8 +24,8 @@ def prepare(
     """Pack the sources at `paths` into the file `output`, which appears only when it is whole and verified.
 
     `name` is the benchmark's, None to find one; with `strict`, archives must be those whose digests are known.
-    Raises DataError for a bad source, UsageError when `output` exists and `force` is false, VerificationError for an
-    archive that `strict` refuses, and what `pack` raises.
+    Raises DataError for a bad source, UsageError when `output` exists and `force` is false, VerificationError for
+    an archive that `strict` refuses, and what `pack` raises.
     """
     if not force:
         refuse_existing(output, "choose another name or add --force")

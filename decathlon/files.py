@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,10 +83,14 @@ def read_json(path: Path) -> Any:
     return parse_json(text, str(path))
 
 
-def parse_json(text: bytes, name: str) -> Any:
-    """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`."""
+def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:
+    """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`.
+
+    Of every object only the keys in `keep` are kept, by default all: a million entries then take half the memory.
+    """
+    hook = _unique if keep is None else partial(_unique, keep=keep)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is not valid JSON: {error}.") from None
 
@@ -117,13 +122,13 @@ def _umask() -> int:
     return mask
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]], keep: Container[str] | None = None) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key '{twice}' stands twice in one object")
-    return found
+    return found if keep is None else {key: value for key, value in pairs if key in keep}
 
 
 def _refuse(constant: str) -> NoReturn:
