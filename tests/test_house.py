@@ -25,6 +25,7 @@ MAY_IMPORT = {
 }
 COMMANDS = ["", "data", "data synth", "data prepare", "data check", "data info", "data stats", "train", "predict"]
 COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
+COMMANDS += ["data build"]
 
 
 def python_files(room: str) -> list[Path]:

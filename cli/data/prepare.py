@@ -46,7 +46,7 @@ def command(
     from decathlon.data_prep.prepare import prepare
 
     begun = time.monotonic()
-    with _terminable(), _bar() as (say, progress):
+    with terminable(), bar() as (say, progress):
         done = prepare(source, output, Packing(side, workers, say, progress), name, force)
     seconds = time.monotonic() - begun
     click.echo(
@@ -58,7 +58,7 @@ def command(
 
 
 @contextmanager
-def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+def bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
     """Yield functions to say a line and to show progress; in a pipe there are lines only."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -80,7 +80,7 @@ def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Leave as from an error on SIGTERM, so that what was begun is removed."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
