@@ -14,7 +14,7 @@ from decathlon.data_prep.challenge import plan
 from decathlon.data_prep.extend import extend, refuse_there
 from decathlon.data_prep.packing import Packing, Prepared
 from decathlon.data_prep.tree import open_tree
-from decathlon.errors import UsageError, unknown
+from decathlon.errors import unknown
 from decathlon.files import refuse_existing, write_json
 
 
@@ -39,8 +39,6 @@ def build(request: Request, how: Packing, force: bool = False) -> Prepared:
     without `force`, and what `extend` raises.
     """
     original, output, truth = find(request.name), request.output, request.truth
-    if not request.sources:
-        raise UsageError(f"nothing to build {request.name} from: add --from with {original.LAYOUT}.")
     refuse_there(output, [request.name], force)
     truth_file = None if truth is None else truth / f"{request.name}_test.json"
     if truth_file is not None and not force:

@@ -78,7 +78,9 @@ def _notes(original: Original, counts: ClassCounts | None) -> list[str]:
             f"which images the challenge took for {' and '.join(drawn)} is not known: they are drawn from the "
             f"images for training, {way}, the same ones every time."
         )
-    notes.append("score predictions for it against the labels that --truth writes, not against the released ones.")
+    notes.append(
+        "the released test labels number the images otherwise: score predictions with the labels that --truth writes."
+    )
     return [f"Note: {note}" for note in notes]
 
 
@@ -86,9 +88,12 @@ def _warnings(domain: PlannedDomain) -> list[str]:
     official = OFFICIAL[domain.name]
     if is_official(domain.name, len(domain.categories), domain.counts.get("test")):
         return []  # packing warns of the other splits
-    told = [(f"{domain.name}/{split}", domain.counts.get(split, 0), official.count(split)) for split in SPLITS]
-    lines = [f"{what} has {n:,} images, the official one has {m:,}" for what, n, m in told if n != m]
-    if len(domain.categories) != official.classes:
-        lines.append(f"{domain.name} has {len(domain.categories):,} classes, the official one {official.classes:,}")
-    lines.append(f"{domain.name} is not the official domain: its statistics are measured, it has no baseline error")
-    return [f"Warning: {line}." for line in lines]
+    told = [("classes", len(domain.categories), official.classes)]
+    told += [(split, domain.counts.get(split, 0), official.count(split)) for split in SPLITS]
+    differences = ", ".join(
+        f"{own:,} {what} for {published:,}" for what, own, published in told if own != published
+    )
+    return [
+        f"Warning: this is not the official {domain.name} ({differences}): its statistics are measured, and it has no "
+        "baseline error."
+    ]

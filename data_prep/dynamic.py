@@ -34,7 +34,7 @@ class Dynamic(Picture):
 
     def read(self) -> bytes | Pixels:
         """Return pixels (side, side, 3), the video's shorter side; raises DataError naming what is broken."""
-        frames = self._decoded() if self.frames else video_frames(Picture.read(self), self.name)
+        frames = self._decoded() if self.frames else video_frames(self)
         image = Image.fromarray(to_bytes(rank_pool(frames, self.name)))
         return np.asarray(image.resize((min(image.size),) * 2, Image.Resampling.LANCZOS))
 
@@ -48,12 +48,13 @@ def rank_pool(frames: Iterable[Pixels], name: str) -> npt.NDArray[np.float64]:
 
     Raises DataError when there is none, or frames have different sizes.
     """
-    total = by_time = means = np.zeros(0)  # running sums of frames, of t V_t and of V_t
+    sums = np.zeros((3, 0))  # running sums of frames, of t V_t and of V_t
     number = 0
     for frame in frames:
         number += 1
         if number == 1:
-            total, by_time, means = (np.zeros(frame.shape) for _ in range(3))
+            sums = np.zeros((3, *frame.shape))
+        total, by_time, means = sums
         if frame.shape != total.shape:
             raise DataError(f"{name}: frame {number} has another size than the first: extract its frames again.")
         total += frame
@@ -61,7 +62,8 @@ def rank_pool(frames: Iterable[Pixels], name: str) -> npt.NDArray[np.float64]:
         means += total / number
     if not number:
         raise DataError(f"{name} has no frames: copy it again or take it out of the lists.")
-    return 2 * by_time - (number + 1) * means
+    pooled: npt.NDArray[np.float64] = 2 * sums[1] - (number + 1) * sums[2]
+    return pooled
 
 
 def to_bytes(pooled: npt.NDArray[np.float64]) -> Pixels:

@@ -12,6 +12,7 @@ from decathlon.data_prep.archive import Archive, is_archive, open_archive, stem
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError, UsageError
 
+_TABLES = (".csv", ".mat", ".txt")
 Place = str | tuple[Archive, str]  # a path, or a member of an archive
 
 
@@ -74,7 +75,7 @@ class Tree:
 
 
 def open_tree(paths: Sequence[Path], layout: str) -> Tree:
-    """Return the files of all folders and tar archives together.
+    """Return the files of all folders and tar archives together; a table or list may be named by itself.
 
     Raises UsageError when nothing is at a path, DataError for what is neither, or cannot be read.
     """
@@ -92,6 +93,8 @@ def _files(path: Path, layout: str) -> Iterator[tuple[str, Place]]:
         yield from _walk(path)
     elif not path.exists():
         raise UsageError(f"there is no {path}: name {layout}.")
+    elif path.suffix in _TABLES:
+        yield path.name, str(path)
     elif is_archive(path):
         for archive in open_archive(path):
             inside = archive.name.removeprefix(str(path)).strip(": ")

@@ -12,19 +12,18 @@ import click
 @click.argument("domain")
 @click.option("--from", "sources", type=click.Path(path_type=Path), multiple=True, metavar="PATH",
               help="A folder or tar archive of the original; may stand several times.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.h5",
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.h5",
               help="The packed file; one that exists keeps its other domains.")  # fmt: skip
 @click.option("--truth", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
               help="Write the labels of the test images there, for 'decathlon score --truth FOLDER'.")  # fmt: skip
 @click.option("--annotations", type=click.Path(path_type=Path), metavar="PATH",
-              help="The official annotations, folder or archive: split with their number of images of each class.",
-)  # fmt: skip
+              help="The official annotations, folder or archive: split with their number of images of each class.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a core.")
 @click.option("--side", type=click.IntRange(1, 65_535), default=72, show_default=True,
               help="Resize images to this shorter side, in pixels; smaller ones too.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the domain where FILE.h5 holds it, and its truth.")
 def command(
-    domain: str, sources: tuple[Path, ...], output: Path, truth: Path | None, annotations: Path | None,
+    domain: str, sources: tuple[Path, ...], output: Path | None, truth: Path | None, annotations: Path | None,
     workers: int | None, side: int, force: bool,
 ) -> None:  # fmt: skip
     """Pack one DOMAIN of the ten from its original data set, as its authors released it.
@@ -40,9 +39,13 @@ def command(
       decathlon data build dtd --from dtd/ -o ten.h5 --truth truth/
     """
     from decathlon.cli.data.prepare import bar, terminable
-    from decathlon.data_prep.build import Request, build
+    from decathlon.data_prep.build import Request, build, find
     from decathlon.data_prep.packing import Packing
+    from decathlon.errors import UsageError
 
+    layout = find(domain).LAYOUT
+    if not sources or output is None:
+        raise UsageError(f"to build {domain} add -o FILE.h5 and --from with {layout}.")
     begun = time.monotonic()
     with terminable(), bar() as (say, progress):
         how = Packing(side, workers, say, progress, enlarge=True)

@@ -20,8 +20,8 @@ from decathlon.data_prep.tree import Tree
 from decathlon.errors import DataError
 
 LAYOUT = (
-    "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar or their folders, with the folder ILSVRC2012_devkit_t12 or "
-    "LOC_val_solution.csv where the validation images are not in folders of their classes"
+    "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar or their folders, and the folder ILSVRC2012_devkit_t12 or "
+    "LOC_val_solution.csv, unless the validation images are in folders of their classes"
 )
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
@@ -75,8 +75,8 @@ def _discarded(tree: Tree) -> tuple[set[int], tuple[str, ...]]:
     found = [file for file, _ in tree.matching(r"ILSVRC\d{4}_clsloc_validation_blacklist\.txt")]
     if not found:
         return set(), (
-            "the challenge's 48,238 test images are the 50,000 for validation without 1,762 discarded ones: add "
-            "ILSVRC2014_clsloc_validation_blacklist.txt (or 2015, 2017) of a later kit with --from to leave them out.",
+            "the challenge's 48,238 test images are the 50,000 for validation without 1,762 discarded ones: to "
+            "leave them out, add --from ILSVRC2014_clsloc_validation_blacklist.txt (or 2015, 2017) of a later kit.",
         )
     try:
         return {int(line) for line in tree.lines(found[0])}, ()

@@ -1,8 +1,9 @@
 """ucf101: UCF101 (https://www.crcv.ucf.edu/data/UCF101.php), one dynamic image a video, split 1.
 
-Takes the videos (.avi, this needs the package av) or their frames as JPEG or PNG, in a folder a video that is called
-like it (v_Archery_g01_c01). The 3,783 test videos are those of testlist01; the 1,952 for validation were drawn from
-the 9,537 of trainlist01, which is not known. Here videos of one group, cut from one recording, stay in one split.
+Takes the videos (.avi, this needs the package av) or their frames as JPEG or PNG, in one folder a video that is
+called like it (v_Archery_g01_c01). The 3,783 test videos are those of testlist01; the 1,952 for validation were
+drawn from the 9,537 of trainlist01, which is not known. Here videos of one group, cut from one recording, stay in
+one split.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from decathlon.data_prep.dynamic import Dynamic
 from decathlon.data_prep.original import Examples, Original, labelled
 from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.video import require_av
 from decathlon.errors import DataError
 
 LAYOUT = (
@@ -29,6 +31,8 @@ def read(tree: Tree) -> Original:
     names = tuple(sorted({match[1] for matches in lists.values() for match in matches}))
     videos = {match[1].lower(): file for file, match in tree.matching(rf"({_VIDEO})\.avi")}
     frames = _frames(tree)
+    if not frames:
+        require_av()
 
     def picture(video: str) -> Picture:
         key = video.lower()  # the lists and the files differ in it: HandStand, Handstand
