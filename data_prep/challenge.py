@@ -78,9 +78,7 @@ def _notes(original: Original, counts: ClassCounts | None) -> list[str]:
             f"which images the challenge took for {' and '.join(drawn)} is not known: they are drawn from the "
             f"images for training, {way}, the same ones every time."
         )
-    notes.append(
-        "the released test labels number the images otherwise: score predictions with the labels that --truth writes."
-    )
+    notes.append("the released test labels number the images otherwise: score with the labels that --truth writes.")
     return [f"Note: {note}" for note in notes]
 
 
@@ -94,6 +92,6 @@ def _warnings(domain: PlannedDomain) -> list[str]:
         f"{own:,} {what} for {published:,}" for what, own, published in told if own != published
     )
     return [
-        f"Warning: this is not the official {domain.name} ({differences}): its statistics are measured, and it has no "
-        "baseline error."
+        f"Warning: this is not the official {domain.name} ({differences}): its statistics are measured, and it has "
+        "no baseline error."
     ]

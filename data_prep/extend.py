@@ -85,7 +85,9 @@ def _alone(output: Path) -> Iterator[None]:
     lock = filelock.FileLock(path, timeout=0)
     try:
         with lock:
-            yield
-            path.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
     except filelock.Timeout:
         raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None

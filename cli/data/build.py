@@ -17,7 +17,7 @@ import click
 @click.option("--truth", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
               help="Write the labels of the test images there, for 'decathlon score --truth FOLDER'.")  # fmt: skip
 @click.option("--annotations", type=click.Path(path_type=Path), metavar="PATH",
-              help="The official annotations, folder or archive: split with their number of images of each class.")  # fmt: skip
+              help="The official annotations: split with their number of images of each class.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a core.")
 @click.option("--side", type=click.IntRange(1, 65_535), default=72, show_default=True,
               help="Resize images to this shorter side, in pixels; smaller ones too.")  # fmt: skip

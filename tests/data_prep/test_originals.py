@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from torchvision import datasets  # type: ignore[import-untyped]
 
 from decathlon.data_prep.build import find, names
 from decathlon.data_prep.images import MAX_SIDE, decode
@@ -222,3 +223,38 @@ def test_class_names_and_their_order_are_the_released_ones(tmp_path: Path, monke
         assert own <= set(released[name])
     assert set(read("cifar100", stand_ins.cifar100(tmp_path)).names) <= set(released["cifar100"])
     assert set(stand_ins.WNIDS) <= set(released["imagenet12"])
+
+
+def same(original: Original, part: Examples | None, theirs: Any, names: list[str]) -> None:
+    """Compare all images and classes with those of a torchvision data set whose labels mean `names`."""
+    assert part is not None and len(part) == len(theirs) > 0
+    assert [names[theirs[i][1]] for i in range(len(theirs))] == classes(original, part)
+    for i in range(len(part)):
+        assert np.array_equal(pixels(part, i), np.asarray(theirs[i][0].convert("RGB")))
+
+
+def test_torchvision_reads_the_same_textures_aircraft_and_signs(tmp_path: Path) -> None:
+    dtd, aircraft = read("dtd", stand_ins.dtd(tmp_path / "dtd")), read("aircraft", stand_ins.aircraft(tmp_path))
+    for split in ("train", "val", "test"):
+        theirs = datasets.DTD(str(tmp_path), split)
+        same(dtd, getattr(dtd, split), theirs, theirs.classes)
+        theirs = datasets.FGVCAircraft(str(tmp_path), split)
+        same(aircraft, getattr(aircraft, split), theirs, theirs.classes)
+    signs = read("gtsrb", stand_ins.gtsrb(tmp_path / "gtsrb"))
+    theirs = datasets.GTSRB(str(tmp_path), "test")
+    same(signs, signs.test, theirs, [f"TrafficSign{k + 1}" for k in range(43)])
+
+
+def test_torchvision_reads_the_same_characters_but_black_on_white(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.Omniglot, "_check_integrity", lambda self: True)  # of the archive
+    mine = read("omniglot", stand_ins.omniglot(tmp_path / "omniglot-py")).train
+    black: dict[tuple[bool, int], set[bytes]] = {}  # torchvision leaves files in the order of the disk
+    for part in (True, False):
+        for image, label in datasets.Omniglot(str(tmp_path), part):
+            black.setdefault((part, label), set()).add(np.asarray(image.convert("RGB")).tobytes())
+    white: dict[int, set[bytes]] = {}
+    for i, label in enumerate(mine.labels.tolist()):
+        white.setdefault(label, set()).add((255 - pixels(mine, i)).tobytes())
+    assert sorted(map(sorted, black.values())) == sorted(map(sorted, white.values())) and len(white) == 3
