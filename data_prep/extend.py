@@ -16,7 +16,6 @@ from decathlon.domains import Benchmark
 from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
-from decathlon.words import several
 
 
 def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: bool) -> Prepared:
@@ -30,9 +29,9 @@ def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: 
         kept = stack.enter_context(PackedFile(output)) if output.exists() else None
         if kept is not None:
             _refuse_clashes(kept, domains, force)
-        total = several(sum(len(domain) for domain in domains), "image")
+        total = sum(len(domain) for domain in domains)
         beside = f", which holds {', '.join(kept.benchmark.names)}" if kept else ""
-        how.say(f"packing {total} of {', '.join(domain.name for domain in domains)} into {output}{beside}")
+        how.say(f"packing {total:,} images of {', '.join(domain.name for domain in domains)} into {output}{beside}")
 
         def describe(moments: Mapping[str, Moments]) -> Benchmark:
             return extended(kept.benchmark if kept else Benchmark(output.stem, ()), domains, moments)

@@ -83,7 +83,7 @@ def open_tree(paths: Sequence[Path], layout: str) -> Tree:
     for path in paths:
         for name, place in _files(path, layout):
             if name in found:
-                raise DataError(f"{path}: {name} is in two of the sources: leave out one of them.")
+                raise DataError(f"{path}: {name} is there twice: leave out one of the two.")
             found[name] = place
     return Tree(", ".join(str(path) for path in paths), layout, dict(sorted(found.items())))
 

@@ -9,7 +9,7 @@ else from ILSVRC2012_validation_ground_truth.txt with meta.mat (this needs scipy
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,6 +23,7 @@ LAYOUT = (
     "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar or their folders, and the folder ILSVRC2012_devkit_t12 or "
     "LOC_val_solution.csv, unless the validation images are in folders of their classes"
 )
+_ROW = re.compile(r"ILSVRC2012_val_(\d{8}),(n\d{8})\b")  # then boxes
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
@@ -41,6 +42,10 @@ def _test(tree: Tree, names: tuple[str, ...]) -> tuple[Examples, tuple[str, ...]
     if not found:
         raise tree.lacks("ILSVRC2012_val_<number>.JPEG")
     files = {int(match[2]): file for file, match in found}
+    if len(files) != len(found):
+        raise DataError(
+            f"{tree.name} holds {len(found):,} validation images and some twice: name one copy of them."
+        )
     told = {int(match[2]): match[1] for _, match in found if match[1]}
     labels = told if len(told) == len(found) else _labels(tree)
     discarded, notes = _discarded(tree)
@@ -56,8 +61,8 @@ def _labels(tree: Tree) -> Mapping[int, str]:
     """Return the class of every validation image by its number."""
     table = tree.find("LOC_val_solution.csv")
     if table is not None:
-        rows = [row for row in csv.reader(tree.lines(table)) if len(row) == 2 and row[0] != "ImageId"]
-        return {int(name.rpartition("_")[2]): boxes.split()[0] for name, boxes in rows}
+        rows = filter(None, map(_ROW.match, tree.lines(table)))
+        return {int(row[1]): row[2] for row in rows}
     truth, meta = tree.one(_TRUTH), tree.one("meta.mat")
     (synsets,) = read_mat(tree.read(meta), meta, "synsets")
     try:

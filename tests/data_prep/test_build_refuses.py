@@ -61,6 +61,30 @@ def pickled(root: Path) -> None:
         stand_ins.text(root / "cifar-100-python" / name, "(pickled)")
 
 
+def move(pattern: str, folder: str) -> Callable[[Path], None]:
+    def spoil(root: Path) -> None:
+        for path in list(root.glob(pattern)):
+            shutil.move(path, root / folder / path.name)
+
+    return spoil
+
+
+def twice(root: Path) -> None:
+    stand_ins.imagenet12(root / "again")
+    shutil.rmtree(root / "again/train")
+
+
+def blank(root: Path) -> None:
+    """Give no label to the sixth image."""
+    move("val/*/*", "val")(root)
+    rows = (f"ILSVRC2012_val_{n:08d},n01440764 85 1 499 272" for n in range(1, 6))
+    stand_ins.text(root / "LOC_val_solution.csv", "ImageId,PredictionString", *rows, "ILSVRC2012_val_00000006,")
+
+
+def discard(root: Path) -> None:
+    stand_ins.text(root / "ILSVRC2014_clsloc_validation_blacklist.txt", "3", "four")
+
+
 @pytest.mark.parametrize(
     ("name", "spoil", "message"),
     [
@@ -103,6 +127,15 @@ def pickled(root: Path) -> None:
         ),
         ("imagenet12", remove("train"), "holds no n<8 digits>/n<8 digits>_<number>.JPEG for training"),
         ("imagenet12", remove("val"), "holds no ILSVRC2012_val_<number>.JPEG"),
+        ("imagenet12", move("val/n01440764", "val/n01443537"), None),
+        (
+            "imagenet12",
+            move("val/n01440764/*", "val"),
+            "holds no ILSVRC2012_validation_ground_truth.txt: name ILSVRC",
+        ),
+        ("imagenet12", twice, "holds 12 validation images and some twice"),
+        ("imagenet12", blank, "holds no label of from/val/ILSVRC2012_val_00000006.JPEG"),
+        ("imagenet12", discard, "clsloc_validation_blacklist.txt does not hold one number a line"),
         ("ucf101", remove("testlist01.txt"), "holds no testlist01.txt: name the folder UCF-101"),
         ("ucf101", remove("v_YoYo_g03_c02"), "holds no v_YoYo_g03_c02.avi and no folder of its frames"),
         ("ucf101", replace("trainlist01.txt", ".avi", ".mp4"), "names no video: copy the list again"),
