@@ -102,10 +102,10 @@ def _index(
     except _DAMAGE as error:
         raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
     # one level down and no further: an archive can be made that holds itself
-    inner = [member for member in members if member.endswith(".tar")] if name == str(path) else []
+    top = name == str(path)
+    inner = {member: members.pop(member) for member in list(members) if top and member.endswith(".tar")}
     yield Archive(name, path, data, members)
-    for member in inner:
-        at, size = members[member]
+    for member, (at, size) in inner.items():
         yield from _index(file, f"{name}: {member}", path, data, at, at + size)
 
 

@@ -33,13 +33,15 @@ _FEW_IMAGES = 1_500  # decoded sooner than worker processes start
 class Packing:
     """How to pack: shorter `side` in pixels; `workers`, None for one a core; who hears of it.
 
-    `say` gets lines for the user, `progress` the numbers of images done and in all.
+    `say` gets lines for the user, `progress` the numbers of images done and in all. With `enlarge` images smaller
+    than `side` are resized to it, too.
     """
 
     side: int = SIDE
     workers: int | None = None
     say: Say = lambda line: None
     progress: Progress = lambda done, total: None
+    enlarge: bool = False
 
 
 PACKING = Packing()
@@ -85,7 +87,7 @@ def _write(
     total, done = sum(len(split) for _, _, split in splits), 0
     # Only what nobody published is measured, over the split that `decathlon data stats` measures too.
     moments = {domain.name: Moments() for domain in domains if not is_published(domain)}
-    chunks = _chunks((split for _, _, split in splits), how.side)
+    chunks = _chunks((split for _, _, split in splits), how)
     with (
         contextlib.closing(ordered(decode_chunk, chunks, _workers(how, total))) as results,
         PackWriter(part) as writer,
@@ -116,11 +118,11 @@ def _measure(measured: Moments | None, decoded: Decoded) -> None:
         measured.add(decoded.pixels)
 
 
-def _chunks(splits: Iterable[PlannedSplit], side: int) -> Iterator[Chunk]:
+def _chunks(splits: Iterable[PlannedSplit], how: Packing) -> Iterator[Chunk]:
     for split in splits:
         for begin in range(0, len(split), _CHUNK_IMAGES):
             end = min(begin + _CHUNK_IMAGES, len(split))
-            yield Chunk(split.origin, tuple(split.pictures(begin, end)), side)
+            yield Chunk(split.origin, tuple(split.pictures(begin, end)), how.side, how.enlarge)
 
 
 def _workers(how: Packing, images: int) -> int:

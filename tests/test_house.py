@@ -37,7 +37,7 @@ COMMANDS = [
     "predict",
 ]
 COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
-COMMANDS += ["data fetch"]
+COMMANDS += ["data fetch", "data build"]
 
 
 def python_files(room: str) -> list[Path]:

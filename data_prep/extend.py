@@ -1,0 +1,92 @@
+"""A packed file with more domains: a new one, or one that exists and keeps what it holds."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import filelock
+
+from decathlon.data_prep.facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
+from decathlon.data_prep.packing import Packing, Prepared, pack
+from decathlon.data_prep.plan import PlannedDomain
+from decathlon.data_prep.statistics import Moments
+from decathlon.domains import Benchmark
+from decathlon.errors import BusyError, DataError, UsageError
+from decathlon.official import OFFICIAL
+from decathlon.packed import PackedFile
+
+
+def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: bool) -> Prepared:
+    """Pack domains into the file `output`, beside those that it holds already; it is replaced when all is verified.
+
+    With `force` a domain that is there is packed anew. Raises UsageError when it is there without `force`,
+    DataError when another domain has its index or `output` is no packed file, BusyError when another process is
+    extending the same file, and what `pack` raises.
+    """
+    with _alone(output), contextlib.ExitStack() as stack:
+        kept = stack.enter_context(PackedFile(output)) if output.exists() else None
+        if kept is not None:
+            _refuse_clashes(kept, domains, force)
+        total = sum(len(domain) for domain in domains)
+        beside = f", which holds {', '.join(kept.benchmark.names)}" if kept else ""
+        how.say(f"packing {total:,} images of {', '.join(domain.name for domain in domains)} into {output}{beside}")
+
+        def describe(moments: Mapping[str, Moments]) -> Benchmark:
+            return extended(kept.benchmark if kept else Benchmark(output.stem, ()), domains, moments)
+
+        return pack(domains, output, describe, how, kept)
+
+
+def refuse_there(output: Path, names: Sequence[str], force: bool) -> None:
+    """Raise UsageError when one of the domains is in the file already: to be asked before long work."""
+    if force or not output.exists():
+        return
+    with PackedFile(output) as kept:
+        for name in names:
+            if name in kept.benchmark.names:
+                raise UsageError(f"{output} holds {name} already: choose another file, or --force to pack it anew.")
+
+
+def extended(old: Benchmark, domains: Sequence[PlannedDomain], moments: Mapping[str, Moments]) -> Benchmark:
+    """Return a benchmark with more domains, in order of index; those of a name that is there replace it.
+
+    It keeps its name, unless it then is the official ten.
+    """
+    new = [known_facts(domain, moments) for domain in domains]
+    names = {domain.name for domain in new}
+    all_domains = sorted([*(d for d in old if d.name not in names), *new], key=lambda domain: domain.index)
+    told = [old.baseline] if old.baseline else []
+    if any(domain.baseline_error is not None for domain in new) and OFFICIAL_BASELINE not in old.baseline:
+        told.append(OFFICIAL_BASELINE)
+    official = {domain.name for domain in all_domains if domain.baseline_error is not None} == set(OFFICIAL)
+    name = OFFICIAL_NAME if official and len(all_domains) == len(OFFICIAL) else old.name
+    return Benchmark(name, tuple(all_domains), "; ".join(told))
+
+
+def _refuse_clashes(kept: PackedFile, domains: Sequence[PlannedDomain], force: bool) -> None:
+    refuse_there(kept.path, [domain.name for domain in domains], force)
+    there = {domain.index: domain.name for domain in kept.benchmark}
+    for domain in domains:
+        if there.get(domain.index, domain.name) != domain.name:
+            raise DataError(
+                f"{kept.path}: {there[domain.index]} has the ids of domain {domain.index}, which {domain.name} "
+                "needs: choose another file."
+            )
+
+
+@contextlib.contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Hold the file's lock: of two that extend it at once, the later would drop what the earlier added."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    path = output.parent / f".{output.name}.lock"
+    lock = filelock.FileLock(path, timeout=0)
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    except filelock.Timeout:
+        raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None
