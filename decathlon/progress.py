@@ -9,7 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)  # fmt: skip
 
 
 def stderr() -> Console:
@@ -44,6 +52,29 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int | None], None]]]:
+    """Yield functions to say a line and to show bytes done of all; in a pipe there are lines only."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def show(what: str, done: int, total: int | None) -> None:
+            if bar.tasks[0].description != what:  # a new speed; what a part held already is none
+                bar.reset(task, completed=done, total=total, description=what)
+            bar.update(task, completed=done, total=total, visible=done != total)
+
+        yield lambda line: console.print(line, markup=False), show
 
 
 class TrainingProgress:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,16 +55,16 @@ def command(
     """
     from decathlon.data_prep.fetching import Fetching
     from decathlon.data_prep.mirrors import known_files, select
+    from decathlon.progress import download_bar
     from decathlon.tables import write
 
     known = known_files(mirrors)
     if as_list:
         write([_table(select(known, names) if names else list(known.values()))], "table")
         return
-    with _bar() as (say, progress):
-        _fetch_all(
-            select(known, names), set(names), folder, Fetching(retries, force=force, say=say, progress=progress)
-        )
+    with download_bar() as (say, progress):
+        how = Fetching(retries, force=force, say=say, progress=progress)
+        _fetch_all(select(known, names), set(names), folder, how)
 
 
 def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, how: Fetching) -> None:
@@ -139,36 +137,3 @@ def _table(files: list[KnownFile]) -> Table:
         for file in files
     )
     return Table("Files that 'decathlon data fetch' knows", columns, rows)
-
-
-@contextmanager
-def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int | None], None]]]:
-    """Yield functions to say a line and to show progress; in a pipe there are lines only."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, visible=False)
-
-        def show(what: str, done: int, total: int | None) -> None:
-            if bar.tasks[0].description != what:  # a new speed; what a part held already is none
-                bar.reset(task, completed=done, total=total, description=what)
-            bar.update(task, completed=done, total=total, visible=done != total)
-
-        yield lambda line: console.print(line, markup=False), show
