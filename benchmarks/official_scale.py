@@ -27,7 +27,10 @@ from typing import Any
 import click
 
 from benchmarks.machine import machine
-from benchmarks.stand_in import write_stand_in
+from benchmarks.stand_in import DIFFERENT, jpeg, write_stand_in
+from benchmarks.timing import Case, measure
+from decathlon.data_prep.images import Chunk, decode_chunk
+from decathlon.data_prep.picture import Picture
 from decathlon.files import write_json
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
@@ -43,22 +46,28 @@ SMALL = tuple(name for name in OFFICIAL if name != "imagenet12")
 @click.option("--scratch", type=click.Path(path_type=Path), help="Where 6 GB fit; default: the temporary folder.")
 def command(labels: Path, out: Path, kills: int, part: float, scratch: Path | None) -> None:
     """Make the stand-in, prepare it, and print what that took."""
+    about = machine() | {"command": shlex.join(["python", "-m", "benchmarks.official_scale", *sys.argv[1:]])}
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)
         archives = write_stand_in(labels, folder, part, click.echo)
-        found = prepared(archives, folder / "whole.h5")
-        found |= {
-            "counts": counts(folder / "whole.h5"),
-            "archives": [path.stat().st_size for path in archives],
-        }
+        found = {"machine": about, "part": part, "archives": [path.stat().st_size for path in archives]}
+        found |= prepared(archives, folder / "whole.h5") | {"counts": counts(folder / "whole.h5")}
+        found["decode_per_cpu_second"] = decoding()
+        write_json(out.with_name(f"{out.name}.json"), found)
         found["kills"] = [killed(archives, folder / "killed.h5", found["seconds"]) for _ in range(kills)]
         if kills:
             found["digest_after_kills"] = prepared(archives, folder / "killed.h5")["digest"]
-    about = machine() | {"command": shlex.join(["python", "-m", "benchmarks.official_scale", *sys.argv[1:]])}
-    write_json(out.with_name(f"{out.name}.json"), {"machine": about, "part": part, **found})
+        write_json(out.with_name(f"{out.name}.json"), found)
     click.echo(json.dumps(found, indent=1))
     if kills and found["digest"] != found["digest_after_kills"]:
         raise click.ClickException("after the kills the file has another digest.")
+
+
+def decoding() -> float:
+    """Return how many of the stand-in's images a processor second decodes, as the workers do it."""
+    pictures = tuple(Picture("image", data=jpeg(72 + 8 * (i % 5), 72, i % DIFFERENT)) for i in range(128))
+    chunk = Chunk("stand-in", pictures, 72)
+    return measure({"decode": Case(len(pictures), lambda: decode_chunk(chunk))})["decode"].per_cpu_second
 
 
 def prepared(archives: list[Path], output: Path) -> dict[str, Any]:
@@ -81,13 +90,15 @@ def prepared(archives: list[Path], output: Path) -> dict[str, Any]:
 
 
 def killed(archives: list[Path], output: Path, seconds: float) -> dict[str, Any]:
-    """Kill `data prepare` after a random part of the time it takes; return when, and that no file was left."""
+    """Kill `data prepare` after a random part of the time it takes; return when, and whether a file was there."""
     after = random.uniform(0, 0.95 * seconds)
     process = subprocess.Popen(_words(archives, output), stderr=subprocess.DEVNULL)
     time.sleep(after)
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    return {"after_seconds": after, "file_there": output.exists()}
+    finished = process.wait() == 0  # faster than the first time
+    there = output.exists()
+    output.unlink(missing_ok=True)
+    return {"after_seconds": after, "finished": finished, "file_there": there}
 
 
 def counts(path: Path) -> dict[str, Any]:
