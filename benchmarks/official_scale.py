@@ -50,7 +50,11 @@ def command(labels: Path, out: Path, kills: int, part: float, scratch: Path | No
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)
         archives = write_stand_in(labels, folder, part, click.echo)
-        found = {"machine": about, "part": part, "archives": [path.stat().st_size for path in archives]}
+        found: dict[str, Any] = {
+            "machine": about,
+            "part": part,
+            "archives": [path.stat().st_size for path in archives],
+        }
         found |= prepared(archives, folder / "whole.h5") | {"counts": counts(folder / "whole.h5")}
         found["decode_per_cpu_second"] = decoding()
         write_json(out.with_name(f"{out.name}.json"), found)
