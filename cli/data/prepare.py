@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -44,46 +40,10 @@ def command(
     """
     from decathlon.data_prep.packing import Packing
     from decathlon.data_prep.prepare import prepare
+    from decathlon.data_prep.watch import watched, wrote
 
     begun = time.monotonic()
-    with _terminable(), _bar() as (say, progress):
+    with watched() as (say, progress):
         done = prepare(source, output, Packing(side, workers, say, progress), name, force)
-    seconds = time.monotonic() - begun
-    click.echo(
-        f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
-        f"({done.images / seconds:,.0f} images/s); digest {done.digest[:16]}",
-        err=True,
-    )
+    click.echo(wrote(done, begun), err=True)
     click.echo(f"Next: decathlon data info {done.path}", err=True)
-
-
-@contextmanager
-def _bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """Yield functions to say a line and to show progress; in a pipe there are lines only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images, {task.fields[rate]:,.0f} images/s,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None, rate=0)
-        yield (
-            lambda line: console.print(line, markup=False),
-            lambda done, total: bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0),
-        )
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Leave as from an error on SIGTERM, so that what was begun is removed."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
