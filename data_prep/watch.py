@@ -42,11 +42,11 @@ def watched() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None
         yield lambda line: console.print(line, markup=False), progress
 
 
-def wrote(done: Prepared, begun: float) -> str:
+def wrote(done: Prepared, begun: float, what: str = "images") -> str:
     """Say what was written since `begun`, in seconds of the monotonic clock."""
     seconds = time.monotonic() - begun
     return (
-        f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
+        f"wrote {done.path}: {done.images:,} {what}, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
         f"({done.images / seconds:,.0f} images/s); digest {done.digest[:16]}"
     )
 

@@ -68,7 +68,10 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
     with watched() as (say, progress):
         added = add(file, Addition(**wishes), Packing(side, workers, say, progress))
     write([added.table], "table")
-    click.echo(wrote(added.prepared, begun), err=True)
+    click.echo(wrote(added.prepared, begun, "new images"), err=True)
     if added.truth:
         click.echo(f"labels of the test images, for 'decathlon score --truth': {added.truth}", err=True)
+    if added.truth and added.elsewhere:
+        others = ", ".join(added.elsewhere)
+        click.echo(f"to score all domains together, put the <domain>_test.json of {others} there too", err=True)
     click.echo(f"Next: decathlon train --data {shlex.quote(str(file))} --method bn -o RUN", err=True)

@@ -17,18 +17,24 @@ from decathlon.data_prep.packing import PACKING, Packing, Prepared
 from decathlon.errors import UsageError
 from decathlon.files import dump_json, refuse_existing, replacing
 from decathlon.official import OFFICIAL
+from decathlon.packed import PackedFile
 from decathlon.tables import Table
-from decathlon.truth import SUFFIX
+from decathlon.truth import SUFFIX, truth_folder
 from decathlon.words import several
 
 
 @dataclass(frozen=True)
 class Added:
-    """What was packed, a table of its splits, and where the labels of its test images are, None without such."""
+    """What was packed, and a table of its splits.
+
+    `truth` is the file with the labels of its test images, None without such; `elsewhere` names other domains with
+    a test split whose labels are not beside it.
+    """
 
     prepared: Prepared
     table: Table
     truth: Path | None
+    elsewhere: tuple[str, ...]
 
 
 def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
@@ -39,7 +45,7 @@ def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
     """
     with held(output):
         index = _index(output, addition)
-        answers = truth_folder(output, addition.truth) / f"{addition.name}{SUFFIX}"
+        answers = (addition.truth or truth_folder(output)) / f"{addition.name}{SUFFIX}"
         if not addition.force:
             refuse_existing(answers, "name another folder with --truth, or add --force")
         collection = read_collection(addition.source)
@@ -51,12 +57,15 @@ def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
         how.say(f"packing {several(len(where), 'image')} of {several(len(domain.categories), 'class', 'classes')}")
         with _appearing(answers, told):
             prepared = extend(output, [domain], how, addition.force)
-    return Added(prepared, split_table(addition.name, collection, where), answers if told else None)
+    table = split_table(addition.name, collection, where)
+    return Added(prepared, table, answers if told else None, tuple(_elsewhere(output, answers.parent)))
 
 
-def truth_folder(output: Path, asked: Path | None = None) -> Path:
-    """Return where the truth of a packed file's own domains goes."""
-    return asked or output.with_name(f"{output.stem}-truth")
+def _elsewhere(output: Path, folder: Path) -> Iterator[str]:
+    with PackedFile(output) as packed:
+        for name in packed.benchmark.names:
+            if packed.count(name, "test") and not (folder / f"{name}{SUFFIX}").exists():
+                yield name
 
 
 def _index(output: Path, addition: Addition) -> int:

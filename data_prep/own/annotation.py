@@ -27,13 +27,13 @@ def read_annotation(path: Path) -> Collection:
     bare = [files[image] for image in files if image not in seen]
     if bare:
         raise DataError(
-            f"{origin}: {several(len(bare), 'image')} of {len(files):,} have no category ({first(bare)}): annotate "
-            "them or take them out of 'images'."
+            f"{origin}: {len(bare):,} of {several(len(files), 'image')} without a category ({first(bare)}): "
+            "annotate them or take them out of 'images'."
         )
     torn = [files[image] for image, found in seen.items() if len(found) > 1]
     if torn:
         raise DataError(
-            f"{origin}: {several(len(torn), 'image')} of {len(files):,} have several categories ({first(torn)}): "
+            f"{origin}: {len(torn):,} of {several(len(files), 'image')} with several categories ({first(torn)}): "
             "keep the annotations of one category an image, as of the largest object, or cut the objects out."
         )
     examples = [Example(name, classes[seen[image].pop()]) for image, name in files.items()]

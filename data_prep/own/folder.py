@@ -84,7 +84,7 @@ def _no_classes(root: Path, images: int, given: bool) -> str:
 def _left_out(files: Iterable[tuple[str, str, str | None]], loose: list[str]) -> Iterator[str]:
     others = Counter(os.path.splitext(name)[1] or "no ending" for name, _, _ in files if not _is_image(name))
     if others:
-        yield f"left out {several(others.total(), 'file')} that are no images: {first(others)}"
+        yield f"left out {several(others.total(), 'file')} of other kinds: {first(others)}"
     if loose:
         yield f"left out {several(len(loose), 'image')} beside the class folders: {first(loose)}"
 

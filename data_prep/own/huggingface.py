@@ -9,6 +9,7 @@ from typing import Any
 from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError, UsageError
+from decathlon.words import several
 
 MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 
@@ -77,7 +78,10 @@ def _labels(kind: type, part: Any, folder: Path) -> list[str]:
     positions = list(part[column])
     unlabelled = sum(position is None or position < 0 for position in positions)
     if unlabelled:
-        raise DataError(f"{folder}: {unlabelled:,} images have no class: drop their split, or filter them out.")
+        raise DataError(
+            f"{folder}: {unlabelled:,} of {several(len(positions), 'image')} without a class: drop their split, or "
+            "filter them out."
+        )
     return [names[position] for position in positions]
 
 

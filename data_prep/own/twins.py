@@ -35,18 +35,18 @@ def warnings(collection: Collection, place: Mapping[int, str], found: Iterable[l
     astride = [positions for positions in sets if len({place[i] for i in positions}) > 1]
     if astride:
         yield (
-            f"Warning: {several(len(astride), 'image')} of the same pixels in more than one split: "
+            f"Warning: identical images in more than one split, {several(len(astride), 'time')}: "
             f"{_shown(collection, place, astride)}; --drop-duplicates keeps one of each."
         )
     torn = [positions for positions in sets if len({int(collection.labels[i]) for i in positions}) > 1]
     if torn:
         yield (
-            f"Warning: {several(len(torn), 'image')} of the same pixels in more than one class: "
+            f"Warning: identical images in more than one class, {several(len(torn), 'time')}: "
             f"{_shown(collection, place, torn)}; correct the labels."
         )
     repeated = sum(len(positions) - len({place[i] for i in positions}) for positions in sets)
     if repeated:
-        yield f"{several(repeated, 'image')} repeat another one of the same split"
+        yield f"identical images within a split: {repeated:,} beside the first of their kind"
 
 
 def _shown(collection: Collection, place: Mapping[int, str], sets: list[list[int]]) -> str:
