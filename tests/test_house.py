@@ -23,7 +23,18 @@ MAY_IMPORT = {
     "data_prep": {"decathlon", "data_prep"},
     "cli": {"decathlon", "data_prep", "cli"},
 }
-COMMANDS = ["", "data", "data synth", "data prepare", "data check", "data info", "data stats", "train", "predict"]
+COMMANDS = [
+    "",
+    "data",
+    "data synth",
+    "data prepare",
+    "data add",
+    "data check",
+    "data info",
+    "data stats",
+    "train",
+    "predict",
+]
 COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
 
 

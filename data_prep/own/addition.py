@@ -42,7 +42,7 @@ class Addition:
                 f"{self.name} is one of the official ten: pack it with 'decathlon data prepare', or choose another "
                 "name."
             )
-        read_parts(self.split or DEFAULT)
+        _ = self.parts
         try:
             re.compile(self.group or "")
         except re.error as error:
@@ -51,4 +51,4 @@ class Addition:
     @property
     def parts(self) -> Parts:
         """Percent by split."""
-        return read_parts(self.split or DEFAULT)
+        return read_parts(DEFAULT if self.split is None else self.split)

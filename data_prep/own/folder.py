@@ -9,6 +9,7 @@ from pathlib import Path
 
 from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect, first
 from decathlon.data_prep.picture import Picture
+from decathlon.domains import SPLITS
 from decathlon.errors import DataError
 from decathlon.words import several
 
@@ -36,7 +37,7 @@ def read_folder(root: Path) -> Collection:
     examples = [Example(name, name.split("/")[depth - 1], split) for name, _, split in inner]
     classes = {name for inside, _ in starts for name in _folders(root / inside)}
     notes = [*_left_out(files, loose), *_nested(root, examples, depth)]
-    kind = f"an ImageFolder tree with {', '.join(dict.fromkeys(s for _, s in starts if s))}" if given else ""
+    kind = f"an ImageFolder tree with {', '.join(s for s in SPLITS if s in dict(starts).values())}" if given else ""
     return collect(
         kind or "an ImageFolder tree", examples, lambda name: Picture(name, f"{root}/{name}"), notes, classes
     )

@@ -43,7 +43,7 @@ def place(collection: Collection, addition: Addition, how: Packing) -> dict[int,
 def _groups(collection: Collection, addition: Addition) -> Sequence[str]:
     """Return the name of every image's group; an image is one of its own without --group."""
     for option, value in (("--split", addition.split), ("--group", addition.group)):
-        if value and collection.splits:
+        if value is not None and collection.splits:
             raise UsageError(f"{addition.source} has splits of its own, which are kept: leave out {option}.")
     if addition.group is None:
         return collection.names
