@@ -52,7 +52,10 @@ class Comparison:
 
     def difference(self) -> float:
         """Return the largest difference between kernel and reference, over the largest value, at least 1."""
-        pairs = zip(self.call(self.fused), self.call(self.reference), strict=True)
+        pairs = list(zip(self.call(self.fused), self.call(self.reference), strict=True))
+        for mine, theirs in pairs:
+            if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+                raise TypeError(f"{mine.shape} {mine.dtype} instead of {theirs.shape} {theirs.dtype}")
         apart = [
             (mine.float() - theirs.float()).abs().max() / theirs.abs().max().clamp(1) for mine, theirs in pairs
         ]

@@ -1,5 +1,6 @@
-"""Kernels against their references, eager and compiled, on a GPU; a kernel is worth wiring in where it beats both.
+r"""Kernels against their references, eager and compiled, on a GPU; a kernel is worth wiring in where it beats both.
 
+    \b
     python -m benchmarks.kernels -o kernels.json       time all
     python -m benchmarks.kernels --case mask           some
     python -m benchmarks.kernels --rehearse            without a GPU: tiny sizes, equality alone
@@ -9,11 +10,14 @@ Every kernel is first compared with its reference; those that differ are marked,
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
+import statistics
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +26,10 @@ import torch
 
 from benchmarks.kernel_cases import Comparison, Setting, comparisons
 from benchmarks.machine import machine
-from benchmarks.timing import Case, measure
 from decathlon.files import write_json
 from decathlon.tables import Column, Table, write
 
+Clock = Callable[[Callable[[], object]], float]
 NEAR = {torch.float32: 1e-4, torch.bfloat16: 2e-2}  # of the largest value
 WAYS = ("eager", "compiled", "kernel")
 NUMBERS = tuple(Column(way, f"{way} µs", 1) for way in WAYS) + (Column("gain", "x compiled", 2),)
@@ -67,10 +71,12 @@ def row(comparison: Comparison, near: float) -> dict[str, Any]:
         difference = comparison.difference()
     except Exception as error:  # one that does not launch must not cost the measurements of the others
         return named | {"equal": f"no: {type(error).__name__}", "error": str(error)}
+    if not math.isfinite(difference):  # JSON knows no such number
+        return named | {"equal": f"no: {difference}"}
     return named | {"difference": difference, "equal": "yes" if difference <= near else f"no: {difference:.1e}"}
 
 
-def times(comparison: Comparison, rounds: int, seconds: float) -> dict[str, Any]:
+def times(comparison: Comparison, rounds: int, seconds: float, clock: Clock | None = None) -> dict[str, Any]:
     """Return microseconds a call of the three ways, and the compiled ones over those of the kernel."""
     torch.compiler.reset()  # else shapes of another comparison make this one's dynamic
     ways = {"eager": comparison.reference, "compiled": torch.compile(comparison.reference)}
@@ -81,11 +87,29 @@ def times(comparison: Comparison, rounds: int, seconds: float) -> dict[str, Any]
         told["error"] = str(error)
         del ways["compiled"]
     ways["kernel"] = comparison.fused
-    cases = {name: Case(1, lambda way=way: comparison.call(way)) for name, way in ways.items()}  # type: ignore[misc]
-    found = measure(cases, rounds, seconds)
-    micro = {name: 1e6 / timing.per_second for name, timing in found.items()}
+    found = in_turn({name: partial(comparison.call, way) for name, way in ways.items()}, rounds, seconds, clock)
+    micro = {name: 1e3 * statistics.median(taken) for name, taken in found.items()}
     gain = micro["compiled"] / micro["kernel"] if "compiled" in micro else None
-    return told | micro | {"gain": gain, "timings": {name: asdict(timing) for name, timing in found.items()}}
+    return told | micro | {"gain": gain, "milliseconds": found}
+
+
+def in_turn(
+    calls: Mapping[str, Callable[[], object]], rounds: int, seconds: float, clock: Clock | None = None
+) -> dict[str, list[float]]:
+    """Return the milliseconds a call that each takes, measured in turn, `rounds` times.
+
+    By Triton's benchmark: the device's own events, with its cache emptied between calls, so that neither Python nor
+    a warm cache is measured.
+    """
+    if clock is None:
+        from triton.testing import do_bench
+
+        clock = partial(do_bench, rep=round(1000 * seconds), return_mode="median")
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            found[name].append(clock(call))
+    return found
 
 
 def report(rows: list[dict[str, Any]], out: Path | None) -> None:

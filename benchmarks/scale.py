@@ -1,5 +1,6 @@
-"""Cost as work grows: time of a training step with domains and images, memory with the pool.
+r"""Cost as work grows: time of a training step with domains and images, memory with the pool.
 
+    \b
     python -m benchmarks.scale -o benchmarks/results/NAME     writes NAME.json and NAME.png
 
 Each point is a process of its own, so that its peak memory is its own; pools are random pixels.
@@ -33,7 +34,7 @@ IMAGES = (1_000, 10_000, 30_000, 100_000)
 
 @click.command(help=__doc__)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Results, without an ending.")
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--point", nargs=2, type=int, hidden=True, help="Measure this many domains and images, print JSON.")
 @click.option("--small", is_flag=True, help="A rehearsal with tiny pools.")
 def command(out: Path, rounds: int, point: tuple[int, int] | None, small: bool) -> None:
@@ -62,7 +63,7 @@ def measured(domains: int, images: int, rounds: int) -> dict[str, Any]:
         "images": images,
         "cpu_ms_per_image": 1000 / timing.per_cpu_second,
         "pool_mb": sum(pool.pixels.numel() for pool in pools.values()) / 1e6,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
     }
 
 

@@ -1,5 +1,6 @@
-"""Speed of the toolkit's steps, in images a second and a processor second.
+r"""Speed of the toolkit's steps, in images a second and a processor second.
 
+    \b
     python -m benchmarks.speed                                  the cases a CPU shows
     python -m benchmarks.speed --against mypackage.nets:make    the training step of any module in the same rounds
 
@@ -22,9 +23,11 @@ import click
 import torch
 
 from benchmarks import cases
-from benchmarks.cases import Setting
+from benchmarks.cases import CLASSES, Setting
 from benchmarks.machine import machine
 from benchmarks.timing import Case, Timing, measure
+from decathlon.device import find_device
+from decathlon.errors import UsageError
 from decathlon.files import write_json
 from decathlon.tables import Column, Table, write
 
@@ -54,12 +57,27 @@ CASES: dict[str, Made] = {
 
 
 @click.command(help=__doc__)
-@click.option("--case", "names", multiple=True, help="A part of the names of the cases to time; default: all.")
-@click.option("--against", metavar="MODULE:FACTORY", help="FACTORY(classes) returns a module to train, too.")
+@click.option(
+    "--case",
+    "names",
+    multiple=True,
+    help="A part of the names of the cases to time, or 'against' for that alone; default: all.",
+)
+@click.option(
+    "--against",
+    metavar="MODULE:FACTORY",
+    help="FACTORY(classes) returns a module, images to logits, to train in fp32 too.",
+)
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--size", type=click.IntRange(16), default=64, show_default=True, help="Pixels a side.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--seconds", type=float, default=0.5, show_default=True, help="Of a turn of one case.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Of a turn of one case.",
+)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
@@ -70,23 +88,50 @@ def command(
 ) -> None:  # fmt: skip
     """Time the cases and print a table."""
     torch.set_num_threads(threads)
-    setting = Setting(torch.device(device), batch, size)
+    setting = Setting(known_device(device), batch, size)
     made = {name: make for name, make in CASES.items() if not names or any(part in name for part in names)}
-    if not made:
-        raise click.UsageError(f"no case has that in its name: the cases are {', '.join(CASES)}.")
+    if not made and not (against and all(part in "against" for part in names)):
+        raise click.UsageError("no case has that in its name; the cases are\n  " + "\n  ".join(CASES))
     built = {name: make(setting) for name, make in made.items()}
     if against:
-        built[f"against {against}"] = cases.foreign(against, setting)
+        built[f"against {against}"] = rival(against, setting)
     found = measure(built, rounds, seconds)
     about = {"machine": machine(), "bf16": setting.bf16, "threads": threads, "batch": batch, "size": size}
     about |= {"command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]])}
     document = about | {"cases": {name: asdict(timing) for name, timing in found.items()}, "start": start_up()}
     if out:
         write_json(out, document)
+        click.echo(f"wrote {out}", err=True)
     if as_json:
         click.echo(json.dumps(document, indent=1))
     else:
         write([table(found)], "table", [f"{name}: {value}" for name, value in flat(document)])
+
+
+def rival(factory: str, setting: Setting) -> Case:
+    """Return the training step of a user's module, tried once; raises click.ClickException saying what is wrong."""
+    try:
+        case = cases.foreign(factory, setting)
+        case.run()
+    except Exception as error:  # whatever somebody's module does
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise click.ClickException(
+            f"--against {factory} cannot be trained ({reason}): it must be MODULE:FACTORY, and "
+            f"FACTORY({CLASSES}) a module from images (batch, 3, {setting.size}, {setting.size}) to logits "
+            f"(batch, {CLASSES})."
+        ) from None
+    return case
+
+
+def known_device(name: str) -> torch.device:
+    """Return a device that is there; raises click.UsageError."""
+    try:
+        device = find_device(name)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # which waiting and the machine's name mean
+    return device
 
 
 def table(found: Mapping[str, Timing]) -> Table:
@@ -117,8 +162,9 @@ def start_up() -> float:
 
 def flat(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return what stands below the table."""
-    told = {name: value for name, value in document.items() if name not in ("cases", "machine")}
-    return [*document["machine"].items(), *told.items()]
+    told = {name: value for name, value in document.items() if name not in ("cases", "machine", "start")}
+    start = f"{document['start']:.2f} processor seconds"
+    return [*document["machine"].items(), *told.items(), ("decathlon --help", start)]
 
 
 if __name__ == "__main__":

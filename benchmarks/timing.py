@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True)
 class Case:
-    """Work on `images` images at a call; `subprocess` work is timed by the clock alone."""
+    """Work on `images` images at a call."""
 
     images: int
     run: Callable[[], object]

@@ -42,8 +42,11 @@ def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -
     if not force:
         refuse_existing(out, "choose another name with -o, or replace it with --force")
     found = find_form(out, form)
-    _report(export(Run(run), domain, out, found))
+    done = export(Run(run), domain, out, found)
+    _report(done)
     click.echo(f"wrote {out}: {found}, {out.stat().st_size / 1e6:.1f} MB", err=True)
+    size = done.about["input"]["size"]
+    click.echo(f"it takes images (batch, 3, {size}, {size}); decathlon.merged.to_input makes them", err=True)
     click.echo(f"Next: {USE[found].format(str(out))} in Python", err=True)
 
 

@@ -17,7 +17,7 @@ from decathlon.domains import SPLITS
 from decathlon.errors import DataError
 
 _SUFFIX = {"train": "train", "val": "val", "test": "test_stripped"}  # `_test` is the scorer's truth
-_FILE = re.compile(rf"{ANNOTATIONS}/(\w[\w.+-]*)_(train|val|test_stripped|test)\.json")
+_FILE = re.compile(rf"{ANNOTATIONS}/(\w[\w .+-]*)_(train|val|test_stripped|test)\.json")
 
 
 def read_domains(source: Source) -> tuple[list[PlannedDomain], list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import mmap
 import tarfile
 import unicodedata
 import zlib
@@ -21,7 +22,7 @@ from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
-IN_MEMORY = 640 << 20  # bytes of what a gzipped archive holds; the official one of nine domains has 400 MB
+IN_MEMORY = 1 << 30  # bytes of what a gzipped archive holds; the official one of nine domains has some 660 MB
 MOST_MEMBERS = 10_000_000
 _MAGIC = b"\x1f\x8b"
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -39,7 +40,7 @@ class Archive:
 
     name: str
     path: Path
-    data: bytes | None  # of a gzipped one, which cannot be read out of order
+    data: mmap.mmap | None  # of a gzipped one, which cannot be read out of order
     members: dict[str, tuple[int, int]]
 
     def picture(self, member: str) -> Picture:
@@ -82,53 +83,50 @@ def open_archive(path: Path) -> Iterator[Archive]:
         with path.open("rb") as file:
             gzipped = file.read(2) == _MAGIC
             file.seek(0)
-            data = _inflate(file, str(path)) if gzipped else None
-            yield from _index(io.BytesIO(data) if data is not None else file, str(path), path, data)
+            if gzipped:
+                data = _inflate(file, str(path))
+                yield from _index(data, str(path), path, data, 0, data.tell())
+            else:
+                yield from _index(file, str(path), path, None, 0, file.seek(0, io.SEEK_END))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
 
 
 def _index(
-    file: IO[bytes], name: str, path: Path, data: bytes | None, begin: int = 0, end: int | None = None
+    file: IO[bytes] | mmap.mmap, name: str, path: Path, data: mmap.mmap | None, begin: int, end: int
 ) -> Iterator[Archive]:
     """Yield the archive that lies between two places of a file, and those it holds."""
-    end = file.seek(0, io.SEEK_END) if end is None else end
     file.seek(begin)
     try:
         members = _members(file, name, end)
     except _DAMAGE as error:
         raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
-    inner = {member: members.pop(member) for member in list(members) if member.endswith(SUFFIXES)}
+    # one level down and no further: an archive can be made that holds itself
+    top = name == str(path)
+    inner = {member: members.pop(member) for member in list(members) if top and member.endswith(".tar")}
     yield Archive(name, path, data, members)
     for member, (at, size) in inner.items():
-        called = f"{name}: {member}"
-        file.seek(at)
-        if file.read(2) == _MAGIC:
-            file.seek(at)
-            content = _inflate(io.BytesIO(file.read(size)), called)
-            yield from _index(io.BytesIO(content), called, path, content)
-        else:
-            yield from _index(file, called, path, data, at, at + size)
+        yield from _index(file, f"{name}: {member}", path, data, at, at + size)
 
 
-def _inflate(file: IO[bytes], name: str) -> bytes:
-    """Return what a gzip stream holds; reading to the end checks its checksum."""
-    found = bytearray()
+def _inflate(file: IO[bytes], name: str) -> mmap.mmap:
+    """Return what a gzip stream holds, up to where `tell` is; reading to the end checks its checksum."""
+    found = mmap.mmap(-1, IN_MEMORY)  # memory is taken when it is written, and never copied to grow
     try:
         with gzip.open(file) as stream:
             while piece := stream.read(_BLOCK):
-                found += piece
-                if len(found) > IN_MEMORY:
+                if found.tell() + len(piece) > IN_MEMORY:
                     raise DataError(
                         f"{name} holds more than {IN_MEMORY >> 20} MB: decompress it first (gunzip), to be read "
                         "where it lies."
                     )
+                found.write(piece)
     except _DAMAGE as error:
         raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
-    return bytes(found)
+    return found
 
 
-def _members(file: IO[bytes], name: str, end: int) -> dict[str, tuple[int, int]]:
+def _members(file: IO[bytes] | mmap.mmap, name: str, end: int) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     with _tar(file) as tar:
         while (member := tar.next()) is not None:
@@ -147,7 +145,7 @@ def _members(file: IO[bytes], name: str, end: int) -> dict[str, tuple[int, int]]
     return found
 
 
-def _tar(file: IO[bytes]) -> Any:  # the library declares no `members` to clear
+def _tar(file: IO[bytes] | mmap.mmap) -> Any:  # the library declares no `members` to clear
     return tarfile.open(fileobj=file, mode="r:")
 
 

@@ -14,6 +14,8 @@ from decathlon.domains import Category
 from decathlon.errors import DataError
 from decathlon.files import parse_json
 
+# what is read of an annotation file; outlines and captions may be most of it
+KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})
 ID_STEP = 10**7  # ids of domain i lie between i * ID_STEP and (i + 1) * ID_STEP
 
 
@@ -36,7 +38,7 @@ class AnnotationFile:
 
 def read_file(text: bytes, origin: str, may_lack_labels: bool) -> AnnotationFile:
     """Parse and check an annotation file; raises DataError naming `origin` and the entry that is wrong."""
-    data = entry_of(parse_json(text, origin), origin)
+    data = entry_of(parse_json(text, origin, KEYS), origin)
     categories = _read_categories(data, origin)
     images = entries(data, "images", origin)
     if not images:

@@ -1,4 +1,4 @@
-"""A packed file with more domains: made anew, or with those it has already, and replaced only when whole."""
+"""A packed file with more domains: a new one, or one that exists and keeps what it holds."""
 
 from __future__ import annotations
 
@@ -10,91 +10,90 @@ from pathlib import Path
 import filelock
 
 from decathlon.data_prep.facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
-from decathlon.data_prep.packing import PACKING, Packing, Prepared, pack
+from decathlon.data_prep.packing import Packing, Prepared, pack
 from decathlon.data_prep.plan import PlannedDomain
 from decathlon.data_prep.statistics import Moments
-from decathlon.domains import Benchmark, Domain
-from decathlon.errors import BusyError, UsageError
+from decathlon.domains import Benchmark
+from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
 
 
-def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing = PACKING, force: bool = False) -> Prepared:
-    """Pack domains into the file `output`, beside those it has; it is made when it does not exist.
+def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: bool) -> Prepared:
+    """Pack domains into the file `output`, beside those that it holds already; it is replaced when all is verified.
 
-    `force` replaces domains of those names. Whatever fails, the file stays as it was. Raises UsageError when a
-    domain is there already or its index is another one's, BusyError when another process extends the file, and
-    what `pack` raises.
+    With `force` a domain that is there is packed anew. Raises UsageError when it is there without `force`,
+    DataError when another domain has its index or `output` is no packed file, BusyError when another process is
+    extending the same file, and what `pack` raises.
     """
-    with held(output), _opened(output) as kept:
-        others = _others(kept, domains, force)
+    with held(output), contextlib.ExitStack() as stack:
+        kept = stack.enter_context(PackedFile(output)) if output.exists() else None
+        if kept is not None:
+            _refuse_clashes(kept, domains, force)
+        total = sum(len(domain) for domain in domains)
+        beside = f", which holds {', '.join(kept.benchmark.names)}" if kept else ""
+        how.say(f"packing {total:,} images of {', '.join(domain.name for domain in domains)} into {output}{beside}")
 
         def describe(moments: Mapping[str, Moments]) -> Benchmark:
-            new = [known_facts(domain, moments) for domain in domains]
-            return _benchmark(output, kept, sorted(others + new, key=lambda domain: domain.index))
+            return extended(kept.benchmark if kept else Benchmark(output.stem, ()), domains, moments)
 
         # the file itself, not a link to it, is replaced
         return replace(pack(domains, output.resolve(), describe, how, kept), path=output)
 
 
+def refuse_there(output: Path, names: Sequence[str], force: bool) -> None:
+    """Raise UsageError when one of the domains is in the file already: to be asked before long work."""
+    if force or not output.exists():
+        return
+    with PackedFile(output) as kept:
+        for name in names:
+            if name in kept.benchmark.names:
+                raise UsageError(f"{output} holds {name} already: choose another file, or --force to pack it anew.")
+
+
+def extended(old: Benchmark, domains: Sequence[PlannedDomain], moments: Mapping[str, Moments]) -> Benchmark:
+    """Return a benchmark with more domains, in order of index; those of a name that is there replace it.
+
+    It keeps its name, unless it then is the official ten.
+    """
+    new = [known_facts(domain, moments) for domain in domains]
+    names = {domain.name for domain in new}
+    all_domains = sorted([*(d for d in old if d.name not in names), *new], key=lambda domain: domain.index)
+    told = [old.baseline] if old.baseline else []
+    if any(domain.baseline_error is not None for domain in new) and OFFICIAL_BASELINE not in old.baseline:
+        told.append(OFFICIAL_BASELINE)
+    official = {domain.name for domain in all_domains if domain.baseline_error is not None} == set(OFFICIAL)
+    name = OFFICIAL_NAME if official and len(all_domains) == len(OFFICIAL) else old.name
+    return Benchmark(name, tuple(all_domains), "; ".join(told))
+
+
+def _refuse_clashes(kept: PackedFile, domains: Sequence[PlannedDomain], force: bool) -> None:
+    refuse_there(kept.path, [domain.name for domain in domains], force)
+    there = {domain.index: domain.name for domain in kept.benchmark}
+    for domain in domains:
+        if there.get(domain.index, domain.name) != domain.name:
+            raise DataError(
+                f"{kept.path}: {there[domain.index]} has the ids of domain {domain.index}, which {domain.name} "
+                "needs: choose another file."
+            )
+
+
 @contextlib.contextmanager
 def held(output: Path) -> Iterator[None]:
-    """Keep other processes from extending a file; a block inside another one of this process changes nothing.
+    """Hold the file's lock: of two that extend it at once, the later would drop what the earlier added.
 
-    Raises BusyError when one does already.
+    A block inside another one of the same process changes nothing: hold it to read, plan and then `extend`.
     """
     real = output.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(real.with_name(f".{real.name}.lock"), timeout=0, is_singleton=True)
+    path = real.parent / f".{real.name}.lock"
+    lock = filelock.FileLock(path, timeout=0, is_singleton=True)
     try:
-        lock.acquire()
+        with lock:
+            try:
+                yield
+            finally:
+                if lock.lock_counter == 1:  # the outermost block
+                    path.unlink(missing_ok=True)
     except filelock.Timeout:
-        raise BusyError(f"another process adds to {output}: wait for it and start again.") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def benchmark_of(output: Path) -> Benchmark | None:
-    """Return the benchmark a packed file holds; None when there is no file."""
-    with _opened(output) as kept:
-        return None if kept is None else kept.benchmark
-
-
-@contextlib.contextmanager
-def _opened(output: Path) -> Iterator[PackedFile | None]:
-    if output.exists():
-        with PackedFile(output) as kept:
-            yield kept
-    else:
-        yield None
-
-
-def _others(kept: PackedFile | None, domains: Sequence[PlannedDomain], force: bool) -> list[Domain]:
-    """Return the facts of the domains that stay."""
-    new = {domain.name: domain.index for domain in domains}
-    there = list(kept.benchmark) if kept else []
-    others = [domain for domain in there if domain.name not in new]
-    twice = [domain.name for domain in there if domain.name in new]
-    if kept and twice and not force:
-        raise UsageError(f"{kept.path} has a domain {twice[0]} already: choose another name, or add --force.")
-    for domain in others:
-        if domain.index in new.values():
-            raise UsageError(f"index {domain.index} is that of {domain.name} in the file: choose another one.")
-    return others
-
-
-def _benchmark(output: Path, kept: PackedFile | None, domains: Sequence[Domain]) -> Benchmark:
-    """Describe all domains together under the name the file had, or the official one when all are official."""
-    before = kept.benchmark if kept else Benchmark(output.stem, ())
-    scored = any(domain.baseline_error is not None for domain in domains)
-    baseline = before.baseline or (OFFICIAL_BASELINE if scored else "")
-    official = baseline == OFFICIAL_BASELINE and all(_official(domain) for domain in domains)
-    return Benchmark(OFFICIAL_NAME if official else before.name, tuple(domains), baseline)
-
-
-def _official(domain: Domain) -> bool:
-    """Say whether a domain has the published error, which only the official images get."""
-    known = OFFICIAL.get(domain.name)
-    return known is not None and domain.baseline_error == known.finetune_error
+        raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None

@@ -34,6 +34,7 @@ class Chunk:
     origin: str
     pictures: tuple[Picture, ...]
     side: int
+    enlarge: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def decode_chunk(chunk: Chunk) -> Decoded:
     with wary():
         for picture in chunk.pictures:
             try:
-                image = decode(picture.read(), picture.name, chunk.side)
+                image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge)
             except DataError as error:
                 raise DataError(f"{chunk.origin}: {error}") from None
             pixels.append(image.tobytes())
@@ -69,21 +70,22 @@ def wary() -> Iterator[None]:
         yield
 
 
-def decode(data: bytes | npt.NDArray[np.uint8], name: str, side: int) -> Image.Image:
+def decode(data: bytes | npt.NDArray[np.uint8], name: str, side: int, enlarge: bool = False) -> Image.Image:
     """Decode one image file, or pixels, to RGB; a shorter side above `side` is resized to it, in proportion.
 
+    With `enlarge` one below `side` is, too. Shrinking takes Pillow's Lanczos filter, enlarging the bicubic one.
     Orientation tags are not applied, as the challenge did not. Raises DataError for what is broken, cut short, too
     large or of more than 8 bits a channel.
     """
     if isinstance(data, np.ndarray):
-        return _shrink(Image.fromarray(data).convert("RGB"), side)
+        return _fit(Image.fromarray(data).convert("RGB"), side, enlarge)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise Image.DecompressionBombError
             if image.mode not in _MODES:
                 raise DataError(f"{name} has pixels of kind {image.mode}: convert it to 8 bits a channel.")
-            return _shrink(_rgb(image), side)
+            return _fit(_rgb(image), side, enlarge)
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: convert it.") from None
     except _BOMB:
@@ -100,9 +102,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _shrink(image: Image.Image, side: int) -> Image.Image:
+def _fit(image: Image.Image, side: int, enlarge: bool) -> Image.Image:
     short = min(image.size)
-    if short <= side:
+    if short == side or (short < side and not enlarge):
         return image
     width, height = (max(side, round(length * side / short)) for length in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS)
+    # Lanczos rings where it enlarges: dark and bright lines beside every edge.
+    resampling = Image.Resampling.LANCZOS if short > side else Image.Resampling.BICUBIC
+    return image.resize((width, height), resampling)

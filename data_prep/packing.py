@@ -33,13 +33,15 @@ _FEW_IMAGES = 1_500  # decoded sooner than worker processes start
 class Packing:
     """How to pack: shorter `side` in pixels; `workers`, None for one a core; who hears of it.
 
-    `say` gets lines for the user, `progress` the numbers of images done and in all.
+    `say` gets lines for the user, `progress` the numbers of images done and in all. With `enlarge` images smaller
+    than `side` are resized to it, too.
     """
 
     side: int = SIDE
     workers: int | None = None
     say: Say = lambda line: None
     progress: Progress = lambda done, total: None
+    enlarge: bool = False
 
 
 PACKING = Packing()
@@ -47,11 +49,12 @@ PACKING = Packing()
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was packed."""
+    """What was packed, and by how many processes that decoded."""
 
     path: Path
     images: int
     digest: str
+    workers: int
 
 
 def pack(
@@ -73,7 +76,8 @@ def pack(
         raise DecathlonError(
             f"cannot write {output} ({reason}): free some space or choose another place."
         ) from None
-    return Prepared(output, sum(len(domain) for domain in domains), digest)
+    images = sum(len(domain) for domain in domains)
+    return Prepared(output, images, digest, worker_count(how, images))
 
 
 def _write(
@@ -83,7 +87,7 @@ def _write(
     total, done = sum(len(split) for _, _, split in splits), 0
     # Only what nobody published is measured, over the split that `decathlon data stats` measures too.
     moments = {domain.name: Moments() for domain in domains if not is_published(domain)}
-    pieces = chunks((split for _, _, split in splits), how.side)
+    pieces = chunks((split for _, _, split in splits), how)
     with (
         contextlib.closing(ordered(decode_chunk, pieces, worker_count(how, total))) as results,
         PackWriter(part) as writer,
@@ -114,12 +118,12 @@ def _measure(measured: Moments | None, decoded: Decoded) -> None:
         measured.add(decoded.pixels)
 
 
-def chunks(splits: Iterable[PlannedSplit], side: int) -> Iterator[Chunk]:
+def chunks(splits: Iterable[PlannedSplit], how: Packing) -> Iterator[Chunk]:
     """Yield every image of the splits in order, some at a time."""
     for split in splits:
         for begin in range(0, len(split), _CHUNK_IMAGES):
             end = min(begin + _CHUNK_IMAGES, len(split))
-            yield Chunk(split.origin, tuple(split.pictures(begin, end)), side)
+            yield Chunk(split.origin, tuple(split.pictures(begin, end)), how.side, how.enlarge)
 
 
 def worker_count(how: Packing, images: int) -> int:

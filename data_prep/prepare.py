@@ -8,6 +8,7 @@ from pathlib import Path
 
 from decathlon.data_prep.annotations import read_domains
 from decathlon.data_prep.facts import known_benchmark, known_facts, own_facts
+from decathlon.data_prep.known import check_known
 from decathlon.data_prep.packing import PACKING, Packing, Prepared, pack
 from decathlon.data_prep.source import open_source
 from decathlon.data_prep.statistics import Moments
@@ -17,16 +18,19 @@ from decathlon.words import several
 
 
 def prepare(
-    paths: Sequence[Path], output: Path, how: Packing = PACKING, name: str | None = None, force: bool = False
-) -> Prepared:
+    paths: Sequence[Path], output: Path, how: Packing = PACKING, name: str | None = None, force: bool = False,
+    strict: bool = False,
+) -> Prepared:  # fmt: skip
     """Pack the sources at `paths` into the file `output`, which appears only when it is whole and verified.
 
-    `name` is the benchmark's, None to find one. Raises DataError for a bad source, UsageError when `output` exists
-    and `force` is false, and what `pack` raises.
+    `name` is the benchmark's, None to find one; with `strict`, archives must be those whose digests are known.
+    Raises DataError for a bad source, UsageError when `output` exists and `force` is false, VerificationError for
+    an archive that `strict` refuses, and what `pack` raises.
     """
     if not force:
         refuse_existing(output, "choose another name or add --force")
     source = open_source(paths)
+    check_known(source.archives, strict, how.say)
     domains, warnings = read_domains(source)
     for warning in warnings:
         how.say(f"Warning: {warning}")

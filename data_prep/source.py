@@ -70,6 +70,11 @@ class Source:
     name: str
     holders: tuple[Holder, ...]
 
+    @property
+    def archives(self) -> tuple[Path, ...]:
+        """The archives that are read, each once."""
+        return tuple(dict.fromkeys(holder.archive.path for holder in self.holders if isinstance(holder, Indexed)))
+
     def names(self, folder: str) -> list[str]:
         """Return the sorted names of files directly in `folder`; raises DataError for one that is there twice."""
         names = sorted(name for holder in self.holders for name in holder.names(folder))

@@ -23,6 +23,7 @@ def with_centre(conv: nn.Conv2d, adapter: Tensor, x: Tensor) -> Tensor:
     """
     stride = conv.stride[0]
     plain = type(conv) is nn.Conv2d and conv.padding == (1, 1) and conv.dilation == (1, 1)
+    plain = plain and conv.padding_mode == "zeros"
     if not plain or conv.stride != (stride, stride) or conv.weight.requires_grad:
         out: Tensor = conv(x) + conv2d(x[:, :, ::stride, ::stride], adapter)
         return out

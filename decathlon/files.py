@@ -11,11 +11,12 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, DecathlonError, UsageError
 
 
 @contextlib.contextmanager
@@ -38,6 +39,25 @@ def replacing(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """Yield a new folder to fill; it gets the name `folder` when the block ends without an error, else it goes.
+
+    Raises UsageError where `folder` exists, DecathlonError where it cannot be written.
+    """
+    refuse_existing(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part") as part:
+            root = Path(part) / "whole"  # a folder of its own: the temporary one is closed to other users
+            root.mkdir()
+            yield root
+            os.replace(root, folder)
+            sync(folder.parent)
+    except OSError as error:
+        raise DecathlonError(f"cannot write {folder}: {error.strerror or error}.") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` durably to `path`, replacing what was there."""
     with replacing(path) as part:
@@ -54,19 +74,23 @@ def dump_json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_json(path: Path) -> Any:
-    """Parse the JSON file `path` strictly; raises DataError naming the file and what is wrong in it."""
+def read_json(path: Path, keep: Container[str] | None = None) -> Any:
+    """Parse the JSON file `path` as `parse_json` does; raises DataError naming the file and what is wrong in it."""
     try:
         text = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
-    return parse_json(text, str(path))
+    return parse_json(text, str(path), keep)
 
 
-def parse_json(text: bytes, name: str) -> Any:
-    """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`."""
+def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:
+    """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`.
+
+    Of every object only the keys in `keep` are kept, by default all: a million entries then take half the memory.
+    """
+    hook = _unique if keep is None else partial(_unique, keep=keep)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is not valid JSON: {error}.") from None
 
@@ -98,13 +122,13 @@ def _umask() -> int:
     return mask
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Any]], keep: Container[str] | None = None) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key '{twice}' stands twice in one object")
-    return found
+    return found if keep is None else {key: value for key, value in pairs if key in keep}
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,24 @@ def read_onnx(path: Path) -> Callable[[Tensor], Tensor]:
             return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
     return run
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """Return the description in a file of either format; raises what their libraries raise for another file."""
+    if path.suffix == ".onnx":
+        need_onnx()
+        import onnx
+
+        told = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}[KEY]
+    else:
+        if not zipfile.is_zipfile(path):  # torch would log a traceback
+            raise ValueError("it is no torch-export file")
+        extra = {f"{KEY}.json": ""}
+        with path.open("rb") as file:
+            torch.export.load(file, extra_files=extra)
+        told = extra[f"{KEY}.json"]
+    about: dict[str, Any] = json.loads(told)
+    return about
 
 
 def need_onnx() -> None:

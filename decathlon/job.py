@@ -50,7 +50,7 @@ class Job:
         self.tally = Tally(self.domains, asynchronous(family.device))
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
         limit = 1e9 * recipe.cache_taps / len(pools)
-        self._caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
+        self.caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
 
     @property
     def epoch(self) -> int:
@@ -88,10 +88,10 @@ class Job:
         name = self.domains[domain]
         pool, network = self.pools[name], self.family.networks[name]
         index = sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
-        labels = pool.labels[index.to(pool.device)]
+        labels = pool.labels_of(index)
         network.train()
-        if name in self._caches:
-            logits = self._caches[name].logits(index)
+        if name in self.caches:
+            logits = self.caches[name].logits(index)
         else:
             seed = (self.seed, "augment", name, number) if self.recipe.augment else None
             with autocast(pool.device, self.bf16):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from decathlon.domains import Benchmark
 from decathlon.errors import DivergedError, UsageError
@@ -38,22 +41,43 @@ def train_jobs(
             family.add(name, len(packed.benchmark[name].categories))
         if number < values["job"]:
             continue
-        job, held_out = _load(asked, packed, family, members, recipe)
-        for name in [name for name, pool in job.pools.items() if pool.home != pool.device]:
-            progress.console.print(f"Note: {name} stays in host memory, the GPU has no room for its pixels.")
-        if tensors and number == values["job"]:
-            job.load_state(tensors, values)
-        try:
-            with progress.job(members[0] if len(members) == 1 else f"{len(members)} domains", job.steps, job.step):
-                _job(run, job, number, held_out, progress)
-        except DivergedError:
-            run.write(asked | {"status": "diverged"})
-            raise
-        _finish(run, asked, packed.benchmark, job)
+        state = (tensors, values) if tensors and number == values["job"] else None
+        _train(run, asked, packed, _Members(number, tuple(members), state), family, recipe, progress)
     write_json(run.folder / "footprint.json", family.footprint().to_json())
     run.write(asked | {"status": "done"})
     for path in (run.checkpoint, run.start):
         path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The domains of job `number`, and where it goes on, as `Job.state` told it."""
+
+    number: int
+    names: tuple[str, ...]
+    state: tuple[dict[str, Tensor], dict[str, Any]] | None
+
+
+def _train(
+    run: Run, asked: dict[str, Any], packed: PackedFile, members: _Members, family: Family, recipe: Recipe,
+    progress: TrainingProgress,
+) -> None:  # fmt: skip
+    """Train one job to its end; its pools are gone when this returns, before those of the next are loaded."""
+    job, held_out = _load(asked, packed, family, members.names, recipe)
+    for name in [name for name, pool in job.pools.items() if pool.home != pool.device]:
+        progress.console.print(f"Note: {name} stays in host memory, the GPU has no room for its pixels.")
+    for cache in job.caches.values():
+        progress.console.print(cache.told())
+    if members.state:
+        job.load_state(*members.state)
+    what = members.names[0] if len(members.names) == 1 else f"{len(members.names)} domains"
+    try:
+        with progress.job(what, job.steps, job.step):
+            _job(run, job, members.number, held_out, progress)
+    except DivergedError:
+        run.write(asked | {"status": "diverged"})
+        raise
+    _finish(run, asked, packed.benchmark, job)
 
 
 def divide(names: list[str], family: Family, recipe: Recipe) -> list[list[str]]:
@@ -111,7 +135,7 @@ def _epoch_rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
 
 
 def _load(
-    asked: dict[str, Any], packed: PackedFile, family: Family, members: list[str], recipe: Recipe
+    asked: dict[str, Any], packed: PackedFile, family: Family, members: tuple[str, ...], recipe: Recipe
 ) -> tuple[Job, dict[str, Pool]]:
     """Load the pools of a job's domains: those to train on, and the validation splits where they are held out."""
     splits = tuple(asked["fit"].split("+"))

@@ -4,8 +4,10 @@ The file's JSON object says:
 
     format, domain, trunk
     categories   [{id, name}], in the order of the logits
-    input        size: pixels a side; resize and crop: what that square is cut from (`decathlon.pool.fit`);
-                 mean, std: of RGB in 0..1, subtracted and divided by
+    input        size: pixels a side of the square that the network sees, the centre of a resized image;
+                 resize: the side of that image, of which `crop` makes the shorter, `squash` both, `full` the
+                 longer (with bars in the mean colour); bicubic; mean, std: of RGB in 0..1, subtracted and divided
+                 by (`to_input` does it all)
     plain        whether the body is the trunk's structure and nothing else
     folded       {place of a norm that is gone: the convolution it went into}
     run          what was asked of the run: method, regime, recipe, fit, seed, benchmark, versions, ...
@@ -19,13 +21,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from decathlon.domains import Domain
-from decathlon.errors import DataError, VerificationError
+from decathlon.errors import DataError, DecathlonError, VerificationError
+from decathlon.graphs import read_about
 from decathlon.merge import drop_norm, without_adapters
 from decathlon.network import DomainNetwork
+from decathlon.pool import Pool, fit
 from decathlon.randomness import seeded
 from decathlon.recipe import Recipe
 from decathlon.storage import read_tensors, write_tensors
@@ -102,8 +108,24 @@ def load_merged(path: Path | str) -> nn.Module:
 
 
 def description(path: Path | str) -> dict[str, Any]:
-    """Return what a file of `decathlon merge` says of itself: see the top of this file."""
-    return _read(Path(path))[1]
+    """Return what a file of `decathlon merge`, of any format, says of itself: see the top of this file."""
+    path = Path(path)
+    if path.suffix not in OTHERS or not path.is_file():
+        return _read(path)[1]
+    try:
+        return read_about(path)
+    except DecathlonError:
+        raise
+    except Exception as error:  # the libraries name no class for what is no file of theirs
+        raise DataError(f"{path} holds no description ({str(error).splitlines()[0]}): merge it again.") from None
+
+
+def to_input(image: Image.Image, about: Mapping[str, Any]) -> Tensor:
+    """Return an image as the network with that description wants it, (3, size, size): the centre, normalised."""
+    told = about["input"]
+    facts = Domain("image", 0, (), told["mean"], told["std"], crop=told["crop"])
+    pixels = fit(np.asarray(image.convert("RGB")), facts.crop, told["resize"], facts.mean)
+    return Pool(facts, [pixels], torch.tensor([-1]), [0], told["size"]).batch(torch.tensor([0]))[0]
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

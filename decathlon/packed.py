@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +74,7 @@ class PackedFile:
             if path.is_dir():
                 reason = "it is a folder"
             raise DataError(f"cannot open {path}: {reason}; make it with 'decathlon data prepare'.") from None
+        self._open: dict[str, h5py.Dataset] = {}
         try:
             with self._reading(""):
                 self._check()
@@ -140,6 +141,22 @@ class PackedFile:
             for i in range(begin, end):
                 own = pixels[offset[i] - offset[begin] : offset[i + 1] - offset[begin]]
                 yield own.reshape(int(height[i]), int(width[i]), 3)
+
+    def some(self, domain: str, split: str, places: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the images at some places of a split as (height, width, 3), reading no others."""
+        offset, height, width = (self.column(domain, split, column) for column in ("offset", "height", "width"))
+        for i in places:
+            own = self.pixels(domain, split, int(offset[i]), int(offset[i + 1]))
+            yield own.reshape(int(height[i]), int(width[i]), 3)
+
+    def pixels(self, domain: str, split: str, begin: int, end: int) -> npt.NDArray[np.uint8]:
+        """Read the values of a split's `pixels` from place `begin` to `end`, as those of one image."""
+        name = f"{domain}/{split}/pixels"
+        with self._reading(name):
+            if name not in self._open:  # an open data set keeps its last chunk: the next image costs little
+                self._open[name] = self._file[name]
+            values: npt.NDArray[np.uint8] = self._open[name][begin:end]
+            return values
 
     def column(self, domain: str, split: str, column: str) -> npt.NDArray[Any]:
         """Read one column of a split, as its labels; raises DataError when it is not there."""

@@ -43,6 +43,7 @@ class Pool:
         self.width = torch.from_numpy(widths).to(home)
         self.offset = torch.from_numpy(np.cumsum(heights * widths) - heights * widths).to(home)
         self.labels = labels.to(device)
+        self._labels_at_home = labels.to(home)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (domain.mean, domain.std))
         self.scale, self.shift = 1 / (255 * std), -mean / std
 
@@ -71,6 +72,13 @@ class Pool:
         else:
             draw = torch.rand(3, len(index), generator=generator(*seed, device=self.home), device=self.home)
         return reference(self, index, draw)
+
+    def labels_of(self, index: Tensor) -> Tensor:
+        """Return the labels (batch,) of images by their places, given on `home`; the host waits for nothing."""
+        found = self._labels_at_home[index]
+        if self.home == self.device:
+            return found
+        return (found.pin_memory() if self.device.type == "cuda" else found).to(self.device, non_blocking=True)
 
     def read(self, where: Tensor) -> Tensor:
         """Return the pixels (places, 3) at places in the pool, on the device."""

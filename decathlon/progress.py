@@ -1,18 +1,83 @@
-"""What a person sees while training goes on, on standard error."""
+"""What a person sees while work goes on, on standard error, and how it ends early."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)  # fmt: skip
 
 
 def stderr() -> Console:
     """Return a console on standard error, where progress and remarks go."""
     return Console(stderr=True, highlight=False)
+
+
+@contextlib.contextmanager
+def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """Yield functions to say a line and to show images done of all; in a pipe there are lines only."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("images, {task.fields[rate]:,.0f} images/s,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, rate=0)
+
+        def show(done: int, total: int) -> None:
+            if done < bar.tasks[0].completed:  # another pass over the images, at a speed of its own
+                bar.reset(task)
+            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0)
+
+        yield lambda line: console.print(line, markup=False), show
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Leave as from an error on SIGTERM, so that what was begun is removed."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int | None], None]]]:
+    """Yield functions to say a line and to show bytes done of all; in a pipe there are lines only."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None, visible=False)
+
+        def show(what: str, done: int, total: int | None) -> None:
+            if bar.tasks[0].description != what:  # a new speed; what a part held already is none
+                bar.reset(task, completed=done, total=total, description=what)
+            bar.update(task, completed=done, total=total, visible=done != total)
+
+        yield lambda line: console.print(line, markup=False), show
 
 
 class TrainingProgress:

@@ -6,6 +6,7 @@ import difflib
 import re
 
 from decathlon.method import Method
+from decathlon.reader import Reader
 from decathlon.recipe import Recipe
 from decathlon.trunk_source import TrunkSource
 
@@ -25,10 +26,23 @@ def remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[st
             f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out with the "
             "norms beside them; name the run that trained the trunk itself."
         )
+    found += _without_effect(method, recipe)
     size = source.asked["recipe"]["size"] if source.asked else recipe.size
     if size != recipe.size:
         found.append(f"the trunk was trained at {size} pixels, this run sees {recipe.size} (see --size).")
     return found + _misspelled(recipe, names)
+
+
+def _without_effect(method: Method, recipe: Recipe) -> list[str]:
+    """Return remarks on what was asked and changes nothing, or takes time without a word."""
+    found = []
+    if isinstance(method, Reader) and method.regime != "frozen" and method.options.norms == "trunk":
+        found.append("norms=trunk changes nothing while the trunk learns: it goes with --freeze.")
+    if recipe.compile and recipe.cache_taps:
+        found.append("what reads cached taps is not compiled.")
+    elif recipe.compile:
+        found.append("the networks are compiled at the first step, which takes up to a minute or two.")
+    return found
 
 
 def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from decathlon.errors import UsageError, unknown
 from decathlon.merge import merge
 from decathlon.network import DomainNetwork, trunk_in
 from decathlon.seams import tensors
@@ -19,7 +20,11 @@ from decathlon.trunks.trunk import Trunk
 
 
 def predict_all(networks: Mapping[str, DomainNetwork], images: Tensor) -> dict[str, Tensor]:
-    """Return the logits (batch, classes) of every domain for the same images (batch, 3, height, width)."""
+    """Return the logits (batch, classes) of every domain for the same images (batch, 3, height, width).
+
+    Raises UsageError for a network in training mode.
+    """
+    _refuse_training(networks)
     logits: dict[str, Tensor] = {}
     for names in sharing(networks):
         if len(names) == 1:
@@ -35,7 +40,14 @@ def predict_mixed(networks: Mapping[str, DomainNetwork], images: Tensor, domains
     """Return the logits (classes,) of each image by the network of its own domain.
 
     The trunk sees all images of domains that share it in one batch, each domain's own modules those of the domain.
+    Raises UsageError for a network in training mode, a domain without a network, and not one domain an image.
     """
+    _refuse_training(networks)
+    if isinstance(domains, str) or len(domains) != len(images):
+        raise UsageError(f"there are {len(images)} images: name the domain of each of them, in a list.")
+    for name in domains:
+        if name not in networks:
+            raise unknown("domain", name, networks)
     rows: dict[str, list[int]] = defaultdict(list)
     for row, name in enumerate(domains):
         rows[name].append(row)
@@ -60,9 +72,14 @@ def merge_all(networks: Mapping[str, DomainNetwork]) -> dict[str, DomainNetwork]
     plain = {name: merge(network) for name, network in networks.items()}
     for first, *others in sharing(networks):
         for name in others:
-            place = next(place for place, part in plain[name].named_modules() if isinstance(part, Trunk))
-            plain[name].set_submodule(place, plain[first].get_submodule(place))
+            plain[name].set_submodule(_place(plain[name]), plain[first].get_submodule(_place(plain[first])))
     return plain
+
+
+def _place(network: DomainNetwork) -> str:
+    """Return where in a network its trunk is; methods put it in different places."""
+    place: str = next(place for place, part in network.named_modules() if isinstance(part, Trunk))
+    return place
 
 
 def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
@@ -75,6 +92,13 @@ def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
         else:
             groups[frozenset(tensors(trunk))].append(name)
     return list(groups.values())
+
+
+def _refuse_training(networks: Mapping[str, DomainNetwork]) -> None:
+    """Raise UsageError for networks that would take statistics from the batch, and keep them."""
+    for name, network in networks.items():
+        if network.training:
+            raise UsageError(f"the network of {name} is in training mode: call its eval() first.")
 
 
 def _taps(network: DomainNetwork, images: Tensor) -> tuple[Tensor, ...]:

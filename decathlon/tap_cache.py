@@ -31,11 +31,20 @@ class TapCache:
         one = self._make(torch.zeros(1, dtype=torch.long))
         each = sum(part.element_size() * part[0].numel() for part in one)
         self.images = min(len(pool), int(limit / each))
-        self.parts = [part.new_empty(self.images, *part.shape[1:]) for part in one]
+        self.parts = [_like(part, self.images) for part in one]
         for begin in range(0, self.images, BATCH):
             index = torch.arange(begin, min(begin + BATCH, self.images))
             for part, made in zip(self.parts, self._make(index), strict=True):
                 part[index] = made
+
+    def told(self) -> str:
+        """Say in one line how much is kept."""
+        held = sum(part.element_size() * part.numel() for part in self.parts)
+        what = "features" if self.pooled else "taps"
+        return (
+            f"{self.pool.domain.name}: {what} of {self.images:,} of {len(self.pool):,} images are kept, "
+            f"{held / 1e6:,.1f} MB"
+        )
 
     def logits(self, index: Tensor) -> Tensor:
         """Return the logits (batch, classes) of images by their place in the pool; gradients reach the reader."""
@@ -44,7 +53,7 @@ class TapCache:
             parts = [part[index] for part in self.parts]
         else:
             rest = self._make(index[~held])
-            parts = [part.new_empty(len(index), *part.shape[1:]) for part in rest]
+            parts = [_like(part, len(index)) for part in rest]
             for part, kept, made in zip(parts, self.parts, rest, strict=True):
                 part[held], part[~held] = kept[index[held]], made
         with autocast(self.pool.device, self.bf16):
@@ -60,3 +69,13 @@ class TapCache:
             assert trunk is not None  # a reader's body holds one
             taps = trunk.taps(images)
             return (self.body.read(taps),) if self.pooled else taps
+
+
+def _like(part: Tensor, images: int) -> Tensor:
+    """Return memory for so many images of a part, channels_last where it is."""
+    return torch.empty_like(part[:1].expand(images, *part.shape[1:]), memory_format=_layout(part))
+
+
+def _layout(part: Tensor) -> torch.memory_format:
+    last = part.dim() == 4 and part.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format

@@ -13,6 +13,7 @@ import torch
 from decathlon.family import Family
 from decathlon.files import sha256
 from decathlon.job import Job
+from decathlon.method import Regime
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.progress import TrainingProgress
@@ -35,15 +36,17 @@ def go(*args: Any, **changes: Any) -> Run:
     return train(request(*args, **changes), TrainingProgress())
 
 
-def make_job(data: Path, method: str = "bn", recipe: Recipe = RECIPE) -> Job:
+def make_job(
+    data: Path, method: str = "bn", recipe: Recipe = RECIPE, regime: Regime | None = None, bf16: bool = False
+) -> Job:
     """Return one job of all domains of the tiny packed file."""
     torch.manual_seed(0)
-    family = Family(find_method(method)(build("wrn-10-1")), 0, torch.device("cpu"))
+    family = Family(find_method(method)(build("wrn-10-1"), regime), 0, torch.device("cpu"))
     with PackedFile(data) as packed:
         pools = {name: load_pool(packed, TINY[name], ("train",), 16, 18) for name in TINY.names}
     for name in TINY.names:
         family.add(name, len(TINY[name].categories))
-    return Job(family, pools, recipe, 0, bf16=False)
+    return Job(family, pools, recipe, 0, bf16)
 
 
 def digests(run: Run) -> dict[str, str]:

@@ -32,10 +32,13 @@ COMMANDS = [
     "data check",
     "data info",
     "data stats",
+    "data show",
+    "data export",
     "train",
     "predict",
 ]
 COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
+COMMANDS += ["data fetch", "data build"]
 
 
 def python_files(room: str) -> list[Path]:

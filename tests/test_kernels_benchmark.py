@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -50,9 +51,10 @@ def test_three_ways_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
         return compute
 
     monkeypatch.setattr(torch, "compile", uncompiled)
-    found = kernels.times(small(), rounds=1, seconds=0.001)
-    assert all(found[way] > 0 for way in kernels.WAYS)
-    assert found["gain"] == found["compiled"] / found["kernel"] and set(found["timings"]) == set(kernels.WAYS)
+    ticks = iter([0.5, 0.4, 0.1, 9.0, 9.0, 9.0, 0.3, 0.2, 0.2])
+    found = kernels.times(small(), rounds=3, seconds=0.001, clock=lambda call: (call(), next(ticks))[1])
+    assert [found[way] for way in kernels.WAYS] == [500, 400, 200]  # medians, in microseconds
+    assert found["gain"] == 2 and found["milliseconds"]["kernel"] == [0.1, 9.0, 0.2]
 
 
 def test_what_does_not_compile_or_launch_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +62,12 @@ def test_what_does_not_compile_or_launch_costs_the_others_nothing(monkeypatch: p
         raise RuntimeError("out of resources")
 
     monkeypatch.setattr(torch, "compile", lambda compute: refused)
-    found = kernels.times(small(), rounds=1, seconds=0.001)
-    assert set(found["timings"]) == {"eager", "kernel"} and found["error"] == "out of resources"
+    found = kernels.times(small(), rounds=1, seconds=0.001, clock=lambda call: 1.0)
+    assert (
+        set(found["milliseconds"]) == {"eager", "kernel"}
+        and found["gain"] is None
+        and found["error"] == "out of resources"
+    )
     row = kernels.row(replace(small(), fused=refused), 1e-4)
     assert row["equal"] == "no: RuntimeError" and row["error"] == "out of resources"
 
@@ -69,6 +75,9 @@ def test_what_does_not_compile_or_launch_costs_the_others_nothing(monkeypatch: p
 def test_a_kernel_that_is_not_its_reference_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     good = small()
     wrong = replace(good, fused=lambda *arguments: good.fused(*arguments) + 1)
+    nan = replace(good, fused=lambda *arguments: good.fused(*arguments) * math.nan)
+    other = replace(good, fused=lambda *arguments: good.fused(*arguments).double())
+    assert kernels.row(nan, 1e-4)["equal"] == "no: nan" and kernels.row(other, 1e-4)["equal"] == "no: TypeError"
     rows = [kernels.row(comparison, 1e-4) for comparison in (good, wrong)]
     assert rows[0]["equal"] == "yes" and rows[1]["equal"].startswith("no: ")
     with pytest.raises(click.ClickException, match="not equal to the reference: grouped 3 x 4 x 5 x 5"):

@@ -5,25 +5,30 @@ from __future__ import annotations
 import copy
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 from torch import Tensor, nn
 
 from decathlon import export as exporting
 from decathlon.adapters.parallel import add_pointwise
 from decathlon.cli.main import command
+from decathlon.domains import CropPolicy
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.export import FORMS, export, find_form
 from decathlon.family import Family
 from decathlon.merge import fold_norms, foldable, merge, without_adapters
-from decathlon.merged import describe, description, load_merged, save_merged
+from decathlon.merged import describe, description, load_merged, save_merged, to_input
 from decathlon.method import Regime
 from decathlon.network import DomainNetwork
+from decathlon.pool import Pool, fit
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method, methods
@@ -229,6 +234,7 @@ def test_torch_export_goes_round_with_any_number_of_images(runs: dict[str, Run],
     for count in (1, 2, 7):
         assert_same_logits(program(images(count, 16)), load_merged(tmp_path / "b.safetensors")(images(count, 16)))
     assert json.loads(extra["decathlon.json"]) == json.loads(json.dumps(done.about))
+    assert description(tmp_path / "b.pt2") == description(tmp_path / "b.safetensors")
     assert b"decathlon/trunks" not in (tmp_path / "b.pt2").read_bytes()  # no path of this machine
 
 
@@ -246,7 +252,18 @@ def test_onnx_runs_in_its_runtime_with_any_number_of_images(
         assert_same_logits(torch.from_numpy(logits), expected)
     stored = session.get_modelmeta().custom_metadata_map["decathlon"]
     assert json.loads(stored) == json.loads(json.dumps(done.about))
+    assert description(tmp_path / "b.onnx") == description(tmp_path / "b.safetensors")
     assert b"decathlon/trunks" not in (tmp_path / "b.onnx").read_bytes()  # no path of this machine
+
+
+@pytest.mark.parametrize("crop", ["crop", "squash", "full"])
+def test_an_image_becomes_the_input_that_prediction_sees(crop: CropPolicy) -> None:
+    domain = replace(TINY["apples"], crop=crop)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 41, 3), np.uint8)
+    told = {"size": 16, "resize": 18, "crop": crop, "mean": list(domain.mean), "std": list(domain.std)}
+    pool = Pool(domain, [fit(pixels, crop, 18, domain.mean)], torch.tensor([0]), [1], 16)
+    seen = to_input(Image.fromarray(pixels), {"input": told})
+    assert seen.shape == (3, 16, 16) and torch.equal(seen, pool.batch(torch.tensor([0]))[0])
 
 
 def optional(*names: str) -> ModuleType:
@@ -327,6 +344,8 @@ def test_a_foreign_or_contradicting_file_is_refused(runs: dict[str, Run], tmp_pa
             load_merged(tmp_path / f"x.{ending}")
         (tmp_path / f"x.{ending}").write_bytes(b"another format")
         with pytest.raises(DataError, match=f"no safetensors: load it with {re.escape(loader)}'.*x.{ending}'"):
+            load_merged(tmp_path / f"x.{ending}")
+        with pytest.raises(DataError, match=f"x.{ending} holds no description"):
             description(tmp_path / f"x.{ending}")
     wrongs: list[dict[str, Any]] = [{"trunk": "wrn-16-1"}, {"folded": {}}, {"folded": {"body.x": "body.stem"}}]
     for wrong in wrongs:

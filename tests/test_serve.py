@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from decathlon.errors import UsageError
 from decathlon.family import Family
 from decathlon.registry import find_method, methods
 from decathlon.seams import named_norms
@@ -41,6 +42,25 @@ def test_all_domains_at_once_equal_one_after_the_other(method: str) -> None:
     assert list(found) == list(networks)
     for name, network in networks.items():
         torch.testing.assert_close(found[name], network(images()))
+
+
+def test_networks_in_training_mode_are_refused_unchanged() -> None:
+    networks = family("feature", "trunk").networks
+    networks["b"].train()
+    before = {name: tensor.clone() for name, tensor in networks["b"].state_dict().items()}
+    for predict in (lambda: predict_all(networks, images()), lambda: predict_mixed(networks, images(1), ["a"])):
+        with pytest.raises(UsageError, match="the network of b is in training mode: call its eval"):
+            predict()
+    assert all(torch.equal(before[name], tensor) for name, tensor in networks["b"].state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("domains", "message"),
+    [(["a"] * 3, "there are 6 images"), (["a"] * 7, "there are 6"), ("aaaaaa", "in a list"), (["x"] * 6, "'x'")],
+)
+def test_every_image_needs_its_domain(domains: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        predict_mixed(family("feature").networks, images(), domains)
 
 
 @pytest.mark.parametrize("method", methods())
@@ -88,3 +108,23 @@ def test_a_trunk_in_training_is_not_shared() -> None:
 @pytest.mark.parametrize("method", READERS)
 def test_the_option_leaves_the_domains_norms_to_the_trunks(method: str, norms: str, takes: bool) -> None:
     assert family(method, norms).method.takes_norms is takes
+
+
+def test_methods_that_read_one_trunk_share_it_merged_too() -> None:
+    trunk = WideResNet(10, 1)
+    networks = {}
+    for name in ("feature", "mtan", "dense"):  # they keep it in different places
+        kind = find_method(name)
+        made = Family(kind(trunk, "frozen", kind.choose({"norms": "trunk"})), 0, torch.device("cpu"))
+        networks[name] = made.add(name, 3).eval()
+    plain = merge_all(networks)
+    assert sharing(plain) == sharing(networks) == [["feature", "mtan", "dense"]]
+    for name, logits in predict_all(plain, images()).items():
+        torch.testing.assert_close(logits, networks[name](images()), atol=1e-4, rtol=1e-4)
+
+
+def test_logits_come_in_the_order_of_the_networks() -> None:
+    shared, alone = family("feature", "trunk").networks, family("bn").networks
+    networks = {"x": shared["a"], "y": alone["b"], "z": shared["c"]}
+    assert list(predict_all(networks, images())) == ["x", "y", "z"]
+    assert [len(logits) for logits in predict_mixed(networks, images(3), ["z", "y", "x"])] == [4, 3, 2]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
 
-from benchmarks import scale, speed
+from benchmarks import cases, scale, speed
 from benchmarks.cases import Setting
 from benchmarks.timing import Case, measure
+from decathlon.trunks.wide_resnet import WideResNet
 
 TINY = ["--batch", "2", "--size", "16", "--rounds", "1", "--seconds", "0.001"]
 
@@ -55,6 +58,33 @@ def test_an_unknown_case_lists_the_cases() -> None:
     assert done.exit_code == 2 and "no case has that in its name" in done.output
 
 
+def broken(classes: int) -> int:
+    """Return no module."""
+    return classes
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--against", "tests.test_speed"], "cannot be trained"),
+        (["--against", "no.such.module:make"], "No module named 'no'"),
+        (["--against", "tests.test_speed:nothing"], "has no attribute 'nothing'"),
+        (["--against", "tests.test_speed:broken"], "to logits (batch, 100)"),
+        (["--device", "xyz"], "unknown device 'xyz'"),
+        (["--seconds", "0"], "--seconds"),
+    ],
+)
+def test_what_cannot_be_timed_is_said_in_a_sentence(words: list[str], message: str) -> None:
+    done = CliRunner().invoke(speed.command, [*TINY, "--case", "against", *words])
+    assert done.exit_code in (1, 2) and message in done.output and isinstance(done.exception, SystemExit)
+
+
+def test_a_rival_is_timed_alone() -> None:
+    words = [*TINY, "--case", "against", "--against", "tests.test_speed:rival", "--json"]
+    done = CliRunner().invoke(speed.command, words, catch_exceptions=False)
+    assert list(json.loads(done.stdout)["cases"]) == ["against tests.test_speed:rival"]
+
+
 def test_cases_take_turns() -> None:
     seen: list[str] = []
     cases = {name: Case(3, lambda name=name: seen.append(name)) for name in "ab"}  # type: ignore[misc]
@@ -67,3 +97,37 @@ def test_cost_as_work_grows_is_measured_and_drawn(tmp_path: Path) -> None:
     assert point["cpu_ms_per_image"] > 0 and point["pool_mb"] == pytest.approx(2 * 100 * 36 * 36 * 3 / 1e6)
     scale.draw([point | {"domains": count} for count in (1, 2)], tmp_path / "scale.png")
     assert (tmp_path / "scale.png").stat().st_size > 1000
+
+
+def test_what_is_timed_is_counted_by_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([1.0, 1.0, 6.0, 2.0, 5.0])  # calls to fill the turn, then three rounds of two calls
+
+    def turn(case: Case, calls: int) -> tuple[float, float]:
+        return next(turns)
+
+    turns = iter([(1.0, 1.0), (6.0, 3.0), (2.0, 1.0), (5.0, 2.0)])
+    monkeypatch.setattr("benchmarks.timing._turn", turn)
+    found = measure({"case": Case(3, lambda: next(seconds))}, rounds=3, seconds=2.0)["case"]
+    assert (found.per_second, found.per_cpu_second, found.rounds) == (6 / 5, 6 / 2, 3)
+    assert found.spread == (6 - 2) / 5
+
+
+def test_cases_are_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merged networks have no adapter; one pass sees the trunk once, ten passes ten times."""
+    setting, trunk, merging = Setting(torch.device("cpu"), batch=2, size=16, images=8), Mock(), Mock()
+    real = WideResNet.taps
+
+    def taps(*given: Any) -> Any:
+        trunk()
+        return real(*given)
+
+    monkeypatch.setattr(WideResNet, "taps", taps)
+    for together, passes in ((True, 1), (False, 10)):
+        trunk.reset_mock()
+        cases.ten("mtan", "wrn-10-1", setting, together).run()
+        assert trunk.call_count == passes
+    monkeypatch.setattr(cases, "merge", merging)
+    cases.prediction("series", "wrn-10-1", setting)
+    assert not merging.called
+    cases.prediction("series", "wrn-10-1", setting, merged=True)
+    assert merging.called

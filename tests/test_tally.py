@@ -119,3 +119,13 @@ def test_infinities_of_both_signs_do_not_cancel() -> None:
         kept.add(domain, 7, torch.tensor(loss), torch.tensor(0), 4)
     with pytest.raises(DivergedError, match="the loss of a became inf at step 7"):
         kept.settle()
+
+
+def test_an_open_tally_is_read_every_so_often_and_cleared() -> None:
+    counted = Tally(("a",), deferred=True)
+    for step in range(tally.EVERY + 1):
+        counted.add(0, step, torch.tensor(2.0), torch.tensor(1), 4)
+    assert counted.sums.tolist() == [[8.0 * tally.EVERY, tally.EVERY, 4 * tally.EVERY]]
+    counted.clear()
+    counted.settle()
+    assert counted.sums.tolist() == [[0, 0, 0]]

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from decathlon import jobs
+from decathlon import pool as pool_module
+from decathlon.device import autocast
+from decathlon.domains import Domain
 from decathlon.errors import UsageError
+from decathlon.packed import PackedFile
+from decathlon.pool import Pool
 from decathlon.progress import TrainingProgress
 from decathlon.run import Run
 from decathlon.storage import read_tensors
+from decathlon.tap_cache import TapCache
 from decathlon.train import resume
 from decathlon.trunks.wide_resnet import WideResNet
-from tests.runs import RECIPE, digests, dying_at, go
+from tests.runs import RECIPE, digests, dying_at, go, make_job
 
 STILL = RECIPE.override({"augment": False})
 CACHED = STILL.override({"cache_taps": 1.0})
@@ -78,3 +87,69 @@ def test_methods_that_change_the_trunk_have_no_taps_to_cache(
 def test_moving_images_cannot_be_cached() -> None:
     with pytest.raises(UsageError, match="set augment to false"):
         RECIPE.override({"cache_taps": 1.0})
+
+
+def caches(tiny: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, **asked: Any) -> list[TapCache]:
+    """Return the caches of a run."""
+    made: list[TapCache] = []
+    real = TapCache.__init__
+
+    def noted(cache: TapCache, *arguments: Any) -> None:
+        real(cache, *arguments)
+        made.append(cache)
+
+    monkeypatch.setattr(TapCache, "__init__", noted)
+    go(tiny, folder, **asked)
+    return made
+
+
+@pytest.mark.parametrize("method", ["feature", "mtan"])
+def test_no_more_is_kept_than_was_allowed(
+    tiny: Path, tmp_path: Path, trunk: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = 3e-6 if method == "feature" else 3e-4
+    asked: dict[str, Any] = {"method": method, "trunk": trunk, "regime": "frozen"}
+    for cache in caches(tiny, monkeypatch, tmp_path / "x", recipe=STILL.override({"cache_taps": allowed}), **asked):
+        held = sum(part.element_size() * part.numel() for part in cache.parts)
+        own = allowed * 1e9 / (1 if method == "feature" else 3)  # mtan's attention is shared: one job for all
+        assert held <= own < held + held / cache.images and 0 < cache.images < len(cache.pool)
+        assert len(cache.parts) == (1 if method == "feature" else 4)  # features pooled to one vector, or all taps
+        assert f"{cache.images} of {len(cache.pool)} images are kept" in cache.told()
+
+
+def test_domains_that_train_together_share_what_is_allowed(tiny: Path) -> None:
+    both = make_job(tiny, "feature", STILL.override({"cache_taps": 3e-6}), regime="frozen")
+    held = [sum(part.element_size() * part.numel() for part in cache.parts) for cache in both.caches.values()]
+    assert 0 < sum(held) <= 3e3
+
+
+@pytest.mark.parametrize("method", ["feature", "mtan"])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_cached_logits_are_those_of_the_network_in_either_precision(tiny: Path, method: str, bf16: bool) -> None:
+    job = make_job(tiny, method, CACHED, regime="frozen", bf16=bf16)
+    for name, cache in job.caches.items():
+        index, network = torch.tensor([3, 0, 7]), job.family.networks[name].eval()
+        with autocast(torch.device("cpu"), bf16):
+            expected = network(job.pools[name].batch(index))
+        assert cache.logits(index).dtype == expected.dtype == (torch.bfloat16 if bf16 else torch.float32)
+        torch.testing.assert_close(cache.logits(index), expected, atol=2e-2 if bf16 else 1e-5, rtol=2e-2)
+        assert all(part.is_contiguous(memory_format=torch.channels_last) for part in cache.parts if part.dim() == 4)
+
+
+def test_a_job_lets_go_of_its_pools_before_the_next_loads(
+    tiny: Path, tmp_path: Path, trunk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: list[weakref.ref[Pool]] = []
+    real = pool_module.load_pool
+
+    def watched(packed: PackedFile, domain: Domain, *rest: Any) -> Pool:
+        gc.collect()
+        others = {pool.domain.name for seen in alive if (pool := seen()) is not None} - {domain.name}
+        assert not others
+        pool = real(packed, domain, *rest)
+        alive.append(weakref.ref(pool))
+        return pool
+
+    monkeypatch.setattr(jobs, "load_pool", watched)
+    go(tiny, tmp_path / "run", "feature", trunk=trunk, recipe=CACHED)
+    assert len(alive) > 3

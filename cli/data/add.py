@@ -61,14 +61,18 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
     from decathlon.data_prep.own.add import add
     from decathlon.data_prep.own.addition import Addition
     from decathlon.data_prep.packing import Packing
-    from decathlon.data_prep.watch import watched, wrote
+    from decathlon.progress import image_bar, terminable
     from decathlon.tables import write
 
     begun = time.monotonic()
-    with watched() as (say, progress):
+    with terminable(), image_bar() as (say, progress):
         added = add(file, Addition(**wishes), Packing(side, workers, say, progress))
     write([added.table], "table")
-    click.echo(wrote(added.prepared, begun, "new images"), err=True)
+    done, seconds = added.prepared, time.monotonic() - begun
+    click.echo(
+        f"added {wishes['name']} to {file}: {done.images:,} images in {seconds:.1f} s; digest {done.digest[:16]}",
+        err=True,
+    )
     if added.truth:
         click.echo(f"labels of the test images, for 'decathlon score --truth': {added.truth}", err=True)
     if added.truth and added.elsewhere:

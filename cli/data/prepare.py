@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from pathlib import Path
 
@@ -20,10 +22,12 @@ import click
     show_default=True,
     help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
 )
+@click.option("--strict", is_flag=True, help="Refuse archives whose digest is not the known one.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
 def command(
-    source: tuple[Path, ...], output: Path, name: str | None, workers: int | None, side: int, force: bool
-) -> None:
+    source: tuple[Path, ...], output: Path, name: str | None, workers: int | None, side: int, strict: bool,
+    force: bool,
+) -> None:  # fmt: skip
     """Decode every image of the SOURCEs once and write them, with all facts that training needs, to one file.
 
     A SOURCE is a folder in the official layout, a .tar or .tar.gz of one, or a part of it; together they hold
@@ -40,10 +44,23 @@ def command(
     """
     from decathlon.data_prep.packing import Packing
     from decathlon.data_prep.prepare import prepare
-    from decathlon.data_prep.watch import watched, wrote
+    from decathlon.progress import image_bar, terminable
 
     begun = time.monotonic()
-    with watched() as (say, progress):
-        done = prepare(source, output, Packing(side, workers, say, progress), name, force)
-    click.echo(wrote(done, begun), err=True)
+    with terminable(), image_bar() as (say, progress):
+        done = prepare(source, output, Packing(side, workers, say, progress), name, force, strict)
+    seconds = time.monotonic() - begun
+    click.echo(
+        f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
+        f"({done.images / seconds:,.0f} images/s, at most {_peak(done.workers) / 1e6:,.0f} MB of memory); "
+        f"digest {done.digest[:16]}",
+        err=True,
+    )
     click.echo(f"Next: decathlon data info {done.path}", err=True)
+
+
+def _peak(workers: int) -> int:
+    """Return the bytes that this process and its workers held at most, each at its own time."""
+    own, largest = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * (own + (workers * largest if workers > 1 else 0))

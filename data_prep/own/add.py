@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from decathlon.data_prep.extend import benchmark_of, extend, held
+from decathlon.data_prep.answers import answers, without_answers
+from decathlon.data_prep.extend import extend, held, refuse_there
 from decathlon.data_prep.own.addition import Addition
-from decathlon.data_prep.own.number import plan, truth
+from decathlon.data_prep.own.collection import Collection
+from decathlon.data_prep.own.number import plan
 from decathlon.data_prep.own.place import place
 from decathlon.data_prep.own.read import read_collection
 from decathlon.data_prep.own.report import split_table
 from decathlon.data_prep.packing import PACKING, Packing, Prepared
-from decathlon.errors import UsageError
+from decathlon.data_prep.plan import PlannedDomain
 from decathlon.files import dump_json, refuse_existing, replacing
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
 from decathlon.tables import Table
 from decathlon.truth import SUFFIX, truth_folder
-from decathlon.words import several
 
 
 @dataclass(frozen=True)
@@ -45,20 +47,28 @@ def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
     """
     with held(output):
         index = _index(output, addition)
-        answers = (addition.truth or truth_folder(output)) / f"{addition.name}{SUFFIX}"
+        truth = (addition.truth or truth_folder(output)) / f"{addition.name}{SUFFIX}"
         if not addition.force:
-            refuse_existing(answers, "name another folder with --truth, or add --force")
+            refuse_existing(truth, "name another folder with --truth, or add --force")
         collection = read_collection(addition.source)
         for line in (f"{addition.source} is {collection.kind}", *collection.notes):
             how.say(line)
         where = place(collection, addition, how)
         domain = plan(addition.name, index, collection, where, addition.flip, addition.crop)
-        told = truth(domain, collection, where)
-        how.say(f"packing {several(len(where), 'image')} of {several(len(domain.categories), 'class', 'classes')}")
-        with _appearing(answers, told):
-            prepared = extend(output, [domain], how, addition.force)
+        tested = "test" in domain.splits
+        with _appearing(truth, _answers(domain, collection, where) if tested else None):
+            prepared = extend(output, [without_answers(domain)], how, addition.force)
     table = split_table(addition.name, collection, where)
-    return Added(prepared, table, answers if told else None, tuple(_elsewhere(output, answers.parent)))
+    return Added(prepared, table, truth if tested else None, tuple(_elsewhere(output, truth.parent)))
+
+
+def _answers(domain: PlannedDomain, collection: Collection, where: Mapping[int, str]) -> dict[str, Any]:
+    """Return the annotations of the test images, with the names they have in the data set."""
+    told = answers(domain)
+    positions = sorted(position for position, split in where.items() if split == "test")
+    for entry, position in zip(told["images"], positions, strict=True):
+        entry["file_name"] = collection.names[position]
+    return told
 
 
 def _elsewhere(output: Path, folder: Path) -> Iterator[str]:
@@ -70,10 +80,11 @@ def _elsewhere(output: Path, folder: Path) -> Iterator[str]:
 
 def _index(output: Path, addition: Addition) -> int:
     """Return the index of the domain that is replaced, or the next after all in the file and the official ten."""
-    benchmark = benchmark_of(output)
-    there = {domain.name: domain.index for domain in benchmark or ()}
-    if addition.name in there and not addition.force:
-        raise UsageError(f"{output} has a domain {addition.name} already: choose another name, or add --force.")
+    refuse_there(output, [addition.name], addition.force)
+    there: dict[str, int] = {}
+    if output.exists():
+        with PackedFile(output) as packed:
+            there = {domain.name: domain.index for domain in packed.benchmark}
     return there.get(addition.name) or max([*there.values(), *(domain.index for domain in OFFICIAL.values())]) + 1
 
 

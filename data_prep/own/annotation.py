@@ -6,6 +6,7 @@ import posixpath
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from decathlon.data_prep.coco import KEYS
 from decathlon.data_prep.entries import entries, entry_of, file_name, integer, refuse_twice, string
 from decathlon.data_prep.own.collection import Collection, Example, collect, first
 from decathlon.data_prep.picture import Picture
@@ -20,7 +21,7 @@ def read_annotation(path: Path) -> Collection:
     Raises DataError naming the entry that is wrong, and when images have no category or several.
     """
     origin = str(path)
-    data = entry_of(read_json(path), origin)
+    data = entry_of(read_json(path, KEYS), origin)
     classes = _classes(data, origin)
     files = _files(data, origin)
     seen = _categories(data, classes, files, origin)

@@ -1,4 +1,4 @@
-"""A collection and its split, numbered as the official domains are: a domain to pack and the truth of its test."""
+"""A collection and its split, numbered as the official domains are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_IMAGES = ID_STEP - FIRST_IMAGE - 1
 def plan(
     name: str, index: int, collection: Collection, place: Mapping[int, str], flip: bool, crop: CropPolicy
 ) -> PlannedDomain:
-    """Return a domain of the images in `place`, which tells the split of a position; test images lose their labels.
+    """Return a domain of the images in `place`, which tells the split of a position.
 
     Ids are `index` times 10^7 plus a class's rank, or plus 200,000 and an image's rank over train, val and test.
     Raises DataError when there are more images or classes than ids.
@@ -48,23 +48,6 @@ def _split(
     def pictures(begin: int, end: int) -> list[Picture]:
         return [collection.picture(i) for i in positions[begin:end].tolist()]
 
-    labels = collection.labels[positions]
-    labels = np.full_like(labels, -1) if split == "test" else labels
-    return PlannedSplit(f"{name}/{split}", first_id + np.arange(len(positions)), labels, pictures)
-
-
-def truth(domain: PlannedDomain, collection: Collection, place: Mapping[int, str]) -> dict[str, Any] | None:
-    """Return the annotations of the test images, as the scorer reads them; None when there are none."""
-    if "test" not in domain.splits:
-        return None
-    ids = domain.splits["test"].image_ids.tolist()
-    positions = sorted(i for i, split in place.items() if split == "test")
-    images = [{"id": i, "file_name": collection.names[at]} for i, at in zip(ids, positions, strict=True)]
-    labels = [domain.categories[int(collection.labels[at])].id for at in positions]
-    return {
-        "images": images,
-        "annotations": [
-            {"id": i, "image_id": i, "category_id": label} for i, label in zip(ids, labels, strict=True)
-        ],
-        "categories": [{"id": category.id, "name": category.name} for category in domain.categories],
-    }
+    return PlannedSplit(
+        f"{name}/{split}", first_id + np.arange(len(positions)), collection.labels[positions], pictures
+    )

@@ -53,7 +53,7 @@ def survey(collection: Collection, how: Packing) -> Survey:
     everything = PlannedSplit("", np.arange(count), collection.labels, pictures)
     digests: dict[int, bytes] = {}
     broken: dict[int, str] = {}
-    with closing(ordered(_look, chunks([everything], how.side), worker_count(how, count))) as results:
+    with closing(ordered(_look, chunks([everything], how), worker_count(how, count))) as results:
         for result in results:
             for found in result:
                 position = len(digests) + len(broken)
@@ -71,7 +71,7 @@ def _look(chunk: Chunk) -> list[bytes | str]:
     with wary():
         for picture in chunk.pictures:
             try:
-                image = decode(picture.read(), picture.name, chunk.side)
+                image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge)
                 found.append(hashlib.sha256(b"%d %d " % image.size + image.tobytes()).digest())
             except DataError as error:
                 found.append(str(error))

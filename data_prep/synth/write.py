@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ from decathlon.data_prep.synth.canvas import Pixels
 from decathlon.data_prep.synth.moments import Channels, Moments
 from decathlon.data_prep.synth.table import TABLE, SynthDomain
 from decathlon.domains import SPLITS, Benchmark, Category, Domain
-from decathlon.errors import DecathlonError, UsageError
-from decathlon.files import parse_json, refuse_existing, write_json
+from decathlon.errors import UsageError
+from decathlon.files import appearing, parse_json, write_json
 
 _QUALITY = 85
 
@@ -38,18 +36,8 @@ def synthesize(
     """
     if seed < 0:
         raise UsageError(f"the seed {seed} is negative: choose 0 or above.")
-    refuse_existing(out)
-    facts = _facts(seed)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".part") as part:
-            root = Path(part) / "whole"  # a folder of its own: the temporary one is closed to other users
-            root.mkdir()
-            benchmark = _write_benchmark(root, seed, facts, progress, table)
-            os.replace(root, out)
-    except OSError as error:
-        raise DecathlonError(f"cannot write {out}: {error.strerror or error}.") from error
-    return benchmark
+    with appearing(out) as root:
+        return _write_benchmark(root, seed, _facts(seed), progress, table)
 
 
 def _write_benchmark(

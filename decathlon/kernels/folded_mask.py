@@ -32,7 +32,7 @@ TILES = {2: {"ROWS": 64, "DEPTH": 32, "ACROSS": 64}, 4: {"ROWS": 32, "DEPTH": 16
 
 def folded_mask(u: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     """Return the masked tap (rows, channels) of u (rows, inputs)."""
-    small = u.shape[1] <= MOST_INPUTS and len(w1) <= MOST_HIDDEN
+    small = u.shape[1] <= MOST_INPUTS and len(w1) <= MOST_HIDDEN and u.element_size() in TILES
     chosen = fused if small and enabled(u) and not differentiated(u, w1, b1, w2, b2) else reference
     return chosen(u, w1, b1, w2, b2)
 

@@ -34,7 +34,7 @@ TILE, TILES = 2048, 8  # values a program of the backward holds at once, and how
 
 def mask(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Return g masked by z, in the type of g: (batch, channels, height, width)."""
-    return (fused if enabled(z) else reference)(z, g, scale, shift)
+    return (fused if enabled(z) and z.shape == g.shape else reference)(z, g, scale, shift)
 
 
 def reference(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -44,7 +44,9 @@ def reference(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def fused(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Compute `mask` with the kernels; gradients reach all four."""
+    """Compute `mask` with the kernels, for z and g of one shape; gradients reach all four."""
+    if z.shape != g.shape:
+        raise ValueError(f"z {tuple(z.shape)} and g {tuple(g.shape)} must have one shape.")
     out: Tensor = _Mask.apply(z, g, scale, shift)
     return out
 

@@ -20,6 +20,7 @@ class Program:
         self.function = function
 
     def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        """Return the launch on a grid; all tensors must be on the current device, as for any Triton program."""
         # products are rounded before they are added to, as torch does; releases of Triton differ in the default
         return functools.partial(self.built[grid], enable_fp_fusion=False)
 

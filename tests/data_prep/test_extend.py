@@ -1,103 +1,147 @@
-"""Planned domains packed beside those of a file: facts, names, order, and what is refused."""
+"""A packed file that gets one more domain: what was there stays to the bit, or the file is not touched."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
-from decathlon.data_prep import extend as extending
 from decathlon.data_prep.check import problems
-from decathlon.data_prep.extend import extend
-from decathlon.data_prep.facts import OFFICIAL_BASELINE, OFFICIAL_NAME
+from decathlon.data_prep.extend import extend, extended, held
+from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
-from decathlon.domains import Category
-from decathlon.errors import UsageError
-from decathlon.official import OFFICIAL, OfficialDomain
+from decathlon.data_prep.statistics import Moments
+from decathlon.domains import Benchmark, Category
+from decathlon.errors import BusyError, DataError, UsageError
+from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
-from tests.data_prep.own import pixels
-from tests.packs import TINY, write_pack
+
+QUIET = Packing(workers=1)
 
 
-def planned(name: str, index: int, train: int = 2, test: int = 2) -> PlannedDomain:
-    """Return a domain of two classes, its images in memory."""
+def planned(name: str, index: int, images: int = 4, grey: int = 9) -> PlannedDomain:
+    ids = np.arange(images, dtype=np.int64) + index * 10**7 + 1
 
     def pictures(begin: int, end: int) -> list[Picture]:
-        return [Picture(str(i), data=pixels(i)) for i in range(begin, end)]
+        return [Picture(str(i), data=np.full((4, 5, 3), grey + i, np.uint8)) for i in range(begin, end)]
 
-    def split(first: int, count: int, label: int) -> PlannedSplit:
-        ids = index * 10**7 + 200_000 + np.arange(first, first + count)
-        return PlannedSplit("memory", ids, np.full(count, label, np.int32), pictures)
-
-    categories = tuple(Category(index * 10**7 + k, f"c{k}") for k in (1, 2))
-    return PlannedDomain(name, index, categories, {"train": split(1, train, 1), "test": split(train + 1, test, -1)})
+    split = PlannedSplit("here", ids, np.zeros(images, np.int32), pictures)
+    return PlannedDomain(name, index, (Category(index * 10**7 + 1, "one"),), {"train": split})
 
 
-@pytest.fixture
-def official(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let two small domains be the official ones of their names."""
-    for name, index in (("dtd", 4), ("svhn", 8)):
-        facts = OfficialDomain(index, 2, 2, 0, 2, 0.3, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
-        monkeypatch.setitem(OFFICIAL, name, facts)
+def test_a_new_file_is_called_after_itself_and_grows_in_order_of_index(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    first = extend(path, [planned("towers", 30)], QUIET, force=False)
+    with PackedFile(path) as file:
+        assert (file.benchmark.name, file.benchmark.names, file.digest) == ("mine", ("towers",), first.digest)
+        before = file.split_digest("towers", "train")
+    second = extend(path, [planned("boats", 20, 3)], QUIET, force=False)
+    with PackedFile(path) as file:
+        assert file.benchmark.names == ("boats", "towers") and file.benchmark.name == "mine"
+        assert file.split_digest("towers", "train") == before and file.digest == second.digest
+        assert file.read("towers", "train").image(3).tolist() == np.full((4, 5, 3), 12).tolist()
+    assert second.images == 3 and problems(path) == [] and [p.name for p in tmp_path.iterdir()] == ["mine.h5"]
 
 
-def test_a_new_file_is_called_after_itself(tmp_path: Path) -> None:
-    done = extend(tmp_path / "new.h5", [planned("mine", 11), planned("yours", 12)])
-    with PackedFile(done.path) as file:
-        assert (file.benchmark.name, file.benchmark.names, file.digest) == ("new", ("mine", "yours"), done.digest)
-        np.testing.assert_array_equal(file.read("mine", "train").image(1), pixels(1))
-    assert done.images == 8 and problems(done.path) == []
+def test_the_order_of_building_does_not_matter(tmp_path: Path) -> None:
+    one, two = planned("apples", 1), planned("boats", 2)
+    for name, order in (("a", (one, two)), ("b", (two, one))):
+        for domain in order:
+            extend(tmp_path / name / "x.h5", [domain], QUIET, force=False)
+    extend(tmp_path / "c" / "x.h5", [one, two], QUIET, force=False)
+    assert len({PackedFile(tmp_path / name / "x.h5").digest for name in "abc"}) == 1
 
 
-def test_domains_stand_in_the_order_of_their_index_and_facts_are_kept(tmp_path: Path) -> None:
-    benchmark = replace(TINY, baseline="somebody's network", domains=TINY.domains[::2])
-    file = write_pack(tmp_path / "old.h5", benchmark)
-    extend(file, [planned("between", 2)])
-    with PackedFile(file) as opened:
-        assert opened.benchmark.names == ("apples", "between", "towers")
-        assert (opened.benchmark.name, opened.benchmark.baseline) == ("tiny", "somebody's network")
-        assert [domain.baseline_error for domain in opened.benchmark] == [0.2, None, 0.1]
-    assert problems(file) == []
+def test_a_domain_that_is_there_needs_force(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    extend(path, [planned("boats", 2), planned("towers", 3)], QUIET, force=False)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"holds boats already: choose another file, or --force"):
+        extend(path, [planned("boats", 2, grey=50)], QUIET, force=False)
+    assert path.read_bytes() == before
+    extend(path, [planned("boats", 2, grey=50)], QUIET, force=True)
+    with PackedFile(path) as file:
+        assert file.read("boats", "train").pixels[0] == 50 and file.read("towers", "train").pixels[0] == 9
+        assert file.benchmark["boats"].mean[0] == pytest.approx(51.5 / 255)
 
 
-def test_a_domain_or_index_that_is_there_is_refused_and_force_replaces(tmp_path: Path) -> None:
-    file = write_pack(tmp_path / "old.h5")
-    before = file.read_bytes()
-    with pytest.raises(UsageError, match="has a domain boats already: choose another name, or add --force"):
-        extend(file, [planned("boats", 2)])
-    with pytest.raises(UsageError, match="index 3 is that of towers in the file"):
-        extend(file, [planned("mine", 3)], force=True)
-    assert file.read_bytes() == before
-    extend(file, [planned("boats", 2)], force=True)
-    with PackedFile(file) as opened:
-        assert opened.benchmark.names == TINY.names and opened.splits("boats") == ("train", "test")
-    assert problems(file) == []
+def test_another_domain_with_the_same_ids_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    extend(path, [planned("boats", 2)], QUIET, force=False)
+    with pytest.raises(DataError, match="boats has the ids of domain 2, which towers needs"):
+        extend(path, [planned("towers", 2)], QUIET, force=True)
 
 
-def test_official_domains_make_the_official_benchmark_and_others_do_not(tmp_path: Path, official: None) -> None:
-    file = tmp_path / "some.h5"
-    extend(file, [planned("svhn", 8)])
-    extend(file, [planned("dtd", 4)])
-    with PackedFile(file) as opened:
-        assert (opened.benchmark.name, opened.benchmark.baseline) == (OFFICIAL_NAME, OFFICIAL_BASELINE)
-        assert opened.benchmark.names == ("dtd", "svhn")
-        assert [domain.baseline_error for domain in opened.benchmark] == [0.3, 0.3]
-    other = tmp_path / "other.h5"
-    extend(other, [planned("mine", 11)])
-    extend(other, [planned("svhn", 8), planned("dtd", 4, test=3)])  # a test image too many: no published errors
-    with PackedFile(other) as opened:
-        assert (opened.benchmark.name, opened.benchmark.baseline) == ("other", OFFICIAL_BASELINE)
-        assert [domain.baseline_error for domain in opened.benchmark] == [None, 0.3, None]
+def test_a_file_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "notes.h5"
+    path.write_text("mine")
+    with pytest.raises(DataError, match="cannot open"):
+        extend(path, [planned("boats", 2)], QUIET, force=True)
+    assert path.read_text() == "mine"
 
 
-def test_the_lock_is_free_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*args: object) -> None:
-        raise RuntimeError("broken")
+def test_a_failed_addition_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    extend(path, [planned("boats", 2)], QUIET, force=False)
+    before = path.read_bytes()
+    broken = planned("towers", 3)
+    split = broken.splits["train"]
+    spoilt = PlannedSplit(
+        "here", split.image_ids, split.labels, lambda b, e: [Picture("no.png", data=b"x")] * (e - b)
+    )
+    with pytest.raises(DataError, match=r"here: no\.png is not a JPEG"):
+        extend(path, [PlannedDomain("towers", 3, broken.categories, {"train": spoilt})], QUIET, force=False)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["mine.h5"]
+    extend(path, [planned("towers", 3)], QUIET, force=False)
 
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError):
-        patched.setattr(extending, "pack", failing)
-        extend(tmp_path / "new.h5", [planned("mine", 11)])
-    assert extend(tmp_path / "new.h5", [planned("mine", 11)]).images == 4
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    with (
+        filelock.FileLock(tmp_path / ".mine.h5.lock"),
+        pytest.raises(BusyError, match=r"another process is adding"),
+    ):
+        extend(path, [planned("boats", 2)], QUIET, force=False)
+    assert not path.exists()
+
+
+def test_the_official_ten_get_the_official_name_and_baseline() -> None:
+    def domain(name: str) -> PlannedDomain:
+        official = OFFICIAL[name]
+        none = PlannedSplit(
+            "", np.zeros(official.test, np.int64), np.zeros(official.test, np.int32), lambda b, e: []
+        )
+        ids = range(official.index * 10**7 + 1, official.index * 10**7 + 1 + official.classes)
+        return PlannedDomain(name, official.index, tuple(Category(i, str(i)) for i in ids), {"test": none})
+
+    benchmark = Benchmark("mine", ())
+    for name in sorted(OFFICIAL, reverse=True):
+        assert benchmark.name == "mine"
+        benchmark = extended(benchmark, [domain(name)], {})
+    assert benchmark.name == "visual-decathlon" and benchmark.names == tuple(OFFICIAL)
+    assert benchmark.baseline == "Finetune of Rebuffi et al. 2017, table 1"
+    assert benchmark["dtd"].baseline_error == OFFICIAL["dtd"].finetune_error
+    moments = Moments()
+    moments.add(bytes(range(12)))
+    measured = extended(Benchmark("own", (), "measured"), [domain("dtd"), planned("boats", 20)], {"boats": moments})
+    assert (measured.name, measured.baseline[:8]) == ("own", "measured") and "Rebuffi" in measured.baseline
+
+
+def test_a_process_that_holds_the_file_may_extend_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    with held(path):
+        extend(path, [planned("boats", 2)], QUIET, force=False)
+        assert (tmp_path / ".mine.h5.lock").exists()  # the inner block let nobody in
+        extend(path, [planned("towers", 3)], QUIET, force=False)
+    with PackedFile(path) as file:
+        assert file.benchmark.names == ("boats", "towers")
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.h5"]
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.h5").symlink_to(tmp_path / "real.h5")
+    done = extend(tmp_path / "link.h5", [planned("boats", 2)], QUIET, force=False)
+    assert done.path.is_symlink() and problems(tmp_path / "real.h5") == []

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from decathlon.data_prep import archive as archive_module
+from decathlon.data_prep import known
+from decathlon.data_prep.mirrors import KnownFile, known_files
 from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.source import open_source
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, UsageError, VerificationError
+from decathlon.files import sha256
 from decathlon.packed import PackedFile
 from tests.data_prep.sources import archive, write_source
 
@@ -219,3 +222,44 @@ def test_a_domain_without_any_image_is_left_out(tmp_path: Path) -> None:
     shutil.rmtree(root / "data")
     with pytest.raises(DataError, match="holds annotations and none of their images"):
         prepare([root], tmp_path / "none.h5")
+
+
+def test_an_archive_in_an_archive_in_an_archive_is_not_looked_into(tmp_path: Path) -> None:
+    """Archives can be made that hold themselves."""
+    bottom = entry("data/a/test/x.png") + bytes(10240)
+    middle = entry("../x") + bytes(10240)  # would be refused
+    top = (
+        entry("one.tar", content=entry("two.tar", content=middle) + bottom) + entry("annotations/a") + bytes(10240)
+    )
+    (tmp_path / "a.tar").write_bytes(top)
+    assert open_source([tmp_path / "a.tar"]).read("data/a/test/x.png") == b"x"
+
+
+def test_an_attack_inside_an_inner_archive_is_refused(tmp_path: Path) -> None:
+    inner = entry("fine") + entry("../x") + bytes(10240)
+    (tmp_path / "a.tar").write_bytes(entry("d.tar", content=inner) + entry("annotations/a") + bytes(10240))
+    with pytest.raises(DataError, match=r"a.tar: d.tar is refused: its member '../x' leads out"):
+        open_source([tmp_path / "a.tar"])
+
+
+def test_an_archive_under_a_known_name_is_compared(tmp_path: Path) -> None:
+    path = archive(write_source(tmp_path / "tiny"), tmp_path / "decathlon-1.0-devkit.tar.gz")
+    own, digest = sha256(path), known_files()[path.name].digest
+    lines: list[str] = []
+    prepare([path], tmp_path / "a.h5", Packing(say=lines.append))
+    assert lines[0] == f"Warning: {path} has SHA-256 {own}, the known file has {digest}."
+    with pytest.raises(VerificationError, match=f"has SHA-256 {own}, the known file has {digest}: get it again"):
+        prepare([path], tmp_path / "b.h5", strict=True)
+    assert not (tmp_path / "b.h5").exists()
+
+
+def test_strict_takes_the_known_file_and_no_unknown_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_source(tmp_path / "tiny")
+    path = archive(root, tmp_path / "mine.tar")
+    with pytest.raises(VerificationError, match="no digest is known for .*mine.tar"):
+        prepare([path], tmp_path / "a.h5", strict=True)
+    monkeypatch.setattr(known, "known_files", lambda: {"mine.tar": KnownFile("mine.tar", "sha256", sha256(path))})
+    lines: list[str] = []
+    prepare([path], tmp_path / "a.h5", Packing(say=lines.append), strict=True)
+    assert lines[0] == f"{path} has the known SHA-256"
+    prepare([root], tmp_path / "b.h5", strict=True)  # a folder has no digest to compare

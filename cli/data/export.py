@@ -1,0 +1,60 @@
+"""`decathlon data export`: write packed domains back as images."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import Literal
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["png", "jpg"]),
+    default="png",
+    show_default=True,
+    help="png keeps every pixel, jpg is smaller.",
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Of jpg, from 1 to 100; by default 95.")
+def command(
+    file: Path, domains: tuple[str, ...], output: Path, kind: Literal["png", "jpg"], quality: int | None
+) -> None:
+    """Write each DOMAIN of the packed FILE, or all, to a new folder as images and annotations.
+
+    The folder has the official layout and holds the domains' facts too, in benchmark.json: 'decathlon data prepare'
+    packs it again, from png of all domains to the same digest.
+
+    \b
+    Examples:
+      decathlon data export decathlon.h5 -o images/
+      decathlon data export decathlon.h5 dtd svhn -o two/ --format jpg --quality 90
+    """
+    if quality is not None and kind == "png":
+        raise click.UsageError("png has no quality: leave out --quality or add --format jpg.")
+    from decathlon.data_prep.export import Form, export
+    from decathlon.data_prep.packing import SIDE
+    from decathlon.packed import PackedFile
+    from decathlon.progress import image_bar, terminable
+    from decathlon.words import several
+
+    begun = time.monotonic()
+    with PackedFile(file) as packed, terminable(), image_bar() as (say, progress):
+        done = export(packed, domains, output, Form(kind, quality or 95), say, progress)
+    seconds = time.monotonic() - begun
+    click.echo(
+        f"wrote {output}: {done.images:,} images of {several(len(done.domains), 'domain')}, in {seconds:.1f} s "
+        f"({done.images / seconds:,.0f} images/s)",
+        err=True,
+    )
+    if kind == "jpg":
+        click.echo("jpg changed the pixels: what is packed from it has another digest.", err=True)
+    side = f" --side {done.side}" if done.side > SIDE else ""
+    again = shlex.quote(f"{output.name}.h5")
+    click.echo(f"Next: decathlon data prepare {shlex.quote(str(output))} -o {again}{side}", err=True)

@@ -1,0 +1,139 @@
+"""`decathlon data fetch`: download the benchmark's files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from decathlon.data_prep.fetching import Fetching
+    from decathlon.data_prep.mirrors import KnownFile
+    from decathlon.tables import Table
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("."),
+    help="Folder; default: this one.",
+)
+@click.option("--mirrors", type=click.Path(path_type=Path), metavar="FILE.toml", help="More files and mirrors.")
+@click.option("--list", "as_list", is_flag=True, help="List the known files and download nothing.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    help="Tries more of a mirror that sends no new byte, before the next one.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there with another digest.")
+def command(
+    names: tuple[str, ...], folder: Path, mirrors: Path | None, as_list: bool, retries: int, force: bool
+) -> None:
+    """Download files by NAME, or all of a group: 'official' (the default), or a domain for its originals.
+
+    What was interrupted goes on where it stopped. A file appears under its name only when its digest is right; one
+    that is there already is checked and kept.
+
+    --mirrors adds your own links, tried before the known ones, and other files (then with sha256 or md5):
+
+    \b
+      [files."decathlon-1.0-data.tar.gz"]
+      mirrors = ["https://example.org/decathlon-1.0-data.tar.gz"]
+
+    \b
+    Examples:
+      decathlon data fetch -o archives
+      decathlon data fetch cifar100 svhn -o originals
+    """
+    from decathlon.data_prep.fetching import Fetching
+    from decathlon.data_prep.mirrors import known_files, select
+    from decathlon.progress import download_bar
+    from decathlon.tables import write
+
+    known = known_files(mirrors)
+    if as_list:
+        write([_table(select(known, names) if names else list(known.values()))], "table")
+        return
+    with download_bar() as (say, progress):
+        how = Fetching(retries, force=force, say=say, progress=progress)
+        _fetch_all(select(known, names), set(names), folder, how)
+
+
+def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, how: Fetching) -> None:
+    """Fetch one file after the other; the last failure is raised, those before it are lines."""
+    from decathlon.data_prep.fetch import fetch
+    from decathlon.data_prep.fetch_errors import next_step
+    from decathlon.errors import DecathlonError, Interrupted
+
+    failure: DecathlonError | None = None
+    files = _open(files, named, folder, how)
+    for file in files:
+        begun = time.monotonic()
+        try:
+            new = fetch(file, folder, how)
+        except Interrupted:
+            raise
+        except DecathlonError as error:
+            if failure:
+                how.say(f"Error: {failure}")
+            failure = error
+            continue
+        _tell(file, folder, new, time.monotonic() - begun, how)
+    if failure:
+        raise failure
+    for group in dict.fromkeys(file.group for file in files):
+        how.say(f"Next: {next_step([file for file in files if file.group == group], folder)}")
+
+
+def _open(files: list[KnownFile], named: set[str], folder: Path, how: Fetching) -> list[KnownFile]:
+    """Leave out what has no open link and was only asked for with its group, if anything is left then."""
+    closed = [f for f in files if not f.mirrors and f.name not in named and not (folder / f.name).exists()]
+    if len(closed) == len(files):
+        return files
+    for file in closed:
+        how.say(f"left out {file.name} ({file.about}), which has no open link: {file.manual}")
+    return [file for file in files if file not in closed]
+
+
+def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, how: Fetching) -> None:
+    path = folder / file.name
+    size = path.stat().st_size / 1e6
+    checked = f"its {file.checked_by} is the known one"
+    if new:
+        how.say(f"wrote {path}: {size:,.1f} MB in {seconds:,.1f} s; {checked}")
+    else:
+        how.say(f"{path} is already there; {checked}")
+
+
+def _table(files: list[KnownFile]) -> Table:
+    from decathlon.data_prep.download import host
+    from decathlon.tables import Column, Table
+
+    columns = (
+        Column("file", "File"),
+        Column("group", "Group"),
+        Column("megabytes", "MB", digits=3),
+        Column("from", "From"),
+        Column("about", "What"),
+        Column("checked_by", "Checked by", place="wide"),
+    )
+    rows = tuple(
+        (
+            file.name,
+            file.group,
+            None if file.size is None else file.size / 1e6,
+            ", ".join(dict.fromkeys(map(host, file.mirrors))) or "no open link",
+            file.about,
+            file.checked_by,
+        )
+        for file in files
+    )
+    return Table("Files that 'decathlon data fetch' knows", columns, rows)

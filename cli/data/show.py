@@ -1,0 +1,58 @@
+"""`decathlon data show`: look at a packed file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to make; by default FILE-look.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test", "all"]),
+    default="all",
+    show_default=True,
+    help="Which images to show.",
+)
+@click.option("--images", type=click.IntRange(1, 500), default=48, show_default=True, help="Images on a sheet.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which images to draw.")
+@click.option(
+    "--recipe", default="common", show_default=True, metavar="NAME|FILE", help="Whose cuts and mirroring to show."
+)
+@click.option(
+    "--size", type=click.IntRange(8, 512), help="Pixels a side of what the network sees; by default the recipe's."
+)
+def command(
+    file: Path, domains: tuple[str, ...], output: Path | None, split: str, images: int, seed: int, recipe: str,
+    size: int | None,
+) -> None:  # fmt: skip
+    """Draw the images of the packed FILE to look at: of every DOMAIN, or of all, into a new folder.
+
+    For each domain: a contact sheet of every split, with classes below the images (or ids, where classes are not
+    known); a sheet of images before and after augmentation, as a network in training sees them; and how many
+    images every class has. The same seed draws the same images.
+
+    \b
+    Examples:
+      decathlon data show decathlon.h5
+      decathlon data show decathlon.h5 gtsrb --split train --images 200 -o signs/
+    """
+    from decathlon.domains import SPLITS
+    from decathlon.look.write import Look, look, look_table
+    from decathlon.packed import PackedFile
+    from decathlon.progress import stderr
+    from decathlon.recipe_file import find_recipe
+    from decathlon.tables import write
+
+    knobs = {} if size is None else {"size": size}
+    chosen = (split,) if split != "all" else SPLITS
+    options = Look(chosen, images, seed, find_recipe(recipe).override(knobs, "--size"))
+    folder = output or Path(f"{file.stem}-look")
+    with PackedFile(file) as packed, stderr().status("drawing") as status:
+        shown = look(packed, domains, folder, options, lambda domain: status.update(f"drawing {domain}"))
+    table, notes = look_table(shown, folder)
+    write([table], "table", notes)

@@ -1,0 +1,37 @@
+"""The labels of test images, apart from the packed file: nobody trains or selects on them by accident."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from decathlon.data_prep.plan import PlannedDomain
+
+
+def without_answers(domain: PlannedDomain) -> PlannedDomain:
+    """Return the domain as it is packed: the labels of its test images unknown."""
+    if "test" not in domain.splits:
+        return domain
+    test = domain.splits["test"]
+    hidden = replace(test, labels=np.full_like(test.labels, -1))
+    return replace(domain, splits={**domain.splits, "test": hidden})
+
+
+def answers(domain: PlannedDomain) -> dict[str, Any]:
+    """Return the annotations of the test images in the released files' format."""
+    test = domain.splits["test"]
+    ids = test.image_ids.tolist()
+    categories = [domain.categories[label] for label in test.labels.tolist()]
+    return {
+        "images": [{"id": image} for image in ids],
+        "annotations": [
+            {"id": image, "image_id": image, "category_id": category.id}
+            for image, category in zip(ids, categories, strict=True)
+        ],
+        "categories": [
+            {"id": category.id, "name": category.name, "supercategory": domain.name}
+            for category in domain.categories
+        ],
+    }

@@ -1,0 +1,65 @@
+"""One of the ten domains, from its original data set to a packed file, with the truth of its test images beside."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from decathlon.data_prep import originals
+from decathlon.data_prep.answers import answers, without_answers
+from decathlon.data_prep.challenge import plan
+from decathlon.data_prep.extend import extend, refuse_there
+from decathlon.data_prep.packing import Packing, Prepared
+from decathlon.data_prep.tree import open_tree
+from decathlon.errors import unknown
+from decathlon.files import refuse_existing, write_json
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to build: the domain `name` from the files at `sources`, into or beside what is in `output`.
+
+    `annotations` is a folder or archive of the official annotations, `truth` the folder for the test labels.
+    """
+
+    name: str
+    sources: tuple[Path, ...]
+    output: Path
+    annotations: Path | None = None
+    truth: Path | None = None
+
+
+def build(request: Request, how: Packing, force: bool = False) -> Prepared:
+    """Pack one of the ten domains from its original; write the labels of its test images beside.
+
+    Raises DataError for what is missing or wrong in the original, UsageError when something would be overwritten
+    without `force`, and what `extend` raises.
+    """
+    original, output, truth = find(request.name), request.output, request.truth
+    refuse_there(output, [request.name], force)
+    truth_file = None if truth is None else truth / f"{request.name}_test.json"
+    if truth_file is not None and not force:
+        refuse_existing(truth_file, "choose another folder or add --force")
+    tree = open_tree(request.sources, original.LAYOUT)
+    domain, lines = plan(request.name, original.read(tree), request.annotations)
+    for line in lines:
+        how.say(line)
+    done = extend(output, [without_answers(domain)], how, force)
+    if truth_file is not None:
+        write_json(truth_file, answers(domain))
+    return done
+
+
+def names() -> list[str]:
+    """Return the domains that can be built: the files of `originals/`."""
+    return sorted(entry.name.replace("_", "-") for entry in pkgutil.iter_modules(originals.__path__))
+
+
+def find(name: str) -> ModuleType:
+    """Return the file of `originals/` for a domain; raises UsageError with the nearest name there is."""
+    if name not in names():
+        raise unknown("domain", name, names())
+    return importlib.import_module(f"decathlon.data_prep.originals.{name.replace('-', '_')}")

@@ -1,0 +1,97 @@
+"""An original data set as the challenge split it, as far as that is known.
+
+The challenge numbered its images in random orders of its own and never said which image of the original is which.
+So the images are given ids that no official image has: predictions for a built domain can be scored against the
+truth that is written with it, and are refused, not scored wrongly, against the released one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from decathlon.data_prep.coco import ID_STEP
+from decathlon.data_prep.counts import ClassCounts, check_counts, read_counts
+from decathlon.data_prep.draw import draw, shares
+from decathlon.data_prep.original import Examples, Original
+from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.domains import SPLITS, Category
+from decathlon.errors import DataError
+from decathlon.official import OFFICIAL, is_official
+
+FIRST_ID = 5_000_000  # above all official ids of a domain, which end below 1.6 million
+
+
+def plan(name: str, original: Original, annotations: Path | None = None) -> tuple[PlannedDomain, list[str]]:
+    """Return the domain with all its labels, and lines for the user about what is not as in the challenge.
+
+    `annotations` is a folder or archive of the official ones, to draw their number of images of each class. Raises
+    DataError when those contradict the original.
+    """
+    index = OFFICIAL[name].index
+    ids = (index * ID_STEP + rank for rank in range(1, len(original.names) + 1))
+    categories = tuple(Category(*pair) for pair in zip(ids, original.names, strict=True))
+    counts = None if annotations is None else read_counts(annotations, name, categories)
+    splits = _split(name, original, counts)
+    if counts is not None:
+        check_counts(counts, {split: examples.labels for split, examples in splits.items()}, categories)
+    planned, next_id = {}, index * ID_STEP + FIRST_ID + 1
+    for split, examples in splits.items():
+        if len(examples):
+            image_ids = np.arange(next_id, next_id + len(examples), dtype=np.int64)
+            planned[split] = PlannedSplit(examples.origin, image_ids, examples.labels, examples.pictures)
+            next_id += len(examples)
+    for split in ("train", "test"):
+        if split not in planned:
+            raise DataError(f"{name}: its original has too few images for a {split} split: complete it.")
+    domain = PlannedDomain(name, index, categories, planned)
+    return domain, [*_notes(original, counts), *_warnings(domain)]
+
+
+def _split(name: str, original: Original, counts: ClassCounts | None) -> dict[str, Examples]:
+    """Return the original's own splits, those that it has not drawn from its images for training.
+
+    As many of each class as the official annotations say, else as many in all as official and in proportion.
+    """
+    official, classes = OFFICIAL[name], len(original.names)
+    found = {"train": original.train, "val": original.val, "test": original.test}
+    missing = [split for split in ("test", "val") if found[split] is None]
+    whole = official.train + sum(official.count(split) for split in missing)
+    size = len(original.train)
+    for split in missing:
+        pool = found["train"]
+        assert pool is not None
+        number = round(size * official.count(split) / whole)  # the official number where the original is complete
+        wanted = shares(pool.labels, classes, number) if counts is None else counts.of(split, pool.labels)
+        found["train"], found[split] = draw(pool, wanted, official.index, SPLITS.index(split))
+    return {split: examples for split in SPLITS if (examples := found[split]) is not None}
+
+
+def _notes(original: Original, counts: ClassCounts | None) -> list[str]:
+    """Return what is to be said of a split that is not the challenge's own."""
+    drawn = [split for split in ("val", "test") if getattr(original, split) is None]
+    notes = list(original.notes)
+    if drawn:
+        way = "in proportion to the classes" if counts is None else "with the official number of each class"
+        notes.append(
+            f"which images the challenge took for {' and '.join(drawn)} is not known: they are drawn from the "
+            f"images for training, {way}, the same ones every time."
+        )
+    notes.append("the released test labels number the images otherwise: score with the labels that --truth writes.")
+    return [f"Note: {note}" for note in notes]
+
+
+def _warnings(domain: PlannedDomain) -> list[str]:
+    official = OFFICIAL[domain.name]
+    if is_official(domain.name, len(domain.categories), domain.counts.get("test")):
+        return []  # packing warns of the other splits
+    told = [("classes", len(domain.categories), official.classes)]
+    told += [(split, domain.counts.get(split, 0), official.count(split)) for split in SPLITS]
+    differences = ", ".join(
+        f"{own:,} {what} for {published:,}" for what, own, published in told if own != published
+    )
+    return [
+        f"Warning: this is not the official {domain.name} ({differences}): its statistics are measured, and it has "
+        "no baseline error."
+    ]

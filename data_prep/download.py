@@ -1,0 +1,119 @@
+"""One request for a file: the bytes that are still missing, added to its part."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import shutil
+from urllib.parse import urlsplit
+
+from decathlon.data_prep.fetching import Fetching
+from decathlon.data_prep.mirrors import KnownFile
+from decathlon.data_prep.part import Part
+from decathlon.data_prep.web import GiveUp, OutOfRange, TryAgain, read, request
+from decathlon.errors import DecathlonError
+
+_BLOCK = 1 << 18
+_PARTIAL = 206
+
+
+def download(file: KnownFile, url: str, part: Part, how: Fetching) -> None:
+    """Add what is missing of `file` from `url` to its part.
+
+    Raises TryAgain when the connection broke, GiveUp when this mirror does not have the file, DecathlonError when
+    the disk is too small, OSError when it cannot be written.
+    """
+    if file.size is not None and part.size > file.size:
+        part.discard()
+    if part.size and part.size == file.size:
+        return
+    version = part.version(url)
+    offset = part.size if version else 0
+    headers = {"Range": f"bytes={offset}-", "If-Range": version} if offset else {}
+    try:
+        with request(url, headers, how.timeout) as response:
+            total = _total(response, offset)
+            if response.status == _PARTIAL:
+                _check_same(response, part, version)
+            _check_total(total, file, part)
+            if response.status != _PARTIAL:
+                if offset:
+                    how.say(f"{host(url)} does not go on after {offset / 1e6:,.1f} MB: from the beginning again")
+                part.begin(url, _version(response))
+            _receive(response, part, total or file.size, how)
+    except OutOfRange:
+        _beyond(file, part)
+
+
+def check_room(part: Part, total: int) -> None:
+    """Raise DecathlonError when the disk has no room for the missing bytes of a file of `total` bytes."""
+    free, missing = shutil.disk_usage(part.target.parent).free, total - part.size
+    if missing > free:
+        raise DecathlonError(
+            f"{part.target.name} needs {missing / 1e6:,.1f} MB more and {part.target.parent} has "
+            f"{free / 1e6:,.1f} MB: free some space or choose another folder with -o."
+        )
+
+
+def host(url: str) -> str:
+    """Return a URL's host, and its port where one is written."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _receive(response: http.client.HTTPResponse, part: Part, total: int | None, how: Fetching) -> None:
+    done = part.size
+    limit = shutil.disk_usage(part.path.parent).free + done if total is None else total
+    with part.path.open("ab") as out:
+        while block := read(response, _BLOCK):
+            done += len(block)
+            if done > limit:
+                break
+            out.write(block)
+            how.progress("fetching", done, total)
+    if done > limit:
+        part.discard()
+        raise GiveUp(f"it sends more than the {limit:,} bytes the file has", wrong=True)
+    if total is not None and done < total:
+        raise TryAgain(f"the connection was cut after {done:,} of {total:,} bytes")
+
+
+def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
+    """Return the file's size as the server tells it, None where it does not; raises GiveUp on nonsense."""
+    if response.status == _PARTIAL:
+        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        if not found or int(found[1]) != offset:
+            raise GiveUp("it sends another range than was asked for")
+        return None if found[3] == "*" else int(found[3])
+    if response.status != http.client.OK:
+        raise GiveUp(f"it answers {response.status} {response.reason}")
+    return response.length
+
+
+def _check_same(response: http.client.HTTPResponse, part: Part, version: str) -> None:
+    """Raise TryAgain, from the beginning, when the server goes on with another version than the part's."""
+    told = _version(response)
+    if told and told != version:
+        part.discard()
+        raise TryAgain("the file changed there since the download began", wait=0)
+
+
+def _check_total(total: int | None, file: KnownFile, part: Part) -> None:
+    if total is None:
+        return
+    if file.size is not None and total != file.size:
+        raise GiveUp(f"it offers {total:,} bytes, the file has {file.size:,}", wrong=True)
+    check_room(part, total)
+
+
+def _version(response: http.client.HTTPResponse) -> str:
+    """Return the strong ETag, else the date of last change, else "": what If-Range compares (RFC 9110, 13.1.5)."""
+    tag = str(response.headers.get("ETag", "")).strip()
+    return tag if tag.startswith('"') else str(response.headers.get("Last-Modified", "")).strip()
+
+
+def _beyond(file: KnownFile, part: Part) -> None:
+    """A part that the server has no further bytes for is whole, if nobody knows the size, or of no use."""
+    if file.size is None and part.size:
+        return
+    part.discard()
+    raise TryAgain("it has no bytes after those that came", wait=0)

@@ -1,0 +1,74 @@
+"""A video as one image: approximate rank pooling of its frames.
+
+Bilen, Fernando, Gavves, Vedaldi, Gould, "Dynamic image networks for action recognition", CVPR 2016: the first step
+of gradient descent of a ranking machine that orders the running means V_t of the frames by time gives
+
+    d  =  sum over t of (2t - T - 1) V_t,    V_t = mean of frames 1..t,
+
+which as a weighted sum of frames is their equation for alpha_t = 2(T - t + 1) - (T + 1)(H_T - H_(t-1)), with
+harmonic numbers H. Its least value becomes 0, its greatest 255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from decathlon.data_prep.images import MAX_SIDE, decode
+from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.video import video_frames
+from decathlon.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic(Picture):
+    """The dynamic image of a video file, or of `frames` where there are some; square, as the challenge's are."""
+
+    frames: tuple[Picture, ...] = ()
+
+    def read(self) -> bytes | Pixels:
+        """Return pixels (side, side, 3), the video's shorter side; raises DataError naming what is broken."""
+        frames = self._decoded() if self.frames else video_frames(self)
+        image = Image.fromarray(to_bytes(rank_pool(frames, self.name)))
+        return np.asarray(image.resize((min(image.size),) * 2, Image.Resampling.LANCZOS))
+
+    def _decoded(self) -> Iterator[Pixels]:
+        for frame in self.frames:
+            yield np.asarray(decode(frame.read(), frame.name, MAX_SIDE))
+
+
+def rank_pool(frames: Iterable[Pixels], name: str) -> npt.NDArray[np.float64]:
+    """Return the rank pooled frames (height, width, 3), not rescaled; a frame is seen once and not kept.
+
+    Raises DataError when there is none, or frames have different sizes.
+    """
+    sums = np.zeros((3, 0))  # running sums of frames, of t V_t and of V_t
+    number = 0
+    for frame in frames:
+        number += 1
+        if number == 1:
+            sums = np.zeros((3, *frame.shape))
+        total, by_time, means = sums
+        if frame.shape != total.shape:
+            raise DataError(f"{name}: frame {number} has another size than the first: extract its frames again.")
+        total += frame
+        by_time += total
+        means += total / number
+    if not number:
+        raise DataError(f"{name} has no frames: copy it again or take it out of the lists.")
+    pooled: npt.NDArray[np.float64] = 2 * sums[1] - (number + 1) * sums[2]
+    return pooled
+
+
+def to_bytes(pooled: npt.NDArray[np.float64]) -> Pixels:
+    """Stretch values to 0..255; where nothing moves, all are the middle grey."""
+    low, high = float(pooled.min()), float(pooled.max())
+    if high - low < 1e-6:  # of rounding
+        return np.full(pooled.shape, 128, np.uint8)
+    return np.rint((pooled - low) * (255 / (high - low))).astype(np.uint8)

@@ -1,0 +1,63 @@
+"""The sentences that fetching ends in: which file, which digest, how to go on with a copy from elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from decathlon.data_prep.mirrors import OFFICIAL_GROUP, KnownFile
+from decathlon.data_prep.part import Part
+from decathlon.data_prep.web import GiveUp
+from decathlon.errors import DecathlonError, Interrupted, VerificationError
+from decathlon.official import OFFICIAL
+
+
+def interrupted(part: Part) -> Interrupted:
+    """Return the error after Ctrl-C: what is kept."""
+    kept = part.size if part.origin[1] else 0
+    if not kept:
+        return Interrupted(f"interrupted: nothing of {part.target.name} can be resumed, it will begin anew.")
+    return Interrupted(
+        f"interrupted: {kept / 1e6:,.1f} MB of {part.target.name} are kept, the same command goes on from there."
+    )
+
+
+def no_link(file: KnownFile, part: Part) -> DecathlonError:
+    """Return the error for a file that nobody serves openly."""
+    return DecathlonError(f"{_described(file)} has no open link: {file.manual}, {_with_a_copy(file, part)}.")
+
+
+def nowhere(file: KnownFile, failures: Mapping[str, GiveUp], part: Part) -> DecathlonError:
+    """Return the error after the last mirror: why each failed and how to go on without them."""
+    reasons = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
+    kept = f" (the same command goes on after {part.size / 1e6:,.1f} MB)" if part.size and part.origin[1] else ""
+    kind = VerificationError if any(failure.wrong for failure in failures.values()) else DecathlonError
+    return kind(
+        f"no mirror has {_described(file)}{kept}, {reasons}; name another one with --mirrors FILE.toml, or get "
+        f"it elsewhere, {_with_a_copy(file, part)}."
+    )
+
+
+def next_step(files: Sequence[KnownFile], folder: Path) -> str:
+    """Return the command that takes files of one group, fetched into a folder."""
+    place, group = shlex.quote(str(folder)), files[0].group
+    if group == OFFICIAL_GROUP:
+        return f"decathlon data prepare {place}/decathlon-1.0-* -o FILE.h5"
+    zips = [file.name for file in files if file.name.endswith(".zip")]
+    names = [file.name for file in files if file.name not in zips]
+    if group not in OFFICIAL:
+        return f"decathlon data prepare {' '.join(f'{place}/{file.name}' for file in files)} -o FILE.h5"
+    unpacked = [f"unzip -q -d {place}/{group} {place}/{name}" for name in zips]  # build reads folders and tar
+    sources = " ".join(f"--from {place}/{name}" for name in [*names, *([group] if zips else [])])
+    return " && ".join([*unpacked, f"decathlon data build {group} {sources} -o FILE.h5"])
+
+
+def _with_a_copy(file: KnownFile, part: Part) -> str:
+    folder = part.target.parent
+    return f"put it into {folder}, run this again to check it, and go on with '{next_step([file], folder)}'"
+
+
+def _described(file: KnownFile) -> str:
+    size = "" if file.size is None else f"{file.size:,} bytes, "
+    return f"{file.name} ({size}{file.checked_by} {file.digest})"

@@ -1,0 +1,55 @@
+"""gtsrb: German Traffic Sign Recognition Benchmark (https://benchmark.ini.rub.de), Final_Training and Final_Test.
+
+Not GTSRB-Training_fixed.zip, which torchvision takes: it has 26,640 images, the challenge used 39,209. The released
+class names are TrafficSign<ClassId + 1>, sorted as strings. The 7,842 validation images were drawn from those for
+training; which is not known. Here a track, 30 pictures of one sign as the car comes near, stays in one split.
+"""
+
+from __future__ import annotations
+
+import csv
+
+from decathlon.data_prep.original import Examples, Original, labelled
+from decathlon.data_prep.tree import Tree
+from decathlon.errors import DataError
+
+LAYOUT = (
+    "the folder GTSRB with Final_Training/Images/<class>/<track>_<frame>.ppm, Final_Test/Images/<number>.ppm and "
+    "GT-final_test.csv"
+)
+_CLASSES = 43
+_TABLE = "GT-final_test.csv"
+
+
+def read(tree: Tree) -> Original:
+    """Return the data set; raises DataError for missing files and a damaged table."""
+    names = tuple(sorted(f"TrafficSign{i + 1}" for i in range(_CLASSES)))
+    return Original(names, _train(tree, names), test=_test(tree, names))
+
+
+def _train(tree: Tree, names: tuple[str, ...]) -> Examples:
+    found = [(file, match) for file, match in tree.matching(r"Final_Training/Images/(\d{5})/(\d{5})_\d{5}\.ppm")]
+    if not found:
+        raise tree.lacks("Final_Training/Images/<class>/<track>_<frame>.ppm")
+    entries = ((file, f"TrafficSign{int(match[1]) + 1}") for file, match in found)
+    examples = labelled("Final_Training", entries, names, tree.picture)
+    return examples.grouped([match.groups() for _, match in found])
+
+
+def _test(tree: Tree, names: tuple[str, ...]) -> Examples:
+    files = {match[1]: file for file, match in tree.matching(r"Final_Test/Images/(\d{5}\.ppm)")}
+    table = tree.one(_TABLE)
+    try:
+        rows = list(csv.DictReader(tree.lines(table), delimiter=";"))
+        told = {row["Filename"]: f"TrafficSign{int(row['ClassId']) + 1}" for row in rows}
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{table} has no readable columns Filename and ClassId ({error}): take it from GTSRB_Final_Test_GT.zip."
+        ) from None
+    if len(told) != len(rows) or set(told) != set(files):
+        odd = sorted(set(told) ^ set(files))
+        raise DataError(
+            f"{table} lists {len(rows):,} images, Final_Test/Images holds {len(files):,}"
+            f"{f' (for instance {odd[0]})' if odd else ''}: unpack both archives again."
+        )
+    return labelled(table, ((files[name], sign) for name, sign in told.items()), names, tree.picture)

@@ -1,0 +1,1 @@
+"""Looking at a packed file: contact sheets, images as training cuts them, and how many a class has."""

@@ -1,0 +1,78 @@
+"""Names as people read them in a picture: a font that has their letters, and lines of a given width."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+
+from decathlon.domains import Category
+from decathlon.tables import plain
+
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+REGULAR, BOLD = FONTS / "DejaVuSans.ttf", FONTS / "DejaVuSans-Bold.ttf"  # the same on every machine
+LONGEST = 200  # characters of a name that are looked at
+ELLIPSIS = "…"
+
+
+def readable(category: Category) -> str:
+    """Return a category's name on one line, or `class 12` where it is empty or no font has its letters."""
+    name = " ".join(plain(category.name).split())
+    name = shortened(name, LONGEST)
+    return name if name and font_of(name) else f"class {category.id % 10**7}"
+
+
+def font_of(text: str) -> Path | None:
+    """Return the first font file that has every letter of `text`; None where none on this machine has."""
+    needed = {ord(character) for character in text if not character.isspace()}
+    if needed <= _letters(REGULAR):
+        return REGULAR
+    return next((font for font in _system_fonts() if needed <= _letters(font)), None)
+
+
+def shortened(text: str, length: int) -> str:
+    """Cut `text` to `length` characters in its middle: names of one domain often differ in their ends only."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return text[: length - 1 - tail] + ELLIPSIS + text[len(text) - tail :]
+
+
+def wrapped(text: str, width: float, measure: Callable[[str], float], most: int = 2) -> list[str]:
+    """Break `text` into at most `most` lines as wide as `width`; what has no room is cut out of the middle."""
+    length = len(text)
+    while len(lines := _broken(shortened(text, length), width, measure)) > most:
+        length -= 1
+    return lines
+
+
+def _broken(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
+    """Break at spaces and after `_ - / , …`, and inside of what is too long without one."""
+    lines = [""]
+    for piece in re.findall(rf".+?(?:[\s_/,{ELLIPSIS}-]+|$)", text):
+        if measure((lines[-1] + piece).rstrip()) > width and lines[-1]:
+            lines.append("")
+        while measure(piece.rstrip()) > width and len(piece.rstrip()) > 1:
+            fits = next(n for n in range(len(piece) - 1, 0, -1) if n == 1 or measure(piece[:n]) <= width)
+            lines[-1:] = [piece[:fits], ""]
+            piece = piece[fits:]
+        lines[-1] += piece
+    return [line.strip() for line in lines]
+
+
+@cache
+def _letters(font: Path) -> frozenset[int]:
+    try:
+        return frozenset(FT2Font(str(font)).get_charmap())
+    except (OSError, RuntimeError):  # a font file this library cannot read has no letters for us
+        return frozenset()
+
+
+@cache
+def _system_fonts() -> tuple[Path, ...]:
+    return tuple(sorted(map(Path, font_manager.findSystemFonts())))

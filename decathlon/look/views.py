@@ -1,0 +1,126 @@
+"""What there is to see of a domain: its images as stored, and as training cuts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from decathlon.domains import Domain
+from decathlon.look.choice import choose
+from decathlon.look.lettering import readable
+from decathlon.look.sheet import Tile, draw, enlarged
+from decathlon.packed import PackedFile
+from decathlon.pool import Pool, fit
+from decathlon.recipe import Recipe
+from decathlon.words import several
+
+DRAWS = 3  # cuts of each image
+MEASURED = 256  # images whose mean and deviation are taken
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The sheet of what a network sees, and mean and deviation a channel of the normalised values in it."""
+
+    sheet: bytes
+    mean: Channels
+    std: Channels
+
+
+@dataclass(frozen=True)
+class View:
+    """Some images of one split of a packed domain, read one by one: `labels` are those of the whole split."""
+
+    packed: PackedFile
+    domain: Domain
+    split: str
+    labels: npt.NDArray[np.int32]
+    seed: int
+
+    def choose(self, number: int) -> list[int]:
+        """Return the places of at most `number` images."""
+        return choose(self.labels, number, (self.seed, self.domain.index, *self.split.encode()))
+
+    def images(self, places: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the images at some places."""
+        return self.packed.some(self.domain.name, self.split, places)
+
+    def captions(self, places: Sequence[int]) -> list[str]:
+        """Return the class of every image, or its id where the class is unknown."""
+        ids = self.packed.column(self.domain.name, self.split, "image_id")
+        return [
+            readable(self.domain.categories[self.labels[i]]) if self.labels[i] >= 0 else f"id {ids[i]}"
+            for i in places
+        ]
+
+
+def contact(view: View, number: int) -> bytes:
+    """Return a sheet of at most `number` images as they are stored."""
+    places = view.choose(number)
+    tiles = [
+        Tile((enlarged(Image.fromarray(image)),), caption)
+        for image, caption in zip(view.images(places), view.captions(places), strict=True)
+    ]
+    classes = len({int(view.labels[i]) for i in places} - {-1})
+    note = f"{len(places)} of {len(view.labels):,} images, "
+    note += f"{classes} of {len(view.domain.categories):,} classes" if classes else "without labels"
+    return draw(f"{view.domain.name}, {view.split}", [note], tiles)
+
+
+def augmented(view: View, number: int, recipe: Recipe) -> Seen:
+    """Return a sheet of at most `number` images, each as stored and in cuts as training under `recipe` sees it.
+
+    The cuts are a `Pool`'s own, normalised and back.
+    """
+    facts = recipe.facts(view.domain)
+    places = view.choose(max(number, MEASURED))
+    fitted = (fit(image, facts.crop, recipe.resize, facts.mean) for image in view.images(places))
+    pool = Pool(facts, fitted, torch.from_numpy(view.labels[places].astype(np.int64)), places, recipe.size)
+    seed = ("look", view.seed, facts.name) if recipe.augment else None
+    batch = pool.batch(torch.arange(len(places)).repeat_interleave(DRAWS), seed=seed)
+    cuts = shown(batch, facts.mean, facts.std)
+    few = view.choose(number)
+    tiles = [
+        Tile(tuple(enlarged(Image.fromarray(part)) for part in (image, *cuts[at * DRAWS : (at + 1) * DRAWS])), text)
+        for image, text, at in zip(view.images(few), view.captions(few), map(places.index, few), strict=True)
+    ]
+    mean, std = _three(batch.mean((0, 2, 3))), _three(batch.std((0, 2, 3), correction=0))
+    title = f"{facts.name}, {view.split}: as stored, and {DRAWS} times as training sees it"
+    return Seen(draw(title, [_how(facts, recipe), _normalised(len(places), mean, std)], tiles), mean, std)
+
+
+def shown(batch: Tensor, mean: Channels, std: Channels) -> npt.NDArray[np.uint8]:
+    """Undo the normalisation of (batch, 3, height, width): pixels (batch, height, width, 3)."""
+    scale, shift = (torch.tensor(values).view(3, 1, 1) for values in (std, mean))
+    pixels = ((batch * scale + shift) * 255).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
+
+
+def _how(facts: Domain, recipe: Recipe) -> str:
+    kept = {
+        "crop": f"the shorter side becomes {recipe.resize} pixels",
+        "squash": f"squashed to {recipe.resize} x {recipe.resize} pixels",
+        "full": f"the longer side becomes {recipe.resize} pixels, bars fill the square",
+    }[facts.crop]
+    place = "anywhere" if recipe.augment else "from the centre"
+    mirrored = "mirrored at random" if recipe.augment and facts.flip else "never mirrored"
+    return f"{kept}; {recipe.size} x {recipe.size} are cut {place}; {mirrored}"
+
+
+def _normalised(images: int, mean: Channels, std: Channels) -> str:
+    means, deviations = (" ".join(f"{value:z.2f}" for value in values) for values in (mean, std))
+    of = several(images, "image")
+    return f"cuts of {of}, normalised: mean {means}, deviation {deviations} in R G B (right: about 0 and 1)"
+
+
+def _three(values: Tensor) -> Channels:
+    red, green, blue = values.tolist()
+    return red, green, blue
