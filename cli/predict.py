@@ -76,8 +76,13 @@ def _next(scored: Path | None, trained: Path, data: Path) -> None:
     """Say how to go on; a run that leaves out domains of the file has no total."""
     from decathlon.packed import PackedFile
     from decathlon.run import Run
+    from decathlon.truth import SUFFIX, truth_folder
 
     with PackedFile(data) as packed:
-        partial = " --partial" if set(packed.benchmark.names) - set(Run(trained).domains()) else ""
-    words = f"decathlon score {shlex.quote(str(scored))} --truth FOLDER_WITH_TEST_LABELS{partial}"
+        names = packed.benchmark.names
+    partial = " --partial" if set(names) - set(Run(trained).domains()) else ""
+    beside = truth_folder(data)
+    whole = all((beside / f"{name}{SUFFIX}").exists() for name in names)
+    truth = shlex.quote(str(beside)) if whole else "FOLDER_WITH_TEST_LABELS"
+    words = f"decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}"
     click.echo(f"Next: {words}", err=True)

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--baseline",
-    metavar="SCORE.json|RUN|official",
+    metavar="SCORE.json|RUN|BASELINE.json|official",
     help="Whose errors earn 250 points. Default: those of the benchmark, or the official ones.",
+)
+@click.option(
+    "--save-baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="Keep the errors of RESULTS as a baseline for --baseline.",
 )
 @click.option(
     "--data", type=click.Path(path_type=Path), help="The packed file whose benchmark has baseline errors."
@@ -31,27 +37,36 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write score.json here.")
 def command(
-    results: Path, truth: Path, baseline: str | None, data: Path | None,
+    results: Path, truth: Path, baseline: str | None, save_baseline: Path | None, data: Path | None,
     partial: bool, as_json: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Score RESULTS against the ground truth, as the Visual Decathlon does.
 
     RESULTS is a results.json, or a run directory with one, which then gets a score.json. Of a group of runs
     ('train --seeds') every run is scored; shown are means and standard deviations.
+
+    A benchmark of one's own has no baseline until one is measured: score a fine-tuned run with --save-baseline,
+    and others with --baseline. Domains that the saved one does not hold keep their own, as the official ones do.
+
+    \b
+    decathlon score runs/finetune --truth mine-truth --save-baseline finetune.json
+    decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
     from decathlon.baseline import find_baseline
     from decathlon.files import dump_json, refuse_existing, write_json
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
     from decathlon.results import read_results
+    from decathlon.saved_baseline import SavedBaseline
     from decathlon.score import score
     from decathlon.scorecard import show_group_score, show_score
     from decathlon.truth import read_truth
 
     group = find_group(results)
     files = [_results(run, results) for run in (group.every().values() if group else [results])]
-    if output is not None:
-        refuse_existing(output)
+    for path in (output, save_baseline):
+        if path is not None:
+            refuse_existing(path)
     answers = read_truth(truth)
     against = find_baseline(answers, baseline, data)
     scores = [score(read_results(file), answers, against, partial) for file in files]
@@ -59,6 +74,9 @@ def command(
     if group or (results.is_dir() and output is None):
         for file, found in zip(files, scores, strict=True):
             _write(file.with_name("score.json"), found)
+    if save_baseline is not None:
+        write_json(save_baseline, SavedBaseline.of(over_seeds.mean() if over_seeds else scores[0]).to_json())
+        click.echo(f"errors kept as a baseline: {save_baseline}", err=True)
     document = (over_seeds or scores[0]).to_json()
     if output is not None:
         write_json(output, document)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from decathlon.data_prep.coco import ID_STEP, AnnotationFile, read_file, refuse_twice
+from decathlon.data_prep.coco import ID_STEP, AnnotationFile, read_file
+from decathlon.data_prep.entries import refuse_twice
 from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.source import ANNOTATIONS, LAYOUT, Source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.data_prep.names import unsafe
+from decathlon.data_prep.entries import entries, entry_of, file_name, integer, refuse_twice, string
 from decathlon.domains import Category
 from decathlon.errors import DataError
 from decathlon.files import parse_json
 
-_KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})
+# what is read of an annotation file; outlines and captions may be most of it
+KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})
 ID_STEP = 10**7  # ids of domain i lie between i * ID_STEP and (i + 1) * ID_STEP
 
 
@@ -38,33 +38,28 @@ class AnnotationFile:
 
 def read_file(text: bytes, origin: str, may_lack_labels: bool) -> AnnotationFile:
     """Parse and check an annotation file; raises DataError naming `origin` and the entry that is wrong."""
-    data = _object(parse_json(text, origin, _KEYS), origin)
+    data = entry_of(parse_json(text, origin, KEYS), origin)
     categories = _read_categories(data, origin)
-    images = _list(data, "images", origin)
+    images = entries(data, "images", origin)
     if not images:
         raise DataError(f"{origin} lists no images: fill it or remove it.")
-    ids = [_integer(entry, "id", origin) for entry in images]
+    ids = [integer(entry, "id", origin) for entry in images]
     refuse_twice(ids, f"{origin}: image id")
     _refuse_foreign(ids, categories[0].id // ID_STEP, f"{origin}: image id")
-    files = tuple(_file_name(entry, origin) for entry in images)
-    annotations = _list(data, "annotations", origin) if "annotations" in data else []
+    files = tuple(file_name(entry, origin) for entry in images)
+    annotations = entries(data, "annotations", origin) if "annotations" in data else []
     if not annotations and not may_lack_labels:
         raise DataError(f"{origin} holds no annotations: only a test split may go without labels.")
     labels = _read_labels(annotations, ids, categories, origin) if annotations else [-1] * len(ids)
     return AnnotationFile(origin, categories, files, np.array(ids, np.int64), np.array(labels, np.int32))
 
 
-def refuse_twice(ids: list[int], what: str) -> None:
-    """Raise DataError when an id stands twice; `what` begins its sentence."""
-    if len(set(ids)) != len(ids):
-        twice = next(value for value, count in Counter(ids).items() if count > 1)
-        raise DataError(f"{what} {twice} stands there twice: give every entry an id of its own.")
-
-
 def _read_categories(data: Mapping[str, Any], origin: str) -> tuple[Category, ...]:
-    entries = _list(data, "categories", origin)
     categories = sorted(
-        (Category(_integer(entry, "id", origin), _text(entry, "name", origin)) for entry in entries),
+        (
+            Category(integer(entry, "id", origin), string(entry, "name", origin))
+            for entry in entries(data, "categories", origin)
+        ),
         key=lambda category: category.id,
     )
     if not categories:
@@ -85,7 +80,7 @@ def _read_labels(
     label_of = {category.id: label for label, category in enumerate(categories)}
     labels = dict.fromkeys(ids, -1)
     for entry in annotations:
-        image, category = _integer(entry, "image_id", origin), _integer(entry, "category_id", origin)
+        image, category = integer(entry, "image_id", origin), integer(entry, "category_id", origin)
         if image not in labels:
             raise DataError(
                 f"{origin}: an annotation labels image id {image}, which is not in 'images': remove it."
@@ -110,41 +105,3 @@ def _refuse_foreign(ids: Iterable[int], index: int, what: str) -> None:
                 f"{what} {value} is of domain {value // ID_STEP}, the file's first category id of domain {index}: "
                 "renumber one of them."
             )
-
-
-def _object(value: Any, origin: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{origin}: it holds no object where one must stand: write it in the COCO format.")
-    return value
-
-
-def _list(data: Mapping[str, Any], key: str, origin: str) -> list[Any]:
-    value = data.get(key)
-    if not isinstance(value, list):
-        raise DataError(f"{origin}: '{key}' is missing or not a list: write it in the COCO format.")
-    return value
-
-
-def _integer(entry: Any, key: str, origin: str) -> int:
-    value = _object(entry, origin).get(key)
-    if type(value) is not int or not 0 <= value < 2**63:  # bool is an int to isinstance
-        raise DataError(f"{origin}: '{key}' is {_shown(value)}, not a whole number: ids are integers from 0.")
-    return value
-
-
-def _text(entry: Any, key: str, origin: str) -> str:
-    value = _object(entry, origin).get(key)
-    if not isinstance(value, str):
-        raise DataError(f"{origin}: '{key}' is {_shown(value)}, not a text: write it in quotes.")
-    return value
-
-
-def _file_name(entry: Any, origin: str) -> str:
-    name = _text(entry, "file_name", origin)
-    if reason := unsafe(name):
-        raise DataError(f"{origin}: file name {name!r} {reason}: write it relative to the source.")
-    return name
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40] if isinstance(value, str | float | int | None) else f"a {type(value).__name__}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -25,7 +26,7 @@ def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: 
     DataError when another domain has its index or `output` is no packed file, BusyError when another process is
     extending the same file, and what `pack` raises.
     """
-    with _alone(output), contextlib.ExitStack() as stack:
+    with held(output), contextlib.ExitStack() as stack:
         kept = stack.enter_context(PackedFile(output)) if output.exists() else None
         if kept is not None:
             _refuse_clashes(kept, domains, force)
@@ -36,7 +37,8 @@ def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: 
         def describe(moments: Mapping[str, Moments]) -> Benchmark:
             return extended(kept.benchmark if kept else Benchmark(output.stem, ()), domains, moments)
 
-        return pack(domains, output, describe, how, kept)
+        # the file itself, not a link to it, is replaced
+        return replace(pack(domains, output.resolve(), describe, how, kept), path=output)
 
 
 def refuse_there(output: Path, names: Sequence[str], force: bool) -> None:
@@ -77,16 +79,21 @@ def _refuse_clashes(kept: PackedFile, domains: Sequence[PlannedDomain], force: b
 
 
 @contextlib.contextmanager
-def _alone(output: Path) -> Iterator[None]:
-    """Hold the file's lock: of two that extend it at once, the later would drop what the earlier added."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    path = output.parent / f".{output.name}.lock"
-    lock = filelock.FileLock(path, timeout=0)
+def held(output: Path) -> Iterator[None]:
+    """Hold the file's lock: of two that extend it at once, the later would drop what the earlier added.
+
+    A block inside another one of the same process changes nothing: hold it to read, plan and then `extend`.
+    """
+    real = output.resolve()
+    real.parent.mkdir(parents=True, exist_ok=True)
+    path = real.parent / f".{real.name}.lock"
+    lock = filelock.FileLock(path, timeout=0, is_singleton=True)
     try:
         with lock:
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                if lock.lock_counter == 1:  # the outermost block
+                    path.unlink(missing_ok=True)
     except filelock.Timeout:
         raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None

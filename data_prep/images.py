@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +49,7 @@ class Decoded:
 def decode_chunk(chunk: Chunk) -> Decoded:
     """Decode every image of a chunk; raises DataError naming its origin and the image."""
     pixels, height, width = [], [], []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow's, about metadata that is not used
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
+    with wary():
         for picture in chunk.pictures:
             try:
                 image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge)
@@ -59,6 +59,15 @@ def decode_chunk(chunk: Chunk) -> Decoded:
             height.append(image.height)
             width.append(image.width)
     return Decoded(b"".join(pixels), np.array(height, np.uint16), np.array(width, np.uint16))
+
+
+@contextlib.contextmanager
+def wary() -> Iterator[None]:
+    """Let Pillow be silent about metadata, which is not used, and refuse images that would fill the memory."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def decode(data: bytes | npt.NDArray[np.uint8], name: str, side: int, enlarge: bool = False) -> Image.Image:

@@ -77,7 +77,7 @@ def pack(
             f"cannot write {output} ({reason}): free some space or choose another place."
         ) from None
     images = sum(len(domain) for domain in domains)
-    return Prepared(output, images, digest, _workers(how, images))
+    return Prepared(output, images, digest, worker_count(how, images))
 
 
 def _write(
@@ -87,9 +87,9 @@ def _write(
     total, done = sum(len(split) for _, _, split in splits), 0
     # Only what nobody published is measured, over the split that `decathlon data stats` measures too.
     moments = {domain.name: Moments() for domain in domains if not is_published(domain)}
-    chunks = _chunks((split for _, _, split in splits), how)
+    pieces = chunks((split for _, _, split in splits), how)
     with (
-        contextlib.closing(ordered(decode_chunk, chunks, _workers(how, total))) as results,
+        contextlib.closing(ordered(decode_chunk, pieces, worker_count(how, total))) as results,
         PackWriter(part) as writer,
     ):
         if kept is not None:
@@ -118,14 +118,16 @@ def _measure(measured: Moments | None, decoded: Decoded) -> None:
         measured.add(decoded.pixels)
 
 
-def _chunks(splits: Iterable[PlannedSplit], how: Packing) -> Iterator[Chunk]:
+def chunks(splits: Iterable[PlannedSplit], how: Packing) -> Iterator[Chunk]:
+    """Yield every image of the splits in order, some at a time."""
     for split in splits:
         for begin in range(0, len(split), _CHUNK_IMAGES):
             end = min(begin + _CHUNK_IMAGES, len(split))
             yield Chunk(split.origin, tuple(split.pictures(begin, end)), how.side, how.enlarge)
 
 
-def _workers(how: Packing, images: int) -> int:
+def worker_count(how: Packing, images: int) -> int:
+    """Return how many processes decode so many images."""
     return how.workers or (1 if images < _FEW_IMAGES else os.cpu_count() or 1)
 
 

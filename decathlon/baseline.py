@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from decathlon.domains import Benchmark
@@ -9,6 +10,7 @@ from decathlon.errors import DataError, UsageError
 from decathlon.files import read_json
 from decathlon.group_score import read_score
 from decathlon.official import OFFICIAL, is_official
+from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Baseline
 from decathlon.truth import Truth
 
@@ -19,15 +21,19 @@ NO_BASELINE = Baseline("none")
 def find_baseline(truth: Truth, asked: str | None = None, data: Path | None = None) -> Baseline:
     """Return the baseline to score `truth` against.
 
-    `asked` is `official`, a score.json, a run directory with one, or a group of runs, whose mean counts. Without
-    it: the errors in the packed file `data`, or in a benchmark.json beside the ground truth, or the official ones
-    of official domains, or none.
+    `asked` is `official`, a score.json, a run directory with one, a group of runs, whose mean counts, or a saved
+    baseline. For domains that this does not hold, and without any: the errors in the packed file `data`, or in a
+    benchmark.json beside the ground truth, or the official ones of official domains, or none.
     Raises DataError when a source describes another benchmark than the ground truth.
     """
     if asked == "official":
         return _only_official(truth)
     if asked is not None:
-        return _measured(truth, Path(asked))
+        return _asked(truth, Path(asked), data)
+    return _told(truth, data)
+
+
+def _told(truth: Truth, data: Path | None) -> Baseline:
     for benchmark, source in _benchmarks(truth, data):
         errors = _errors(truth, benchmark, source)
         if errors:
@@ -50,19 +56,32 @@ def _only_official(truth: Truth) -> Baseline:
     return Baseline(OFFICIAL_TEXT, {d.name: OFFICIAL[d.name].finetune_error for d in truth.domains})
 
 
-def _measured(truth: Truth, path: Path) -> Baseline:
+def _asked(truth: Truth, path: Path, data: Path | None) -> Baseline:
     if not path.exists():
-        raise UsageError(f"there is no {path}: --baseline takes a score.json, a run directory or 'official'.")
-    measured = {domain.name: domain for domain in read_score(path).domains}
+        raise UsageError(
+            f"there is no {path}: --baseline takes a score.json, a run directory, a saved baseline or 'official'."
+        )
+    saved = SavedBaseline.read(path)
+    if saved is None:
+        measured = SavedBaseline.of(read_score(path))
+        return Baseline(f"measured: the errors of {path}", _on(truth, measured, path))
+    errors = _on(truth, saved, path)
+    rest = tuple(domain for domain in truth.domains if domain.name not in errors)
+    others = _told(replace(truth, domains=rest), data) if rest else NO_BASELINE
+    text = f"measured: {saved.text}" + (f"; {', '.join(others.errors)}: {others.text}" if others.errors else "")
+    return Baseline(text, {**others.errors, **errors})
+
+
+def _on(truth: Truth, measured: SavedBaseline, path: Path) -> dict[str, float]:
+    """Return the errors measured on the domains of the ground truth; raises DataError for other test images."""
     for domain in truth.domains:
-        found = measured.get(domain.name)
-        if found is not None and found.images != len(domain.answers):
+        images = measured.images.get(domain.name, len(domain.answers))
+        if images != len(domain.answers):
             raise DataError(
-                f"{path} was measured on another benchmark: {found.images} images of {domain.name}, "
+                f"{path} was measured on another benchmark: {images} images of {domain.name}, "
                 f"the ground truth has {len(domain.answers)}."
             )
-    errors = {d.name: measured[d.name].error for d in truth.domains if d.name in measured}
-    return Baseline(f"measured: the errors of {path}", errors)
+    return {d.name: measured.errors[d.name] for d in truth.domains if d.name in measured.errors}
 
 
 def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:

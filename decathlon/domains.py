@@ -48,16 +48,21 @@ class Domain:
     baseline_error: float | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[^\W_][\w .+-]*", self.name) or self.name in RESERVED:
-            raise DataError(
-                f"'{self.name}' cannot name a domain: begin with a letter or digit, go on with letters, digits, "
-                f"spaces and . _ + -, and avoid {' and '.join(RESERVED)}."
-            )
+        refuse_name(self.name)
 
     @property
     def category_ids(self) -> tuple[int, ...]:
         """The category id of every label, in label order."""
         return tuple(category.id for category in self.categories)
+
+
+def refuse_name(name: str) -> None:
+    """Raise DataError when a domain cannot be called so."""
+    if not re.fullmatch(r"[^\W_][\w .+-]*", name) or name in RESERVED:
+        raise DataError(
+            f"'{name}' cannot name a domain: begin with a letter or digit, go on with letters, digits, spaces and "
+            f". _ + -, and avoid {' and '.join(RESERVED)}."
+        )
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from decathlon.errors import DataError
 from decathlon.files import read_json, sha256
 from decathlon.group import Group, find_group, seeds_text, status
 from decathlon.group_score import GroupScore, read_group_score
+from decathlon.protocol import protocol_text
 from decathlon.published import published_rows
 from decathlon.score import DomainScore, Score
-from decathlon.words import several
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _read_group(group: Group) -> Entry:
     runs = [_read_run(folder) for folder in group.runs.values()]
     mean = scores.mean()
     protocol = mean.protocol or {}
-    return Entry(name, mean, runs[0].params, _protocol(protocol), group=scores, method=_method(protocol))
+    return Entry(name, mean, runs[0].params, protocol_text(protocol), group=scores, method=_method(protocol))
 
 
 def _read_run(path: Path) -> Entry:
@@ -79,7 +79,7 @@ def _read_run(path: Path) -> Entry:
     results, digest = folder / "results.json", protocol.get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
         raise DataError(f"{folder}/score.json was made from other results: run 'decathlon score {folder}' again.")
-    return Entry(name, score, params, _protocol(protocol), method=_method(protocol))
+    return Entry(name, score, params, protocol_text(protocol), method=_method(protocol))
 
 
 def _name(folder: Path) -> str:
@@ -123,24 +123,6 @@ def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[Domain
 
 def _method(protocol: Mapping[str, Any]) -> str | None:
     return str(protocol["method"]) if protocol.get("method") is not None else None
-
-
-def _protocol(protocol: Mapping[str, Any]) -> str | None:
-    """Say in a few words what rows must share to be compared."""
-    units = {
-        "fit": "{}",
-        "epochs": "{}",
-        "size": "{} px",
-        "trunk": "{}",
-        "trained": "after ({})",
-        "own": "own {}",
-        "seeds": "seeds {}",
-    }
-    told = {name: value for name, value in protocol.items() if value is not None}
-    if "epochs" in told:
-        told["epochs"] = several(told["epochs"], "epoch")
-    said = [unit.format(told[name]) for name, unit in units.items() if name in told]
-    return ", ".join(said) or None
 
 
 def _footprint(folder: Path) -> float | None:

@@ -74,13 +74,13 @@ def dump_json(value: object) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_json(path: Path) -> Any:
-    """Parse the JSON file `path` strictly; raises DataError naming the file and what is wrong in it."""
+def read_json(path: Path, keep: Container[str] | None = None) -> Any:
+    """Parse the JSON file `path` as `parse_json` does; raises DataError naming the file and what is wrong in it."""
     try:
         text = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
-    return parse_json(text, str(path))
+    return parse_json(text, str(path), keep)
 
 
 def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:

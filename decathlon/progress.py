@@ -38,10 +38,13 @@ def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None, rate=0)
-        yield (
-            lambda line: console.print(line, markup=False),
-            lambda done, total: bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0),
-        )
+
+        def show(done: int, total: int) -> None:
+            if done < bar.tasks[0].completed:  # another pass over the images, at a speed of its own
+                bar.reset(task)
+            bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0)
+
+        yield lambda line: console.print(line, markup=False), show
 
 
 @contextlib.contextmanager

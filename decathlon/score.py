@@ -77,8 +77,8 @@ class Score:
         zero = [domain.name for domain in self.domains if domain.baseline_error == 0]
         sentences = (
             (self.missing, "No prediction for {}: there is no total."),
-            (bare, "No baseline error for {}: for points, score a fine-tuned run and name its score.json "
-             "with --baseline."),
+            (bare, "No baseline error for {}: for points, score a fine-tuned run with --save-baseline "
+             "FILE.json, then this one with --baseline FILE.json."),
             (zero, "The baseline makes no error on {}: points are undefined there, and so is the total."),
         )  # fmt: skip
         return [sentence.format(", ".join(names)) for names, sentence in sentences if names]

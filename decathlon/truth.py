@@ -62,6 +62,11 @@ def read_truth(path: Path) -> Truth:
     return Truth(path, tuple(domains))
 
 
+def truth_folder(packed: Path) -> Path:
+    """Return where `decathlon data add` writes the truth of domains it adds to a packed file."""
+    return packed.with_name(f"{packed.stem}-truth")
+
+
 def _documents(path: Path) -> Iterator[tuple[str, Any, str]]:
     if path.is_dir():
         folders = (path, path / "annotations")

@@ -28,6 +28,7 @@ COMMANDS = [
     "data",
     "data synth",
     "data prepare",
+    "data add",
     "data check",
     "data info",
     "data stats",

@@ -14,7 +14,6 @@ from torch import nn
 from decathlon import predict as prediction
 from decathlon import recipe_file
 from decathlon.cli.main import command
-from decathlon.entries import _protocol
 from decathlon.errors import UsageError
 from decathlon.family import Family
 from decathlon.job import Job
@@ -23,6 +22,7 @@ from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
+from decathlon.protocol import protocol_text
 from decathlon.recipe import OWN, Recipe
 from decathlon.recipe_file import find_recipe, recipe_text
 from decathlon.registry import find_method
@@ -183,7 +183,7 @@ def test_a_domain_of_its_own_crop_and_flip_is_predicted_as_it_was_trained(
     assert Counter(where for where, *_ in seen) == {"learn train": 3, "learn val": 3, "predict test": 3}
     protocol = json.loads((tmp_path / "results.protocol.json").read_text())
     assert protocol["epochs"] == 1 and protocol["own"] == "crop of boats and flip of 2 domains"
-    assert str(_protocol(protocol)).endswith("wrn-10-1, own crop of boats and flip of 2 domains")
+    assert str(protocol_text(protocol)).endswith("wrn-10-1, own crop of boats and flip of 2 domains")
 
 
 TABLES = {"domains": {"apples": {"epochs": 1}, "towers": {"epochs": 4, "lr": 0.01}, "svhn": {"epochs": 9}}}

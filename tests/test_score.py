@@ -117,7 +117,8 @@ def test_without_a_baseline_there_are_accuracies_and_a_sentence() -> None:
     found = score(answers(truth), truth, NO_BASELINE)
     assert (found.total, found.mean_accuracy) == (None, 1.0)
     assert found.notes() == [
-        "No baseline error for ant: for points, score a fine-tuned run and name its score.json with --baseline."
+        "No baseline error for ant: for points, score a fine-tuned run with --save-baseline FILE.json, "
+        "then this one with --baseline FILE.json."
     ]
 
 

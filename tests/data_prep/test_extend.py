@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from decathlon.data_prep.check import problems
-from decathlon.data_prep.extend import extend, extended
+from decathlon.data_prep.extend import extend, extended, held
 from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
@@ -128,3 +128,20 @@ def test_the_official_ten_get_the_official_name_and_baseline() -> None:
     moments.add(bytes(range(12)))
     measured = extended(Benchmark("own", (), "measured"), [domain("dtd"), planned("boats", 20)], {"boats": moments})
     assert (measured.name, measured.baseline[:8]) == ("own", "measured") and "Rebuffi" in measured.baseline
+
+
+def test_a_process_that_holds_the_file_may_extend_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.h5"
+    with held(path):
+        extend(path, [planned("boats", 2)], QUIET, force=False)
+        assert (tmp_path / ".mine.h5.lock").exists()  # the inner block let nobody in
+        extend(path, [planned("towers", 3)], QUIET, force=False)
+    with PackedFile(path) as file:
+        assert file.benchmark.names == ("boats", "towers")
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.h5"]
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.h5").symlink_to(tmp_path / "real.h5")
+    done = extend(tmp_path / "link.h5", [planned("boats", 2)], QUIET, force=False)
+    assert done.path.is_symlink() and problems(tmp_path / "real.h5") == []

@@ -1,0 +1,54 @@
+"""What a user wants of a domain to add."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from decathlon.data_prep.own.parts import DEFAULT, Parts, read_parts
+from decathlon.domains import CropPolicy, refuse_name
+from decathlon.errors import UsageError
+from decathlon.official import OFFICIAL
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A domain to add: its name, the data set's path, and what the user wants of it.
+
+    `split` is percent as `60/15/25`, None for the splits of the data set or the default. `group` is a pattern on
+    image names whose first group, or whole match, names what must stay in one split. `truth` is where the labels of
+    test images go, None for a folder beside the file. Raises UsageError for what cannot be asked.
+    """
+
+    name: str
+    source: Path
+    split: str | None = None
+    seed: int = 0
+    group: str | None = None
+    flip: bool = True
+    crop: CropPolicy = "crop"
+    truth: Path | None = None
+    skip_broken: bool = False
+    drop_duplicates: bool = False
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        refuse_name(self.name)
+        if self.name == "benchmark":  # the facts' place in the file
+            raise UsageError("a domain cannot be called 'benchmark': choose another name.")
+        if self.name in OFFICIAL:
+            raise UsageError(
+                f"{self.name} is one of the official ten: use 'decathlon data build {self.name}', or choose "
+                "another name."
+            )
+        _ = self.parts
+        try:
+            re.compile(self.group or "")
+        except re.error as error:
+            raise UsageError(f"--group {self.group} is no regular expression ({error}): correct it.") from None
+
+    @property
+    def parts(self) -> Parts:
+        """Percent by split."""
+        return read_parts(DEFAULT if self.split is None else self.split)

@@ -1,0 +1,100 @@
+"""A tree of class folders, as torchvision's ImageFolder reads it, perhaps with train, val and test above them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect, first
+from decathlon.data_prep.picture import Picture
+from decathlon.domains import SPLITS
+from decathlon.errors import DataError
+from decathlon.words import several
+
+# torchvision's list
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+
+
+def read_folder(root: Path) -> Collection:
+    """Read the images of a tree: the class is the folder below the root, or below train, val and test.
+
+    Raises DataError when there are no class folders, or splits with images beside them.
+    """
+    tops = _folders(root)
+    given = bool(tops) and all(name.lower() in SPLIT_WORDS for name in tops)
+    starts = [(f"{name}/", SPLIT_WORDS[name.lower()]) for name in tops] if given else [("", None)]
+    files = [(name, inside, split) for inside, split in starts for name in _walk(f"{root}/{inside}", inside)]
+    images = [entry for entry in files if _is_image(entry[0])]
+    depth = 2 if given else 1
+    inner = [entry for entry in images if entry[0].count("/") >= depth]
+    if not inner:
+        raise DataError(_no_classes(root, len(images), given))
+    loose = [name for name, _, _ in images if name.count("/") < depth]
+    if given and loose:
+        raise DataError(f"{root}/{loose[0]} lies in a split and in no class folder: move it into one or out.")
+    examples = [Example(name, name.split("/")[depth - 1], split) for name, _, split in inner]
+    classes = {name for inside, _ in starts for name in _folders(root / inside)}
+    notes = [*_left_out(files, loose), *_nested(root, examples, depth)]
+    kind = f"an ImageFolder tree with {', '.join(s for s in SPLITS if s in dict(starts).values())}" if given else ""
+    return collect(
+        kind or "an ImageFolder tree", examples, lambda name: Picture(name, f"{root}/{name}"), notes, classes
+    )
+
+
+def _walk(folder: str, inside: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Yield the files below a folder by their names from the root; links are followed, but never in a circle."""
+    place = os.stat(folder)
+    here = place.st_dev, place.st_ino
+    if here in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if _hidden(entry.name):
+                continue
+            if entry.is_dir():
+                yield from _walk(entry.path, f"{inside}{entry.name}/", above | {here})
+            else:
+                yield inside + entry.name
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not _hidden(entry.name))
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS)
+
+
+def _no_classes(root: Path, images: int, given: bool) -> str:
+    if given:
+        return f"{root} has splits without class folders: images must lie in <split>/<class>/."
+    if images:
+        return (
+            f"{root} holds {several(images, 'image')} and no class folders: put each class into a folder, or name "
+            "a CSV file path,label."
+        )
+    return f"{root} holds no images: name a folder of class folders, a CSV file or a COCO annotation."
+
+
+def _left_out(files: Iterable[tuple[str, str, str | None]], loose: list[str]) -> Iterator[str]:
+    others = Counter(os.path.splitext(name)[1] or "no ending" for name, _, _ in files if not _is_image(name))
+    if others:
+        yield f"left out {several(others.total(), 'file')} of other kinds: {first(others)}"
+    if loose:
+        yield f"left out {several(len(loose), 'image')} beside the class folders: {first(loose)}"
+
+
+def _nested(root: Path, examples: list[Example], depth: int) -> Iterator[str]:
+    """Say that a lone class may be a folder of classes."""
+    inner = {example.name.split("/")[depth] for example in examples if example.name.count("/") > depth}
+    if len({example.label for example in examples}) == 1 and len(inner) > 1:
+        yield (
+            f"there is one class, {examples[0].label}: if the folders in it are the classes ({first(inner)}), name "
+            f"{root / examples[0].label} instead"
+        )

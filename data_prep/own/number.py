@@ -1,0 +1,53 @@
+"""A collection and its split, numbered as the official domains are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from decathlon.data_prep.coco import ID_STEP
+from decathlon.data_prep.own.collection import Collection
+from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.domains import SPLITS, Category, CropPolicy
+from decathlon.errors import DataError
+
+FIRST_IMAGE = 200_000  # ids of images come after it, those of categories before
+MOST_IMAGES = ID_STEP - FIRST_IMAGE - 1
+
+
+def plan(
+    name: str, index: int, collection: Collection, place: Mapping[int, str], flip: bool, crop: CropPolicy
+) -> PlannedDomain:
+    """Return a domain of the images in `place`, which tells the split of a position.
+
+    Ids are `index` times 10^7 plus a class's rank, or plus 200,000 and an image's rank over train, val and test.
+    Raises DataError when there are more images or classes than ids.
+    """
+    if len(place) > MOST_IMAGES or len(collection.classes) > FIRST_IMAGE:
+        raise DataError(
+            f"{name} has {len(place):,} images of {len(collection.classes):,} classes: a domain holds at most "
+            f"{MOST_IMAGES:,} of {FIRST_IMAGE:,}."
+        )
+    categories = tuple(Category(index * ID_STEP + rank, c) for rank, c in enumerate(collection.classes, 1))
+    splits: dict[str, PlannedSplit] = {}
+    rank = 1
+    for split in SPLITS:
+        positions = np.array(sorted(i for i, its in place.items() if its == split), np.int64)
+        if len(positions):
+            splits[split] = _split(name, collection, split, positions, index * ID_STEP + FIRST_IMAGE + rank)
+            rank += len(positions)
+    return PlannedDomain(name, index, categories, splits, flip, crop)
+
+
+def _split(
+    name: str, collection: Collection, split: str, positions: np.ndarray[Any, np.dtype[np.int64]], first_id: int
+) -> PlannedSplit:
+    def pictures(begin: int, end: int) -> list[Picture]:
+        return [collection.picture(i) for i in positions[begin:end].tolist()]
+
+    return PlannedSplit(
+        f"{name}/{split}", first_id + np.arange(len(positions)), collection.labels[positions], pictures
+    )

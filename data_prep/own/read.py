@@ -1,0 +1,41 @@
+"""A data set recognised by its look, and read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from decathlon.data_prep.archive import is_archive
+from decathlon.data_prep.own.annotation import read_annotation
+from decathlon.data_prep.own.collection import Collection
+from decathlon.data_prep.own.folder import read_folder
+from decathlon.data_prep.own.huggingface import is_huggingface, read_huggingface
+from decathlon.data_prep.own.table import read_table
+from decathlon.data_prep.source import ANNOTATIONS
+from decathlon.errors import DataError, UsageError
+
+FORMS = "a folder of class folders, a CSV file path,label[,split], a COCO annotation or a Hugging Face folder"
+
+
+def read_collection(path: Path) -> Collection:
+    """Read the data set at a path.
+
+    Raises UsageError when there is nothing, or a form that another command takes; DataError when it is none of
+    the known forms or wrong in itself.
+    """
+    if not path.exists():
+        raise UsageError(f"there is no {path}: --from takes {FORMS}.")
+    if path.is_dir():
+        return _read_folder(path)
+    if path.suffix.lower() in (".csv", ".json"):
+        return read_table(path) if path.suffix.lower() == ".csv" else read_annotation(path)
+    if is_archive(path) or path.suffix.lower() == ".zip":
+        raise UsageError(f"{path} is an archive: unpack it and name what is inside.")
+    raise DataError(f"{path} is no data set: --from takes {FORMS}.")
+
+
+def _read_folder(path: Path) -> Collection:
+    if is_huggingface(path):
+        return read_huggingface(path)
+    if any((path / ANNOTATIONS).glob("*_train.json")):
+        raise UsageError(f"{path} is a benchmark in the official layout: pack it with 'decathlon data prepare'.")
+    return read_folder(path)

@@ -1,0 +1,57 @@
+"""What became of a data set: its splits, and how many images of a class they have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from decathlon.data_prep.own.collection import Collection, first
+from decathlon.domains import SPLITS
+from decathlon.tables import Column, Row, Table
+from decathlon.words import several
+
+_COLUMNS = (
+    Column("split", "split"),
+    Column("images", "images", 0),
+    Column("percent", "%", 1),
+    Column("classes", "classes", 0),
+    Column("fewest", "fewest images of a class", 0),
+    Column("most", "most", 0),
+)
+
+
+def split_table(name: str, collection: Collection, place: Mapping[int, str]) -> Table:
+    """Return a row a split: its images, the classes it has, and the fewest and most images of one of those."""
+    counts = {split: _counts(collection, place, split) for split in SPLITS if split in place.values()}
+    rows = tuple(_row(split, count, len(place)) for split, count in counts.items())
+    return Table(name, _COLUMNS, rows, _row("all", np.sum([*counts.values()], axis=0), len(place)))
+
+
+def _counts(
+    collection: Collection, place: Mapping[int, str], split: str
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    positions = np.array([i for i, its in place.items() if its == split], np.int64)
+    return np.bincount(collection.labels[positions], minlength=len(collection.classes))
+
+
+def _row(split: str, counts: np.ndarray[tuple[int], np.dtype[np.int64]], total: int) -> Row:
+    there = counts[counts > 0]
+    images = int(counts.sum())
+    return split, images, 100 * images / total, len(there), int(there.min()), int(there.max())
+
+
+def gaps(collection: Collection, place: Mapping[int, str]) -> list[str]:
+    """Return a line for each split that lacks classes, and for splits there are not."""
+    lines = []
+    for split in SPLITS:
+        if split not in place.values():
+            lines.append(f"there is no {split} split")
+            continue
+        missing = [collection.classes[i] for i in np.flatnonzero(_counts(collection, place, split) == 0)]
+        if missing:
+            warning = "Warning: " if split == "train" else ""
+            lines.append(
+                f"{warning}{split} has no image of {several(len(missing), 'class', 'classes')}: {first(missing)}"
+            )
+    return lines

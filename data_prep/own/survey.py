@@ -1,0 +1,78 @@
+"""Every image of a data set looked at before anything is packed: which cannot be used, and which are the same."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from decathlon.data_prep.images import Chunk, decode, wary
+from decathlon.data_prep.own.collection import Collection
+from decathlon.data_prep.packing import Packing, chunks, worker_count
+from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.plan import PlannedSplit
+from decathlon.data_prep.workers import ordered
+from decathlon.errors import DataError
+from decathlon.words import several
+
+LISTED = 10
+
+
+@dataclass(frozen=True)
+class Survey:
+    """`digests` by position, of the pixels that would be packed; `broken` says by position what is wrong."""
+
+    digests: dict[int, bytes]
+    broken: dict[int, str]
+
+    def refuse_broken(self, origin: str) -> None:
+        """Raise DataError naming the first images that cannot be used, if there are any."""
+        if not self.broken:
+            return
+        total = len(self.digests) + len(self.broken)
+        head = (
+            f"{origin}: {several(len(self.broken), 'image')} of {total:,} cannot be used: mend them, take them out,"
+        )
+        raise DataError("\n".join([f"{head} or leave them out with --skip-broken.", *self.listed()]))
+
+    def listed(self) -> list[str]:
+        """Return an indented line for each of the first images that cannot be used."""
+        lines = [f"  {reason}" for reason in list(self.broken.values())[:LISTED]]
+        return lines + ["  …"] * (len(self.broken) > LISTED)
+
+
+def survey(collection: Collection, how: Packing) -> Survey:
+    """Decode every image; equal digests are equal pixels at the size that is packed."""
+    count = len(collection)
+
+    def pictures(begin: int, end: int) -> list[Picture]:
+        return [collection.picture(i) for i in range(begin, end)]
+
+    everything = PlannedSplit("", np.arange(count), collection.labels, pictures)
+    digests: dict[int, bytes] = {}
+    broken: dict[int, str] = {}
+    with closing(ordered(_look, chunks([everything], how), worker_count(how, count))) as results:
+        for result in results:
+            for found in result:
+                position = len(digests) + len(broken)
+                if isinstance(found, str):
+                    broken[position] = found
+                else:
+                    digests[position] = found
+            how.progress(len(digests) + len(broken), count)
+    return Survey(digests, broken)
+
+
+def _look(chunk: Chunk) -> list[bytes | str]:
+    """Return for every image the digest of its pixels and size, or what is wrong with it."""
+    found: list[bytes | str] = []
+    with wary():
+        for picture in chunk.pictures:
+            try:
+                image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge)
+                found.append(hashlib.sha256(b"%d %d " % image.size + image.tobytes()).digest())
+            except DataError as error:
+                found.append(str(error))
+    return found
