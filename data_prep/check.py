@@ -13,7 +13,8 @@ from decathlon.domains import Domain
 from decathlon.errors import DataError
 from decathlon.files import dump_json
 from decathlon.official import OFFICIAL, is_official
-from decathlon.packed import COLUMNS, PackedFile, combine
+from decathlon.packed import PackedFile
+from decathlon.packed_split import COLUMNS, combine
 
 
 def problems(path: Path) -> list[str]:

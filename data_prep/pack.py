@@ -15,7 +15,8 @@ import numpy.typing as npt
 from decathlon.data_prep.images import Decoded
 from decathlon.domains import Benchmark
 from decathlon.files import dump_json
-from decathlon.packed import FORMAT, VERSION, PackedFile, combine
+from decathlon.packed import FORMAT, VERSION, PackedFile
+from decathlon.packed_split import combine
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -16,9 +16,7 @@ All datasets carry Fletcher32 checksums, so a flipped bit is an error on reading
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,33 +28,11 @@ import numpy.typing as npt
 from decathlon.domains import SPLITS, Benchmark
 from decathlon.errors import DataError
 from decathlon.files import parse_json
+from decathlon.packed_split import COLUMNS, PackedSplit
 
 FORMAT = "decathlon-pack"
 VERSION = 1
 BLOCK = 24 << 20  # whole chunks and whole RGB pixels
-
-
-@dataclass(frozen=True)
-class PackedSplit:
-    """One split of one domain as arrays; the columns of the packed file."""
-
-    pixels: npt.NDArray[np.uint8]
-    offset: npt.NDArray[np.int64]
-    height: npt.NDArray[np.uint16]
-    width: npt.NDArray[np.uint16]
-    label: npt.NDArray[np.int32]
-    image_id: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.image_id)
-
-    def image(self, i: int) -> npt.NDArray[np.uint8]:
-        """Return image `i` as (height, width, 3)."""
-        begin, end = self.offset[i], self.offset[i + 1]
-        return self.pixels[begin:end].reshape(int(self.height[i]), int(self.width[i]), 3)
-
-
-COLUMNS = tuple(field.name for field in fields(PackedSplit))
 
 
 class PackedFile:
@@ -195,16 +171,3 @@ class PackedFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-
-
-def digest_columns(split: PackedSplit) -> str:
-    """Return the digest of a split held in memory; equal to what a streaming writer gets from `combine`."""
-    return combine({c: hashlib.sha256(np.ascontiguousarray(getattr(split, c)).data).hexdigest() for c in COLUMNS})
-
-
-def combine(digests: dict[str, str]) -> str:
-    """Return one SHA-256 over named SHA-256 digests, in the order of their names."""
-    text = "".join(f"{name}:{digests[name]};" for name in sorted(digests))
-    return hashlib.sha256(
-        text.encode(errors="surrogatepass")
-    ).hexdigest()  # a damaged digest may hold any character

@@ -24,7 +24,8 @@ from decathlon.data_prep.own.add import Added, add
 from decathlon.data_prep.own.addition import Addition
 from decathlon.data_prep.packing import Packing
 from decathlon.errors import BusyError, DataError, UsageError
-from decathlon.packed import PackedFile, digest_columns
+from decathlon.packed import PackedFile
+from decathlon.packed_split import digest_columns
 from decathlon.truth import read_truth
 from tests.data_prep.own import key, numbered, packed, pixels, write_table, write_tree
 from tests.packs import TINY, write_pack
