@@ -89,7 +89,7 @@ def prepared(archives: list[Path], output: Path) -> dict[str, Any]:
         "images": int(told[1].replace(",", "")),
         "memory_mb": int(told[2].replace(",", "")),
         "digest": told[3],
-        "lines": done.stderr.splitlines(),
+        "lines": done.stderr.replace(f"{output.parent}/", "").splitlines(),
     }
 
 

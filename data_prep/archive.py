@@ -171,4 +171,6 @@ def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: s
 
 def plain(name: str) -> str:
     """Return a file name as it is compared: composed characters, no empty or `.` parts."""
+    if name.isascii() and "//" not in name and "./" not in name and not name.endswith(("/", "/.")):
+        return name  # asked for a million names
     return unicodedata.normalize("NFC", str(PurePosixPath(name)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from decathlon.data_prep.check import damage, miscounts
 from decathlon.data_prep.facts import is_published
 from decathlon.data_prep.images import Chunk, Decoded, decode_chunk
+from decathlon.data_prep.memory import own_peak, workers_peak
 from decathlon.data_prep.pack import PackWriter
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.statistics import Moments, measured_split
@@ -49,12 +50,12 @@ PACKING = Packing()
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was packed, and by how many processes that decoded."""
+    """What was packed; `memory`: bytes that this process and its workers held at most, each at its own time."""
 
     path: Path
     images: int
     digest: str
-    workers: int
+    memory: int
 
 
 def pack(
@@ -68,7 +69,7 @@ def pack(
     """
     try:
         with replacing(output) as part:
-            digest = _write(part, domains, describe, how, kept)
+            digest, workers = _write(part, domains, describe, how, kept)
             how.say("verifying")
             _verify(part, digest, how.say)
     except OSError as error:  # what cannot be read is a DataError already
@@ -76,13 +77,13 @@ def pack(
         raise DecathlonError(
             f"cannot write {output} ({reason}): free some space or choose another place."
         ) from None
-    images = sum(len(domain) for domain in domains)
-    return Prepared(output, images, digest, worker_count(how, images))
+    return Prepared(output, sum(len(domain) for domain in domains), digest, own_peak() + workers)
 
 
 def _write(
     part: Path, domains: Sequence[PlannedDomain], describe: Describe, how: Packing, kept: PackedFile | None
-) -> str:
+) -> tuple[str, int]:
+    """Write the file; return its digest and the bytes that worker processes held at most."""
     splits = [(domain, name, split) for domain in domains for name, split in domain.splits.items()]
     total, done = sum(len(split) for _, _, split in splits), 0
     # Only what nobody published is measured, over the split that `decathlon data stats` measures too.
@@ -104,7 +105,7 @@ def _write(
                 how.progress(done, total)
                 _measure(measured, decoded)
             out.close(split.labels, split.image_ids)
-        return writer.finish(describe(moments))
+        return writer.finish(describe(moments)), workers_peak()
 
 
 def _others(kept: PackedFile, domains: Sequence[PlannedDomain]) -> list[str]:

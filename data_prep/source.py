@@ -59,7 +59,7 @@ class Indexed:
 
     def find(self, name: str) -> Picture | None:
         """Return where a file is; None when it is not here."""
-        member = self.members.get(name) or self.members.get(plain(name))
+        member = self.members.get(plain(name))
         return None if member is None else self.archive.picture(member)
 
 

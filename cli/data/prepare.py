@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from pathlib import Path
 
@@ -52,15 +50,8 @@ def command(
     seconds = time.monotonic() - begun
     click.echo(
         f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
-        f"({done.images / seconds:,.0f} images/s, at most {_peak(done.workers) / 1e6:,.0f} MB of memory); "
+        f"({done.images / seconds:,.0f} images/s, at most {done.memory / 1e6:,.0f} MB of memory); "
         f"digest {done.digest[:16]}",
         err=True,
     )
     click.echo(f"Next: decathlon data info {done.path}", err=True)
-
-
-def _peak(workers: int) -> int:
-    """Return the bytes that this process and its workers held at most, each at its own time."""
-    own, largest = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * (own + (workers * largest if workers > 1 else 0))
