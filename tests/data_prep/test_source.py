@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -263,3 +265,31 @@ def test_strict_takes_the_known_file_and_no_unknown_one(tmp_path: Path, monkeypa
     prepare([path], tmp_path / "a.h5", Packing(say=lines.append), strict=True)
     assert lines[0] == f"{path} has the known SHA-256"
     prepare([root], tmp_path / "b.h5", strict=True)  # a folder has no digest to compare
+
+
+@pytest.mark.parametrize("case", ["parent", "symlink", "duplicate"])
+def test_the_command_ends_with_3_and_one_sentence(tmp_path: Path, case: str) -> None:
+    entries, message = ATTACKS[case]
+    (tmp_path / "a.tar").write_bytes(b"".join(entries) + entry("annotations/a") + bytes(10240))
+    code = "from decathlon.cli.main import main; main()"
+    words = [sys.executable, "-c", code, "data", "prepare", "a.tar", "-o", "out.h5"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3 and message in done.stderr and done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
+@pytest.mark.slow
+def test_zeros_without_end_are_refused_in_bounded_memory(tmp_path: Path) -> None:
+    """Two gigabytes of zeros make two megabytes of gzip; the process may take half of them."""
+    with gzip.open(tmp_path / "a.tar.gz", "wb", compresslevel=1) as file:
+        info = tarfile.TarInfo("zeros")
+        info.size = 2 << 30
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(2048):
+            file.write(bytes(1 << 20))
+        file.write(bytes(10240))
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2500 << 20, 2500 << 20))\n"
+    code += "from decathlon.cli.main import main; main()"
+    words = [sys.executable, "-c", code, "data", "prepare", "a.tar.gz", "-o", "out.h5"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3 and "a.tar.gz holds more than 1024 MB: decompress it first" in done.stderr
