@@ -68,7 +68,10 @@ def _predict(
     from decathlon.words import several
 
     counts = predict_run(Run(run), data, split, out, device, merged)
-    images, domains = several(sum(counts.values()), f"{split} image"), several(len(counts), "domain")
+    for name in [name for name, count in counts.items() if not count]:
+        click.echo(f"{name} is left out: {data} holds no {split} image of it", err=True)
+    domains = several(sum(count > 0 for count in counts.values()), "domain")
+    images = several(sum(counts.values()), f"{split} image")
     click.echo(f"{images} of {domains} predicted: {out}", err=True)
 
 

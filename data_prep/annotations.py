@@ -29,10 +29,13 @@ def read_domains(source: Source) -> tuple[list[PlannedDomain], list[str]]:
     that is wrong, and what to do.
     """
     found: dict[str, set[str]] = {}
+    unused = []
     for name in source.names(ANNOTATIONS):
         if match := _FILE.fullmatch(name):
             found.setdefault(match[1], set()).add(match[2])
-    warnings = [
+        elif name.endswith(".json"):
+            unused.append(f"{name!r} is not used: it is not called <domain>_train, _val or _test_stripped.json.")
+    warnings = unused + [
         f"{domain}: the test split is left out, since {ANNOTATIONS}/{domain}_test.json holds the true labels and "
         f"there is no {domain}_test_stripped.json."
         for domain, kinds in sorted(found.items())

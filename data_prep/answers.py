@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from decathlon.data_prep.plan import PlannedDomain
+from decathlon.files import dump_json, replacing
 
 
 def without_answers(domain: PlannedDomain) -> PlannedDomain:
@@ -35,3 +39,21 @@ def answers(domain: PlannedDomain) -> dict[str, Any]:
             for category in domain.categories
         ],
     }
+
+
+@contextlib.contextmanager
+def answers_appearing(file: Path, document: object | None) -> Iterator[None]:
+    """Write a JSON file that appears when the block ends without an error; None removes what stood there."""
+    if document is None:
+        yield
+        file.unlink(missing_ok=True)
+        return
+    new = not file.parent.exists()
+    try:
+        with replacing(file) as part:
+            part.write_text(dump_json(document), encoding="utf-8")
+            yield
+    except BaseException:
+        if new:
+            file.parent.rmdir()
+        raise

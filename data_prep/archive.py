@@ -14,9 +14,11 @@ import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from decathlon.data_prep.headers import wary_headers
 from decathlon.data_prep.names import unsafe
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
@@ -28,7 +30,17 @@ _MAGIC = b"\x1f\x8b"
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _BLOCK = 1 << 20
 _END = 2 * tarfile.BLOCKSIZE  # zeros after the last member
-_DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
+_DAMAGE = (
+    tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile,
+    ValueError, OverflowError, RecursionError,  # how tarfile answers numbers and chains that are no such
+)  # fmt: skip
+
+
+class Room:
+    """How many bytes of memory gzipped archives may still take, all that are open together."""
+
+    def __init__(self) -> None:
+        self.left = IN_MEMORY
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Archive:
         begin, size = self.members[member]
         name = f"{self.name}: {member}"
         if self.data is not None:
-            return Picture(name, data=self.data[begin : begin + size])
+            return Picture(name, data=memoryview(self.data)[begin : begin + size])
         return Picture(name, str(self.path), begin, size)
 
 
@@ -73,8 +85,10 @@ def is_archive(path: Path) -> bool:
     return True
 
 
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path, room: Room | None = None) -> Iterator[Archive]:
     """Yield the archive at `path`, and those that it holds itself, as the official one holds one a domain.
+
+    What is unpacked in memory takes from `room`.
 
     Raises DataError naming the member for links, devices, absolute and `..` names and duplicates, and naming the
     archive when it is damaged, cut short or too large to be unpacked in memory.
@@ -84,7 +98,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             gzipped = file.read(2) == _MAGIC
             file.seek(0)
             if gzipped:
-                data = _inflate(file, str(path))
+                data = _inflate(file, str(path), room or Room())
                 yield from _index(data, str(path), path, data, 0, data.tell())
             else:
                 yield from _index(file, str(path), path, None, 0, file.seek(0, io.SEEK_END))
@@ -109,18 +123,18 @@ def _index(
         yield from _index(file, f"{name}: {member}", path, data, at, at + size)
 
 
-def _inflate(file: IO[bytes], name: str) -> mmap.mmap:
+def _inflate(file: IO[bytes], name: str, room: Room) -> mmap.mmap:
     """Return what a gzip stream holds, up to where `tell` is; reading to the end checks its checksum."""
     found = mmap.mmap(-1, IN_MEMORY)  # memory is taken when it is written, and never copied to grow
     try:
-        with gzip.open(file) as stream:
-            while piece := stream.read(_BLOCK):
-                if found.tell() + len(piece) > IN_MEMORY:
-                    raise DataError(
-                        f"{name} holds more than {IN_MEMORY >> 20} MB: decompress it first (gunzip), to be read "
-                        "where it lies."
-                    )
-                found.write(piece)
+        for piece in iter(partial(gzip.open(file).read, _BLOCK), b""):
+            room.left -= len(piece)
+            if room.left < 0:
+                raise DataError(
+                    f"{name} holds more than may be unpacked in memory, {IN_MEMORY >> 20} MB of all archives: "
+                    "decompress it first (gunzip), to be read where it lies."
+                )
+            found.write(piece)
     except _DAMAGE as error:
         raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
     return found
@@ -146,11 +160,13 @@ def _members(file: IO[bytes] | mmap.mmap, name: str, end: int) -> dict[str, tupl
 
 
 def _tar(file: IO[bytes] | mmap.mmap) -> Any:  # the library declares no `members` to clear
-    return tarfile.open(fileobj=file, mode="r:")
+    return tarfile.open(fileobj=file, mode="r:", tarinfo=wary_headers())
 
 
 def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: str, end: int) -> bool:
     """Say whether a member is a file to keep; raises DataError for what does not belong in an archive."""
+    if not keeps(member.name):
+        return False
     reason = unsafe(member.name)
     if member.isdir() and (reason is None or member.name == "."):
         return False
@@ -174,3 +190,9 @@ def plain(name: str) -> str:
     if name.isascii() and "//" not in name and "./" not in name and not name.endswith(("/", "/.")):
         return name  # asked for a million names
     return unicodedata.normalize("NFC", str(PurePosixPath(name)))
+
+
+def keeps(name: str) -> bool:
+    """Say whether a file is of the data set: not what a Mac leaves beside every file."""
+    parts = name.split("/")
+    return "__MACOSX" not in parts and not parts[-1].startswith("._")

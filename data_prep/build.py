@@ -9,20 +9,22 @@ from pathlib import Path
 from types import ModuleType
 
 from decathlon.data_prep import originals
-from decathlon.data_prep.answers import answers, without_answers
+from decathlon.data_prep.answers import answers, answers_appearing, without_answers
 from decathlon.data_prep.challenge import plan
 from decathlon.data_prep.extend import extend, refuse_there
 from decathlon.data_prep.packing import Packing, Prepared
 from decathlon.data_prep.tree import open_tree
 from decathlon.errors import unknown
-from decathlon.files import refuse_existing, write_json
+from decathlon.files import refuse_existing
+from decathlon.truth import SUFFIX, truth_folder
 
 
 @dataclass(frozen=True)
 class Request:
     """What to build: the domain `name` from the files at `sources`, into or beside what is in `output`.
 
-    `annotations` is a folder or archive of the official annotations, `truth` the folder for the test labels.
+    `annotations` is a folder or archive of the official annotations, `truth` the folder for the test labels,
+    None for the one beside `output`.
     """
 
     name: str
@@ -32,25 +34,26 @@ class Request:
     truth: Path | None = None
 
 
-def build(request: Request, how: Packing, force: bool = False) -> Prepared:
+def build(request: Request, how: Packing, force: bool = False) -> tuple[Prepared, Path]:
     """Pack one of the ten domains from its original; write the labels of its test images beside.
+
+    Return what was packed and the file of the labels.
 
     Raises DataError for what is missing or wrong in the original, UsageError when something would be overwritten
     without `force`, and what `extend` raises.
     """
-    original, output, truth = find(request.name), request.output, request.truth
+    original, output = find(request.name), request.output
+    truth = request.truth or truth_folder(output)
     refuse_there(output, [request.name], force)
-    truth_file = None if truth is None else truth / f"{request.name}_test.json"
-    if truth_file is not None and not force:
+    truth_file = truth / f"{request.name}{SUFFIX}"
+    if not force:
         refuse_existing(truth_file, "choose another folder or add --force")
     tree = open_tree(request.sources, original.LAYOUT)
     domain, lines = plan(request.name, original.read(tree), request.annotations)
     for line in lines:
         how.say(line)
-    done = extend(output, [without_answers(domain)], how, force)
-    if truth_file is not None:
-        write_json(truth_file, answers(domain))
-    return done
+    with answers_appearing(truth_file, answers(domain)):  # both appear or none does
+        return extend(output, [without_answers(domain)], how, force), truth_file
 
 
 def names() -> list[str]:

@@ -80,7 +80,9 @@ def _receive(response: http.client.HTTPResponse, part: Part, total: int | None, 
 def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
     """Return the file's size as the server tells it, None where it does not; raises GiveUp on nonsense."""
     if response.status == _PARTIAL:
-        found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        found = re.fullmatch(
+            r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip()
+        )
         if not found or int(found[1]) != offset:
             raise GiveUp("it sends another range than was asked for")
         return None if found[3] == "*" else int(found[3])

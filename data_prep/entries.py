@@ -45,7 +45,7 @@ def file_name(entry: Any, origin: str) -> str:
     """Return an image's `file_name`; raises DataError when it is none that stays in its folder."""
     name = string(entry, "file_name", origin)
     if reason := unsafe(name):
-        raise DataError(f"{origin}: file name {name!r} {reason}: write it relative to the source.")
+        raise DataError(f"{origin}: file name {name!r:.200} {reason}: write it relative to the source.")
     return name
 
 

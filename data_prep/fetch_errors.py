@@ -41,15 +41,16 @@ def nowhere(file: KnownFile, failures: Mapping[str, GiveUp], part: Part) -> Deca
 
 def next_step(files: Sequence[KnownFile], folder: Path) -> str:
     """Return the command that takes files of one group, fetched into a folder."""
-    place, group = shlex.quote(str(folder)), files[0].group
+    group = files[0].group
+    place = {name: shlex.quote(str(folder / name)) for name in (*(file.name for file in files), group)}
     if group == OFFICIAL_GROUP:
-        return f"decathlon data prepare {place}/decathlon-1.0-* -o FILE.h5"
+        return f"decathlon data prepare {shlex.quote(str(folder))}/decathlon-1.0-* -o FILE.h5"
     zips = [file.name for file in files if file.name.endswith(".zip")]
     names = [file.name for file in files if file.name not in zips]
     if group not in OFFICIAL:
-        return f"decathlon data prepare {' '.join(f'{place}/{file.name}' for file in files)} -o FILE.h5"
-    unpacked = [f"unzip -q -d {place}/{group} {place}/{name}" for name in zips]  # build reads folders and tar
-    sources = " ".join(f"--from {place}/{name}" for name in [*names, *([group] if zips else [])])
+        return f"decathlon data prepare {' '.join(place[file.name] for file in files)} -o FILE.h5"
+    unpacked = [f"unzip -q -d {place[group]} {place[name]}" for name in zips]  # build reads folders and tar
+    sources = " ".join(f"--from {place[name]}" for name in [*names, *([group] if zips else [])])
     return " && ".join([*unpacked, f"decathlon data build {group} {sources} -o FILE.h5"])
 
 

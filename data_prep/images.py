@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
@@ -20,6 +20,7 @@ from decathlon.errors import DataError
 FORMATS = ("JPEG", "PNG", "PPM")  # left open, an EPS named .jpg would reach Ghostscript
 MAX_PIXELS = 50_000_000  # 150 MB decoded
 MAX_SIDE = 65_535  # heights and widths are stored as uint16
+MAX_RATIO = 32  # of the sides: thinner ones become huge where their shorter side is enlarged, here or in training
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # what fits 8 bits a channel
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, OverflowError,
@@ -35,6 +36,7 @@ class Chunk:
     pictures: tuple[Picture, ...]
     side: int
     enlarge: bool = False
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def decode_chunk(chunk: Chunk) -> Decoded:
     with wary():
         for picture in chunk.pictures:
             try:
-                image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge)
+                image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge, chunk.upright)
             except DataError as error:
                 raise DataError(f"{chunk.origin}: {error}") from None
             pixels.append(image.tobytes())
@@ -70,22 +72,24 @@ def wary() -> Iterator[None]:
         yield
 
 
-def decode(data: bytes | npt.NDArray[np.uint8], name: str, side: int, enlarge: bool = False) -> Image.Image:
+def decode(
+    data: bytes | npt.NDArray[np.uint8], name: str, side: int, enlarge: bool = False, upright: bool = False
+) -> Image.Image:
     """Decode one image file, or pixels, to RGB; a shorter side above `side` is resized to it, in proportion.
 
     With `enlarge` one below `side` is, too. Shrinking takes Pillow's Lanczos filter, enlarging the bicubic one.
-    Orientation tags are not applied, as the challenge did not. Raises DataError for what is broken, cut short, too
-    large or of more than 8 bits a channel.
+    With `upright` a photograph's orientation tag is applied; the challenge did not. Raises DataError for what is
+    broken, cut short, too large, too thin, or gray of more than 8 bits (of colours Pillow takes the upper 8).
     """
     if isinstance(data, np.ndarray):
-        return _fit(Image.fromarray(data).convert("RGB"), side, enlarge)
+        return _fit(Image.fromarray(data).convert("RGB"), name, side, enlarge)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise Image.DecompressionBombError
             if image.mode not in _MODES:
                 raise DataError(f"{name} has pixels of kind {image.mode}: convert it to 8 bits a channel.")
-            return _fit(_rgb(image), side, enlarge)
+            return _fit(_rgb(ImageOps.exif_transpose(image) if upright else image), name, side, enlarge)
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: convert it.") from None
     except _BOMB:
@@ -102,8 +106,10 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _fit(image: Image.Image, side: int, enlarge: bool) -> Image.Image:
-    short = min(image.size)
+def _fit(image: Image.Image, name: str, side: int, enlarge: bool) -> Image.Image:
+    short, long = sorted(image.size)
+    if long > MAX_RATIO * short:
+        raise DataError(f"{name} has {image.width} x {image.height} pixels, more than {MAX_RATIO} to 1: crop it.")
     if short == side or (short < side and not enlarge):
         return image
     width, height = (max(side, round(length * side / short)) for length in image.size)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_NO_FILE_NAME = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters and halves of surrogate pairs
+# control characters, halves of surrogate pairs, and what breaks or turns a line of text
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _DRIVE = re.compile("[A-Za-z]:")
 
 
@@ -16,6 +17,6 @@ def unsafe(name: str) -> str | None:
         return "is absolute or not written with forward slashes"
     if ".." in name.split("/"):
         return "leads out of its folder"
-    if _NO_FILE_NAME.search(name):
+    if UNPRINTABLE.search(name):
         return "holds characters no file name has"
     return None

@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from decathlon.data_prep.check import damage, miscounts
@@ -14,6 +13,7 @@ from decathlon.data_prep.facts import is_published
 from decathlon.data_prep.images import Chunk, Decoded, decode_chunk
 from decathlon.data_prep.memory import own_peak, workers_peak
 from decathlon.data_prep.pack import PackWriter
+from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.statistics import Moments, measured_split
 from decathlon.data_prep.workers import ordered
@@ -27,6 +27,7 @@ Progress = Callable[[int, int], None]
 Describe = Callable[[Mapping[str, Moments]], Benchmark]
 SIDE = 72
 _CHUNK_IMAGES = 128  # about 2 MB decoded
+_CHUNK_BYTES = 32 << 20  # of image files in memory; one may be larger
 _FEW_IMAGES = 1_500  # decoded sooner than worker processes start
 
 
@@ -35,7 +36,7 @@ class Packing:
     """How to pack: shorter `side` in pixels; `workers`, None for one a core; who hears of it.
 
     `say` gets lines for the user, `progress` the numbers of images done and in all. With `enlarge` images smaller
-    than `side` are resized to it, too.
+    than `side` are resized to it, too, with `upright` turned as their orientation tags say.
     """
 
     side: int = SIDE
@@ -43,6 +44,7 @@ class Packing:
     say: Say = lambda line: None
     progress: Progress = lambda done, total: None
     enlarge: bool = False
+    upright: bool = False
 
 
 PACKING = Packing()
@@ -71,7 +73,7 @@ def pack(
         with replacing(output) as part:
             digest, workers = _write(part, domains, describe, how, kept)
             how.say("verifying")
-            _verify(part, digest, how.say)
+            _verify(part, digest, kept, how.say)
     except OSError as error:  # what cannot be read is a DataError already
         reason = error.strerror or str(error)
         raise DecathlonError(
@@ -99,7 +101,9 @@ def _write(
         for domain, name, split in splits:
             measured = moments.get(domain.name) if name == measured_split(domain.splits) else None
             out = writer.split(domain.name, name, len(split) * how.side**2 * 3)
-            for decoded in islice(results, -(-len(split) // _CHUNK_IMAGES)):
+            end = done + len(split)
+            while done < end:
+                decoded = next(results)
                 out.append(decoded)
                 done += len(decoded.height)
                 how.progress(done, total)
@@ -123,8 +127,22 @@ def chunks(splits: Iterable[PlannedSplit], how: Packing) -> Iterator[Chunk]:
     """Yield every image of the splits in order, some at a time."""
     for split in splits:
         for begin in range(0, len(split), _CHUNK_IMAGES):
-            end = min(begin + _CHUNK_IMAGES, len(split))
-            yield Chunk(split.origin, tuple(split.pictures(begin, end)), how.side, how.enlarge)
+            pictures = split.pictures(begin, min(begin + _CHUNK_IMAGES, len(split)))
+            for part in _light(pictures):
+                yield Chunk(split.origin, part, how.side, how.enlarge, how.upright)
+
+
+def _light(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, ...]]:
+    """Yield pictures in parts that workers can be sent: a few large ones fill a pipe, and memory."""
+    part: list[Picture] = []
+    held = 0
+    for picture in pictures:
+        if part and held + picture.held > _CHUNK_BYTES:
+            yield tuple(part)
+            part, held = [], 0
+        part.append(picture.packed())
+        held += picture.held
+    yield tuple(part)
 
 
 def worker_count(how: Packing, images: int) -> int:
@@ -132,11 +150,13 @@ def worker_count(how: Packing, images: int) -> int:
     return how.workers or (1 if images < _FEW_IMAGES else os.cpu_count() or 1)
 
 
-def _verify(part: Path, digest: str, say: Say) -> None:
+def _verify(part: Path, digest: str, kept: PackedFile | None, say: Say) -> None:
     with PackedFile(part) as file:
         found = list(damage(file))
+        if found and kept is not None and any(damage(kept)):
+            raise VerificationError(f"{kept.path} is damaged: 'decathlon data check' says where; prepare it again.")
         if found or file.digest != digest:
-            first = found[0] if found else "its digest is another one"
+            first = found[0].replace(str(part), "the file") if found else "its digest is another one"
             raise VerificationError(
                 f"what was written does not read back ({first}): check the disk and prepare again."
             )

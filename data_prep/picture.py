@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import stat
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from decathlon.errors import DataError
 
-MAX_BYTES = 256 << 20  # of an image file
+MAX_BYTES = 64 << 20  # of an image file
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +19,14 @@ class Picture:
     """An image to be packed, called `name` in messages.
 
     Its file is `size` bytes from `offset` of the file at `path`, or `data`. A `data` array (height, width, 3) of
-    uint8 holds pixels instead of a file.
+    uint8 holds pixels instead of a file; a view of memory stays where it is until `packed`.
     """
 
     name: str
     path: str = ""
     offset: int = 0
     size: int = -1  # -1: to the end
-    data: bytes | npt.NDArray[np.uint8] | None = None
+    data: bytes | memoryview | npt.NDArray[np.uint8] | None = None
 
     @property
     def there(self) -> bool:
@@ -33,9 +35,13 @@ class Picture:
 
     def read(self) -> bytes | npt.NDArray[np.uint8]:
         """Return the image file's bytes, or pixels; raises DataError saying why they cannot be read."""
-        if self.data is not None:
+        if isinstance(self.data, np.ndarray):
             return self.data
+        if self.data is not None:
+            return self._checked(bytes(self.data[: MAX_BYTES + 1]))
         try:
+            if self.path and not stat.S_ISREG(os.stat(self.path).st_mode):
+                raise OSError("it is no regular file")  # to open a pipe is to wait for ever
             with open(self.path, "rb") as file:  # a Path would cost as much as the reading
                 file.seek(self.offset)
                 found = file.read(min(self.size, MAX_BYTES + 1) if self.size >= 0 else MAX_BYTES + 1)
@@ -45,6 +51,18 @@ class Picture:
             ) from None
         except OSError as error:
             raise DataError(f"{self.name} cannot be read ({error.strerror or error}): check the file.") from None
+        return self._checked(found)
+
+    def packed(self) -> Picture:
+        """Return the picture as it can be sent to another process."""
+        return replace(self, data=bytes(self.data)) if isinstance(self.data, memoryview) else self
+
+    @property
+    def held(self) -> int:
+        """The bytes that are sent to a worker process with it."""
+        return self.data.nbytes if isinstance(self.data, np.ndarray | memoryview) else len(self.data or b"")
+
+    def _checked(self, found: bytes) -> bytes:
         if len(found) > MAX_BYTES:
             raise DataError(f"{self.name} has more than {MAX_BYTES:,} bytes: it is no image to train on.")
         if len(found) < self.size:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from decathlon.data_prep.annotations import read_domains
-from decathlon.data_prep.facts import known_benchmark, known_facts, own_facts
+from decathlon.data_prep.extend import held
+from decathlon.data_prep.facts import is_published, known_benchmark, known_facts, own_facts
 from decathlon.data_prep.known import check_known
+from decathlon.data_prep.output import check_output
 from decathlon.data_prep.packing import PACKING, Packing, Prepared, pack
 from decathlon.data_prep.source import open_source
 from decathlon.data_prep.statistics import Moments
 from decathlon.domains import Benchmark
-from decathlon.files import refuse_existing
+from decathlon.official import OFFICIAL
 from decathlon.words import several
 
 
@@ -27,8 +29,7 @@ def prepare(
     Raises DataError for a bad source, UsageError when `output` exists and `force` is false, VerificationError for
     an archive that `strict` refuses, and what `pack` raises.
     """
-    if not force:
-        refuse_existing(output, "choose another name or add --force")
+    check_output(output, paths, force)
     source = open_source(paths)
     check_known(source.archives, strict, how.say)
     domains, warnings = read_domains(source)
@@ -38,9 +39,16 @@ def prepare(
     told = ", ".join(str(path) for path in paths)
     how.say(f"packing {total:,} images of {several(len(domains), 'domain')} from {told}")
     own = own_facts(source, domains)
+    siblings = [domain.name for domain in domains if domain.name in OFFICIAL and not is_published(domain)]
+    if siblings and own is None:
+        how.say(
+            f"Note: not the official {', '.join(siblings)}, by the numbers of images or classes: statistics are "
+            "measured, and there is no baseline error."
+        )
 
     def describe(moments: Mapping[str, Moments]) -> Benchmark:
         facts = own or known_benchmark(source.name, [known_facts(domain, moments) for domain in domains])
         return replace(facts, name=name or facts.name)
 
-    return pack(domains, output, describe, how)
+    with held(output):
+        return pack(domains, output, describe, how)

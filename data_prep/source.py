@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from decathlon.data_prep.archive import SUFFIXES, Archive, is_archive, open_archive, plain, stem
+from decathlon.data_prep.archive import SUFFIXES, Archive, Room, is_archive, keeps, open_archive, plain, stem
 from decathlon.data_prep.picture import Picture
 from decathlon.domains import SPLITS
 from decathlon.errors import DataError, UsageError
@@ -37,13 +37,14 @@ class Folder:
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files directly in a folder."""
-        place = self.root / folder
-        return [f"{folder}/{path.name}" for path in place.iterdir() if path.is_file()] if place.is_dir() else []
+        place = self.root / f"{folder}/".removeprefix(self.inside)
+        # what is no file is named too, so that to read it says so
+        return [f"{folder}/{path.name}" for path in place.iterdir() if not path.is_dir()] if place.is_dir() else []
 
     def find(self, name: str) -> Picture | None:
         """Return where a file is; None when it is not here."""
         path = f"{self.root}/{name.removeprefix(self.inside)}"  # a Path would cost as much as looking
-        return Picture(name, path) if os.path.exists(path) else None
+        return Picture(name, path) if os.path.lexists(path) else None
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,11 @@ class Source:
         return any(holder.find(name) for holder in self.holders)
 
     def picture(self, name: str) -> Picture:
-        """Return where a file is; reading it says so when it is nowhere."""
-        found = (holder.find(name) for holder in self.holders)
-        return next((picture for picture in found if picture is not None), Picture(name))
+        """Return where a file is; reading one that is nowhere says so. Raises DataError for one in two sources."""
+        found = [picture for holder in self.holders if (picture := holder.find(name)) is not None]
+        if len(found) > 1:
+            raise DataError(f"{name} is in two of the sources: leave out one of them.")
+        return found[0] if found else Picture(name)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file; raises DataError saying why when it cannot be read."""
@@ -104,7 +107,8 @@ def open_source(paths: Sequence[Path]) -> Source:
 
     Raises UsageError when there is nothing at a path, DataError when nothing of the official layout is there.
     """
-    holders = [holder for path in paths for holder in _open(path)]
+    room = Room()
+    holders = [holder for path in paths for holder in _open(path, room)]
     source = Source(stem(paths[0].resolve()), tuple(holders))
     if not source.names(ANNOTATIONS):
         told = ", ".join(str(path) for path in paths)
@@ -112,18 +116,22 @@ def open_source(paths: Sequence[Path]) -> Source:
     return source
 
 
-def _open(path: Path) -> list[Holder]:
+def _open(path: Path, room: Room) -> list[Holder]:
     if path.is_dir():
-        return _open_folder(path)
+        return _open_folder(path, room)
     if not path.exists():
         raise UsageError(f"there is no {path}: name a folder or an archive in the official layout.")
-    if not is_archive(path):
+    if not (path.is_file() and is_archive(path)):
         raise DataError(f"{path} is neither a folder nor a tar archive: name one that holds {LAYOUT}.")
-    return [_indexed(archive) for archive in open_archive(path)]
+    return [_indexed(archive) for archive in open_archive(path, room)]
 
 
-def _open_folder(folder: Path) -> list[Holder]:
+def _open_folder(folder: Path, room: Room) -> list[Holder]:
     """Return a folder's holders: itself, or the one benchmark in it, and the archives beside or under `data`."""
+    if folder.resolve().name == ANNOTATIONS:
+        return [Folder(folder, f"{ANNOTATIONS}/")]
+    if any((folder / split).is_dir() for split in SPLITS):
+        return [Folder(folder, f"{IMAGES}/{folder.resolve().name}/")]
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     roots = [path for path in candidates if (path / ANNOTATIONS).is_dir()]
     if len(roots) > 1 and roots[0] != folder:
@@ -131,10 +139,10 @@ def _open_folder(folder: Path) -> list[Holder]:
     root = roots[0] if roots else folder
     inside = "" if roots or (root / IMAGES).is_dir() else f"{IMAGES}/"
     places = [place for place in (root, root / IMAGES) if place.is_dir()]
-    packed = [path for place in places for path in sorted(place.iterdir()) if path.name.endswith(SUFFIXES)]
+    there = [path for place in places for path in sorted(place.iterdir()) if keeps(path.name)]
     holders: list[Holder] = [Folder(root, inside)]
-    for path in packed:
-        holders += _open(path)
+    for path in [path for path in there if path.name.endswith(SUFFIXES) and not path.is_dir()]:
+        holders += _open(path, room)
     return holders
 
 
@@ -162,8 +170,11 @@ def _annotations(name: str) -> bool:
 def _official(name: str, called: str) -> str:
     """Return `data/<domain>/...` for the name of an image in an archive that is called so."""
     parts = name.split("/")
-    at = next((i for i, part in enumerate(parts[:-1]) if part in SPLITS), None)
-    if at is None:
+    if IMAGES in parts[:-1]:
+        return "/".join(parts[parts.index(IMAGES) :])
+    places = [i for i, part in enumerate(parts[:-1]) if part in SPLITS]
+    if not places:
         return name
+    at = next((place for place in places if place), 0)
     domain = parts[at - 1] if at else called
     return "/".join([IMAGES, domain, *parts[at:]])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from decathlon.data_prep.archive import Archive, is_archive, open_archive, stem
+from decathlon.data_prep.archive import Archive, Room, is_archive, open_archive, stem
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError, UsageError
 
@@ -80,23 +80,24 @@ def open_tree(paths: Sequence[Path], layout: str) -> Tree:
     Raises UsageError when nothing is at a path, DataError for what is neither, or cannot be read.
     """
     found: dict[str, Place] = {}
+    room = Room()
     for path in paths:
-        for name, place in _files(path, layout):
+        for name, place in _files(path, layout, room):
             if name in found:
                 raise DataError(f"{path}: {name} is there twice: leave out one of the two.")
             found[name] = place
     return Tree(", ".join(str(path) for path in paths), layout, dict(sorted(found.items())))
 
 
-def _files(path: Path, layout: str) -> Iterator[tuple[str, Place]]:
+def _files(path: Path, layout: str, room: Room) -> Iterator[tuple[str, Place]]:
     if path.is_dir():
         yield from _walk(path)
     elif not path.exists():
         raise UsageError(f"there is no {path}: name {layout}.")
-    elif path.suffix in _TABLES:
+    elif path.is_file() and path.suffix in _TABLES:
         yield path.name, str(path)
-    elif is_archive(path):
-        for archive in open_archive(path):
+    elif path.is_file() and is_archive(path):
+        for archive in open_archive(path, room):
             inside = archive.name.removeprefix(str(path)).strip(": ")
             top = "/".join(filter(None, (stem(path.resolve()), stem(Path(inside)) if inside else "")))
             yield from ((f"{top}/{member}", (archive, member)) for member in archive.members)

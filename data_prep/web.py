@@ -48,6 +48,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         """Return the request for the new place; raises GiveUp where the connection would no longer be safe."""
+        if not newurl.isascii() or not newurl.isprintable():
+            raise GiveUp("it sends on to what is no address")
         if req.type == "https" and urlsplit(newurl).scheme != "https":
             raise GiveUp(f"it sends from https on to {newurl:.200}, which is refused")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

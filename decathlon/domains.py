@@ -110,20 +110,31 @@ def _domain(entry: Mapping[str, Any]) -> Domain:
     crop, error = entry.get("crop", "crop"), entry.get("baseline_error")
     if crop not in CROP_POLICIES:
         raise ValueError(f"crop '{crop}' is none of {', '.join(CROP_POLICIES)}")
-    if error is not None and not 0 <= float(error) <= 1:
-        raise ValueError(f"baseline_error {error} is not between 0 and 1")
+    index, flip, mean, std = entry["index"], entry.get("flip", True), entry["mean"], entry["std"]
+    if type(index) is not int or index < 1:
+        raise ValueError(f"index {index!r:.40} is no whole number from 1")
+    if type(flip) is not bool:
+        raise ValueError(f"flip {flip!r:.40} is neither true nor false")
+    if not all(isinstance(values, list | tuple) and len(values) == 3 for values in (mean, std)) or 0 in std:
+        raise ValueError("mean and std must be three numbers each, those of std above 0")
     return Domain(
         name=str(entry["name"]),
-        index=int(entry["index"]),
+        index=index,
         categories=tuple(Category(int(c["id"]), str(c["name"])) for c in entry["categories"]),
-        mean=_channels(entry["mean"]),
-        std=_channels(entry["std"]),
-        flip=bool(entry.get("flip", True)),
+        mean=_channels(mean),
+        std=_channels(std),
+        flip=flip,
         crop=crop,
-        baseline_error=None if error is None else float(error),
+        baseline_error=None if error is None else _number(error),
     )
 
 
 def _channels(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
+    red, green, blue = (_number(value) for value in values)
     return red, green, blue
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 1:  # false for nan too
+        raise ValueError(f"{value!r:.40} is no number from 0 to 1")
+    return float(value)

@@ -7,10 +7,13 @@ then renamed over it. A crash at any moment leaves the old file or the new one, 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import socket
 import tempfile
+from collections import Counter
 from collections.abc import Container, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,10 +26,17 @@ from decathlon.errors import DataError, DecathlonError, UsageError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block ends without an error.
 
-    The block writes and closes the file. On an error the temporary is removed and `path` is untouched.
+    The block writes and closes the file. On an error the temporary is removed and `path` is untouched. A link stays
+    one: what it leads to is replaced. Temporaries of processes that died are removed. Raises UsageError where
+    something else than a file is at `path`.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file and is not replaced: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    _sweep(path)
+    suffix = f".{os.getpid()}@{socket.gethostname()}.part"
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
     os.close(handle)
     part = Path(name)
     try:
@@ -37,6 +47,24 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove temporaries of `path` that a process of this machine left when it was killed."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*@{glob.escape(socket.gethostname())}.part"):
+        process = part.name.removesuffix(f"@{socket.gethostname()}.part").rpartition(".")[2]
+        if process.isdecimal() and int(process) != os.getpid() and not _alive(int(process)):
+            part.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 @contextlib.contextmanager
@@ -90,7 +118,13 @@ def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> An
     """
     hook = _unique if keep is None else partial(_unique, keep=keep)
     try:
-        return json.loads(text, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
+        plain = text.decode(json.detect_encoding(text))  # json.loads would let halves of characters pass
+        found = json.loads(plain, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
+        if "\\ud" in plain or "\\uD" in plain:
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeError:
+        raise DataError(f"{name} holds text that is not Unicode.") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name} is not valid JSON: {error}.") from None
 
@@ -125,8 +159,7 @@ def _umask() -> int:
 def _unique(pairs: list[tuple[str, Any]], keep: Container[str] | None = None) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise ValueError(f"the key '{twice}' stands twice in one object")
     return found if keep is None else {key: value for key, value in pairs if key in keep}
 

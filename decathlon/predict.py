@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from decathlon.device import find_device
 from decathlon.domains import Domain
-from decathlon.errors import UsageError, VerificationError
+from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.evaluate import predict
 from decathlon.merge import merge
 from decathlon.network import DomainNetwork
@@ -26,8 +26,9 @@ def predict_run(
 ) -> dict[str, int]:
     """Write predictions for every trained domain of a run; return the number of images by domain.
 
-    `merged` predicts with adapters merged and norms folded, which is faster and equal but for rounding.
-    Raises VerificationError when the file's categories are not those the run learned, in their order.
+    A domain without images in the split has 0 and is left out. `merged` predicts with adapters merged and norms
+    folded, which is faster and equal but for rounding. Raises DataError where no domain has images, and
+    VerificationError when the file's categories are not those the run learned, in their order.
     """
     asked, domains = run.read_done(), list[Domain]()
     recipe = Recipe().override(asked["recipe"])
@@ -44,12 +45,16 @@ def predict_run(
                     f"{data} has other categories of {name} than {run.folder} learned: "
                     "use the file it was trained on."
                 )
+            counts[name] = packed.count(name, split)
+            if not counts[name]:
+                continue
             pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, family.device)
             labels = predict(_plain(network) if merged else network, pool, asked["bf16"]).argmax(1).tolist()
             image_ids += pool.image_ids
             category_ids += [learned[label] for label in labels]
-            counts[name] = len(pool)
             domains.append(domain)
+    if not image_ids:
+        raise DataError(f"{data} has no {split} split of any domain that {run.folder} learned: add one.")
     write_results(out, image_ids, category_ids, _protocol(asked, split, _own(recipe, domains)))
     return counts
 

@@ -50,7 +50,8 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
     not; a CSV file with columns path,label and perhaps split; a COCO annotation with one category an image; a
     folder saved by Hugging Face's datasets. A benchmark in the official layout is for 'decathlon data prepare'.
 
-    Splits of the data set are kept; otherwise every class is split in the same parts, whatever the order of the
+    Images are JPEG, PNG or PPM files; photographs are turned as their orientation tags say. Splits of the data
+    set are kept; otherwise every class is split in the same parts, whatever the order of the
     files. Test labels never enter FILE: they are written for 'decathlon score' to FILE-truth/<name>_test.json.
 
     \b
@@ -66,7 +67,7 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
 
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):
-        added = add(file, Addition(**wishes), Packing(side, workers, say, progress))
+        added = add(file, Addition(**wishes), Packing(side, workers, say, progress, upright=True))
     write([added.table], "table")
     done, seconds = added.prepared, time.monotonic() - begun
     click.echo(

@@ -15,7 +15,7 @@ import click
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.h5",
               help="The packed file; one that exists keeps its other domains.")  # fmt: skip
 @click.option("--truth", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
-              help="Write the labels of the test images there, for 'decathlon score --truth FOLDER'.")  # fmt: skip
+              help="Folder for the labels of the test images. [default: FILE-truth]")  # fmt: skip
 @click.option("--annotations", type=click.Path(path_type=Path), metavar="PATH",
               help="The official annotations: split with their number of images of each class.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a core.")
@@ -49,12 +49,11 @@ def command(
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):
         how = Packing(side, workers, say, progress, enlarge=True)
-        done = build(Request(domain, sources, output, annotations, truth), how, force)
+        done, labels = build(Request(domain, sources, output, annotations, truth), how, force)
     seconds = time.monotonic() - begun
     click.echo(
         f"added {domain} to {done.path}: {done.images:,} images in {seconds:.1f} s; digest {done.digest[:16]}",
         err=True,
     )
-    if truth is not None:
-        click.echo(f"wrote {truth / f'{domain}_test.json'}", err=True)
+    click.echo(f"labels of the test images, for 'decathlon score --truth': {labels}", err=True)
     click.echo(f"Next: decathlon data info {done.path}", err=True)

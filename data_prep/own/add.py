@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decathlon.data_prep.answers import answers, without_answers
+from decathlon.data_prep.answers import answers, answers_appearing, without_answers
 from decathlon.data_prep.extend import extend, held, refuse_there
 from decathlon.data_prep.own.addition import Addition
 from decathlon.data_prep.own.collection import Collection
-from decathlon.data_prep.own.number import plan
+from decathlon.data_prep.own.number import plan, positions_of
 from decathlon.data_prep.own.place import place
 from decathlon.data_prep.own.read import read_collection
 from decathlon.data_prep.own.report import split_table
 from decathlon.data_prep.packing import PACKING, Packing, Prepared
 from decathlon.data_prep.plan import PlannedDomain
-from decathlon.files import dump_json, refuse_existing, replacing
+from decathlon.files import refuse_existing
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
 from decathlon.tables import Table
@@ -56,7 +55,7 @@ def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
         where = place(collection, addition, how)
         domain = plan(addition.name, index, collection, where, addition.flip, addition.crop)
         tested = "test" in domain.splits
-        with _appearing(truth, _answers(domain, collection, where) if tested else None):
+        with answers_appearing(truth, _answers(domain, collection, where) if tested else None):
             prepared = extend(output, [without_answers(domain)], how, addition.force)
     table = split_table(addition.name, collection, where)
     return Added(prepared, table, truth if tested else None, tuple(_elsewhere(output, truth.parent)))
@@ -65,8 +64,7 @@ def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
 def _answers(domain: PlannedDomain, collection: Collection, where: Mapping[int, str]) -> dict[str, Any]:
     """Return the annotations of the test images, with the names they have in the data set."""
     told = answers(domain)
-    positions = sorted(position for position, split in where.items() if split == "test")
-    for entry, position in zip(told["images"], positions, strict=True):
+    for entry, position in zip(told["images"], positions_of("test", collection, where), strict=True):
         entry["file_name"] = collection.names[position]
     return told
 
@@ -79,28 +77,14 @@ def _elsewhere(output: Path, folder: Path) -> Iterator[str]:
 
 
 def _index(output: Path, addition: Addition) -> int:
-    """Return the index of the domain that is replaced, or the next after all in the file and the official ten."""
+    """Return the next index after all in the file and the official ten.
+
+    A domain that is replaced gets a new one, too: what was learned from or predicted for its old images must not
+    pass for that of the new ones.
+    """
     refuse_there(output, [addition.name], addition.force)
     there: dict[str, int] = {}
     if output.exists():
         with PackedFile(output) as packed:
             there = {domain.name: domain.index for domain in packed.benchmark}
-    return there.get(addition.name) or max([*there.values(), *(domain.index for domain in OFFICIAL.values())]) + 1
-
-
-@contextlib.contextmanager
-def _appearing(file: Path, document: object | None) -> Iterator[None]:
-    """Write a JSON file that appears when the block ends without an error; None removes what stood there."""
-    if document is None:
-        yield
-        file.unlink(missing_ok=True)
-        return
-    new = not file.parent.exists()
-    try:
-        with replacing(file) as part:
-            part.write_text(dump_json(document), encoding="utf-8")
-            yield
-    except BaseException:
-        if new:
-            file.parent.rmdir()
-        raise
+    return max([*there.values(), *(domain.index for domain in OFFICIAL.values())]) + 1

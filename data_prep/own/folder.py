@@ -14,6 +14,7 @@ from decathlon.errors import DataError
 from decathlon.words import several
 
 # torchvision's list
+OTHERS = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd")  # images all the same: told, not left out
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
@@ -68,7 +69,7 @@ def _hidden(name: str) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS)
+    return name.lower().endswith(EXTENSIONS + OTHERS)
 
 
 def _no_classes(root: Path, images: int, given: bool) -> str:
@@ -92,9 +93,12 @@ def _left_out(files: Iterable[tuple[str, str, str | None]], loose: list[str]) ->
 
 def _nested(root: Path, examples: list[Example], depth: int) -> Iterator[str]:
     """Say that a lone class may be a folder of classes."""
+    if len({example.label for example in examples}) > 1:
+        return
+    yield f"Warning: there is one class, {examples[0].label}"
     inner = {example.name.split("/")[depth] for example in examples if example.name.count("/") > depth}
-    if len({example.label for example in examples}) == 1 and len(inner) > 1:
-        yield (
-            f"there is one class, {examples[0].label}: if the folders in it are the classes ({first(inner)}), name "
-            f"{root / examples[0].label} instead"
-        )
+    if len(inner) > 1:
+        yield f"if the folders in it are the classes ({first(inner)}), name {root / examples[0].label} instead"
+    tables = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".csv", ".json"))
+    if tables:
+        yield f"if {tables[0]} tells the classes, name {root / tables[0]} instead"

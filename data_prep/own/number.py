@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,11 +36,24 @@ def plan(
     splits: dict[str, PlannedSplit] = {}
     rank = 1
     for split in SPLITS:
-        positions = np.array(sorted(i for i, its in place.items() if its == split), np.int64)
+        positions = np.array(positions_of(split, collection, place), np.int64)
         if len(positions):
             splits[split] = _split(name, collection, split, positions, index * ID_STEP + FIRST_IMAGE + rank)
             rank += len(positions)
     return PlannedDomain(name, index, categories, splits, flip, crop)
+
+
+def positions_of(split: str, collection: Collection, place: Mapping[int, str]) -> list[int]:
+    """Return the positions of a split's images in the order they are packed.
+
+    Test images are mixed, by a digest of their names: in the order of their classes ids would tell the labels.
+    """
+    found = sorted(position for position, its in place.items() if its == split)
+    if split != "test":
+        return found
+    return sorted(
+        found, key=lambda i: hashlib.sha256(collection.names[i].encode(errors="surrogateescape")).digest()
+    )
 
 
 def _split(

@@ -71,7 +71,7 @@ def _look(chunk: Chunk) -> list[bytes | str]:
     with wary():
         for picture in chunk.pictures:
             try:
-                image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge)
+                image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge, chunk.upright)
                 found.append(hashlib.sha256(b"%d %d " % image.size + image.tobytes()).digest())
             except DataError as error:
                 found.append(str(error))

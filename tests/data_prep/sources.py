@@ -70,3 +70,12 @@ def archive(folder: Path, path: Path, top: str = ".") -> Path:
     with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as tar:
         tar.add(folder, top)
     return path
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"x") -> bytes:
+    """One member as it stands in an archive."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    info.size = len(content) if kind == tarfile.REGTYPE else 0
+    data = content if kind == tarfile.REGTYPE else b""
+    return info.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % tarfile.BLOCKSIZE)

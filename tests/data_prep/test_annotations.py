@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "parent folder": (lambda told: told["images"][0].update(file_name="../a.png"), "leads out of its folder"),
     "absolute": (lambda told: told["images"][0].update(file_name="/a.png"), "is absolute"),
     "NUL": (lambda told: told["images"][0].update(file_name="a\0.png"), "characters no file name has"),
-    "half a character": (lambda told: told["images"][0].update(file_name="\ud800"), "characters no file name has"),
+    "half a character": (lambda told: told["images"][0].update(file_name="\ud800"), "text that is not Unicode"),
 }  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def test_a_group_arrives(server: Server, mirrors: Path, tmp_path: Path) -> None:
     assert lines[1] == f"fetching one.zip from 127.0.0.1:{server.server_port}"
     assert lines[2].startswith(f"wrote {folder / 'one.zip'}: 0.3 MB in ")
     assert lines[2].endswith("; its SHA-256 is the known one")
-    assert lines[5:] == [f"Next: decathlon data prepare '{folder}'/one.zip '{folder}'/two.zip -o FILE.h5"]
+    assert lines[5:] == [f"Next: decathlon data prepare '{folder}/one.zip' '{folder}/two.zip' -o FILE.h5"]
     assert sorted(path.name for path in folder.iterdir()) == [*NAMES]
     again = run("birds", "--mirrors", mirrors, "-o", folder)
     assert f"{folder / 'one.zip'} is already there; its SHA-256 is the known one" in again.stderr.splitlines()

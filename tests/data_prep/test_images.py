@@ -123,3 +123,16 @@ def test_mutated_images_decode_or_are_refused_and_nothing_else() -> None:
         except DataError:
             refused += 1
     assert 100 < refused < 1000
+
+
+def test_images_too_thin_are_refused_before_they_grow() -> None:
+    thin = np.zeros((1, 33, 3), np.uint8)
+    for enlarge in (False, True):
+        with pytest.raises(DataError, match="x has 33 x 1 pixels, more than 32 to 1: crop it"):
+            decode(thin, "x", 72, enlarge)
+    assert decode(thin[:, :32], "x", 72, True).size == (2304, 72)
+
+
+def test_sides_are_rounded_to_the_nearest() -> None:
+    assert decode(np.zeros((100, 127, 3), np.uint8), "x", 72).size == (91, 72)  # 91.44
+    assert decode(np.zeros((100, 133, 3), np.uint8), "x", 72).size == (96, 72)  # 95.76

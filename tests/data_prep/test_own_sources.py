@@ -98,9 +98,13 @@ def test_links_are_followed_and_never_in_a_circle(tmp_path: Path) -> None:
 
 def test_a_folder_of_one_class_asks_whether_its_folders_are_the_classes(tmp_path: Path) -> None:
     write_tree(tmp_path, ["flowers/rose/1.png", "flowers/tulip/2.png"])
-    (note,) = read_collection(tmp_path).notes
-    assert note.startswith("there is one class, flowers: if the folders in it are the classes (rose, tulip), name ")
-    assert note.endswith(f"{tmp_path / 'flowers'} instead")
+    (tmp_path / "labels.csv").write_text("path,label\n")
+    warning, *notes = (note for note in read_collection(tmp_path).notes if not note.startswith("left out"))
+    assert warning == "Warning: there is one class, flowers"
+    assert notes == [
+        f"if the folders in it are the classes (rose, tulip), name {tmp_path / 'flowers'} instead",
+        f"if labels.csv tells the classes, name {tmp_path / 'labels.csv'} instead",
+    ]
 
 
 @pytest.mark.parametrize(

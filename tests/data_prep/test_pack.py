@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -93,13 +94,54 @@ def test_a_bad_image_is_named_by_worker_processes_too(source: Path, output: Path
 
 
 def test_an_existing_output_is_kept_unless_forced(source: Path, output: Path) -> None:
-    output.parent.mkdir()
-    output.write_text("mine")
+    prepare([source], output, name="mine")
+    before = output.read_bytes()
     with pytest.raises(UsageError, match="exists already: choose another name or add --force"):
         prepare([source], output)
-    assert output.read_text() == "mine"
+    assert output.read_bytes() == before
     prepare([source], output, force=True)
-    assert problems(output) == []
+    assert problems(output) == [] and output.read_bytes() != before
+
+
+def test_force_replaces_packed_files_alone(source: Path, output: Path, tmp_path: Path) -> None:
+    output.parent.mkdir()
+    output.write_text("a thesis")
+    os.mkfifo(tmp_path / "pipe")
+    packed = archive(source, tmp_path / "tiny.tar")
+    for path, message in (
+        (output, "is no packed file, and --force replaces only those"),
+        (tmp_path / "pipe", "is no packed file"),
+        (output.parent, "is a folder: name a file in it"),
+        (packed, "is what is read: write to another file"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            prepare([packed], path, force=True)
+    assert output.read_text() == "a thesis" and packed.stat().st_size > 10_000
+
+
+def test_a_link_to_a_packed_file_stays_one(source: Path, output: Path, tmp_path: Path) -> None:
+    prepare([source], output, name="old")
+    link = tmp_path / "link.h5"
+    link.symlink_to(output)
+    prepare([source], link, name="new", force=True)
+    with PackedFile(output) as file:
+        assert link.is_symlink() and file.benchmark.name == "new"
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not(
+    source: Path, output: Path
+) -> None:
+    output.parent.mkdir()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    old, living = (
+        output.parent / f".tiny.h5.abc.{process}@{socket.gethostname()}.part"
+        for process in (dead.pid, os.getppid())
+    )
+    for path in (old, living):
+        path.write_text("half")
+    prepare([source], output)
+    assert sorted(path.name for path in output.parent.iterdir()) == sorted([living.name, "tiny.h5"])
 
 
 def test_a_failed_replacement_keeps_the_old_file(source: Path, output: Path) -> None:
