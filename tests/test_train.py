@@ -166,6 +166,23 @@ def test_predictions_answer_every_test_image_with_a_category_of_its_domain(
     assert json.loads((tmp_path / "results.protocol.json").read_text())["fit"] == "train"
 
 
+def test_a_domain_without_the_split_is_left_out_of_predictions(
+    tiny: Path, tmp_path: Path, trunk: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = PackedFile.count
+    monkeypatch.setattr(
+        PackedFile, "count", lambda file, name, split: 0 if name == "boats" else real(file, name, split)
+    )
+    counts = predict_run(trunk, tiny, "test", tmp_path / "results.json")
+    assert counts == {"apples": 12, "boats": 0, "towers": 12}
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert {row["image_id"] // 10**7 for row in rows} == {1, 3}
+    monkeypatch.setattr(PackedFile, "count", lambda *given: 0)
+    with pytest.raises(DataError, match="has no test split of any domain that"):
+        predict_run(trunk, tiny, "test", tmp_path / "none.json")
+    assert not (tmp_path / "none.json").exists()
+
+
 def test_a_run_from_before_a_knob_was_renamed_is_read(tmp_path: Path, trunk: Run) -> None:
     old = Run(tmp_path)
     asked = trunk.read()

@@ -11,7 +11,7 @@ from decathlon.data_prep.own.parts import DEFAULT
 from decathlon.data_prep.own.report import gaps
 from decathlon.data_prep.own.split import assign
 from decathlon.data_prep.own.survey import Survey, survey
-from decathlon.data_prep.own.twins import superfluous, twins, warnings
+from decathlon.data_prep.own.twins import superfluous, torn, twins, warnings
 from decathlon.data_prep.packing import Packing
 from decathlon.errors import DataError, UsageError
 from decathlon.words import several
@@ -67,9 +67,15 @@ def _usable(collection: Collection, seen: Survey, addition: Addition, how: Packi
         how.say(f"Warning: left out {several(len(seen.broken), 'image')} that cannot be used:")
         for line in seen.listed():
             how.say(line)
-    drop = superfluous(twins(seen.digests), collection.splits) if addition.drop_duplicates else set()
+    same = twins(seen.digests) if addition.drop_duplicates else []
+    drop = superfluous(same, collection.splits)
     if drop:
         how.say(f"left out {several(len(drop), 'image')} of the same pixels as another one")
+    if unsure := torn(collection, same):
+        how.say(
+            f"Warning: of images with more than one class one was kept, {several(len(unsure), 'time')}: "
+            f"{first(unsure)}; correct the labels."
+        )
     if not seen.digests:
         raise DataError(f"{addition.source} has no image that can be used: check what --from names.")
     return [i for i in seen.digests if i not in drop]

@@ -29,6 +29,12 @@ def superfluous(found: Iterable[list[int]], splits: tuple[str, ...] | None) -> s
     return drop
 
 
+def torn(collection: Collection, found: Iterable[list[int]]) -> list[str]:
+    """Return the names of images that are the same and have different classes, joined by " = "."""
+    sets = [positions for positions in found if len({int(collection.labels[i]) for i in positions}) > 1]
+    return [" = ".join(collection.names[i] for i in positions) for positions in sets]
+
+
 def warnings(collection: Collection, place: Mapping[int, str], found: Iterable[list[int]]) -> Iterator[str]:
     """Yield what is wrong with images that are the same: `place` is the split of every image that is packed."""
     sets = [packed for positions in found if len(packed := [i for i in positions if i in place]) > 1]

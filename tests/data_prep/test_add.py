@@ -254,6 +254,10 @@ def test_identical_images_are_dropped_when_asked_and_evaluation_keeps_its_own(tm
     lines: list[str] = []
     done = added(own, tmp_path / "set", lines=lines, drop_duplicates=True)
     assert "left out 3 images of the same pixels as another one" in lines
+    assert (
+        "Warning: of images with more than one class one was kept, 1 time: train/b/3.png = val/a/torn.png; correct "
+        "the labels."
+    ) in lines
     assert not [line for line in lines if "identical images" in line]
     assert splits(own) == {"train": 2, "val": 3, "test": 1} and done.truth is not None
     found = packed(own, "mine", done.truth)
