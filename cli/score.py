@@ -76,7 +76,6 @@ def command(
             _write(file.with_name("score.json"), found)
     if save_baseline is not None:
         write_json(save_baseline, SavedBaseline.of(over_seeds.mean() if over_seeds else scores[0]).to_json())
-        click.echo(f"errors kept as a baseline: {save_baseline}", err=True)
     document = (over_seeds or scores[0]).to_json()
     if output is not None:
         write_json(output, document)
@@ -86,6 +85,8 @@ def command(
         show_group_score(over_seeds)
     else:
         show_score(scores[0])
+    if save_baseline is not None:
+        click.echo(f"errors kept as a baseline: score other runs with --baseline {save_baseline}", err=True)
 
 
 def _write(file: Path, found: Score) -> None:
