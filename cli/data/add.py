@@ -20,7 +20,7 @@ from decathlon.domains import CROP_POLICIES
     "--split", help="Percent of train/val/test, or train/val. [default: 60/15/25, or the data set's splits]"
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which split is drawn.")
-@click.option("--group", metavar="REGEX", help="On names: images of one match stay in one split, like '^[^_]+'.")
+@click.option("--group", metavar="REGEX", help="On paths, class folder included: one match, one split.")
 @click.option("--flip/--no-flip", default=True, show_default=True, help="A mirrored image shows the same class.")
 @click.option(
     "--crop",

@@ -35,7 +35,10 @@ def place(collection: Collection, addition: Addition, how: Packing) -> dict[int,
         )
         found = dict(zip(positions, split, strict=True))
         how.say(_told(addition, len({groups[i] for i in positions})))
-    for line in (*warnings(collection, found, twins(seen.digests)), *gaps(collection, found)):
+    for line in (
+        *warnings(collection, found, twins(seen.digests)),
+        *gaps(collection, found, addition.group is not None),
+    ):
         how.say(line)
     return found
 

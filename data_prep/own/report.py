@@ -41,16 +41,19 @@ def _row(split: str, counts: np.ndarray[tuple[int], np.dtype[np.int64]], total: 
     return split, images, 100 * images / total, len(there), int(there.min()), int(there.max())
 
 
-def gaps(collection: Collection, place: Mapping[int, str]) -> list[str]:
-    """Return a line for each split that lacks classes, and for splits there are not."""
+def gaps(collection: Collection, place: Mapping[int, str], grouped: bool = False) -> list[str]:
+    """Return a line for each split that lacks classes, and for splits there are not.
+
+    They are warnings where groups were kept whole: too few of them fill no split, and nobody asked for that.
+    """
     lines = []
     for split in SPLITS:
         if split not in place.values():
-            lines.append(f"there is no {split} split")
+            lines.append(f"{'Warning: ' if grouped else ''}there is no {split} split")
             continue
         missing = [collection.classes[i] for i in np.flatnonzero(_counts(collection, place, split) == 0)]
         if missing:
-            warning = "Warning: " if split == "train" else ""
+            warning = "Warning: " if split == "train" or grouped else ""
             lines.append(
                 f"{warning}{split} has no image of {several(len(missing), 'class', 'classes')}: {first(missing)}"
             )

@@ -464,3 +464,11 @@ def test_images_nobody_here_can_read_are_named_not_left_out(tmp_path: Path, own:
     with pytest.raises(DataError, match="phone.HEIC is not a JPEG, PNG or PPM image: convert it"):
         added(own, tmp_path / "set")
     assert not own.exists()
+
+
+def test_groups_that_fill_no_split_are_warned_of(tmp_path: Path, own: Path) -> None:
+    write_tree(tmp_path / "set", [f"{name}/x_{i}.png" for name in "ab" for i in range(6)])
+    lines: list[str] = []
+    added(own, tmp_path / "set", lines=lines, group="^[^_]+")  # the class folder is part of it
+    warnings = [line for line in lines if line.startswith("Warning: ")]
+    assert len(warnings) >= 2 and any("split" in line or "has no image of" in line for line in warnings)
