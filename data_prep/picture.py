@@ -33,38 +33,42 @@ class Picture:
         """Whether it was found anywhere."""
         return bool(self.path) or self.data is not None
 
-    def read(self) -> bytes | npt.NDArray[np.uint8]:
-        """Return the image file's bytes, or pixels; raises DataError saying why they cannot be read."""
+    def read(self, most: int | None = None) -> bytes | npt.NDArray[np.uint8]:
+        """Return the file's bytes, at most `most` (default: of an image), or pixels.
+
+        Raises DataError saying why they cannot be read.
+        """
+        most = MAX_BYTES if most is None else most
         if isinstance(self.data, np.ndarray):
             return self.data
         if self.data is not None:
-            return self._checked(bytes(self.data[: MAX_BYTES + 1]))
+            return self._checked(bytes(self.data[: most + 1]), most)
         try:
             if self.path and not stat.S_ISREG(os.stat(self.path).st_mode):
                 raise OSError("it is no regular file")  # to open a pipe is to wait for ever
             with open(self.path, "rb") as file:  # a Path would cost as much as the reading
                 file.seek(self.offset)
-                found = file.read(min(self.size, MAX_BYTES + 1) if self.size >= 0 else MAX_BYTES + 1)
+                found = file.read(min(self.size, most + 1) if self.size >= 0 else most + 1)
         except FileNotFoundError:
             raise DataError(
                 f"{self.name} is not there: put the file in place or take it out of the annotations."
             ) from None
         except OSError as error:
             raise DataError(f"{self.name} cannot be read ({error.strerror or error}): check the file.") from None
-        return self._checked(found)
+        return self._checked(found, most)
 
     def packed(self) -> Picture:
-        """Return the picture as it can be sent to another process."""
-        return replace(self, data=bytes(self.data)) if isinstance(self.data, memoryview) else self
+        """Return the picture as it can be sent to another process; of one too large as much as shows it."""
+        return replace(self, data=bytes(self.data[: MAX_BYTES + 1])) if isinstance(self.data, memoryview) else self
 
     @property
     def held(self) -> int:
         """The bytes that are sent to a worker process with it."""
         return self.data.nbytes if isinstance(self.data, np.ndarray | memoryview) else len(self.data or b"")
 
-    def _checked(self, found: bytes) -> bytes:
-        if len(found) > MAX_BYTES:
-            raise DataError(f"{self.name} has more than {MAX_BYTES:,} bytes: it is no image to train on.")
+    def _checked(self, found: bytes, most: int) -> bytes:
+        if len(found) > most:
+            raise DataError(f"{self.name} has more than {most:,} bytes: check that it is the right file.")
         if len(found) < self.size:
             raise DataError(f"{self.name} is cut short: its archive changed meanwhile.")
         return found

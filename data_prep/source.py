@@ -15,6 +15,7 @@ from decathlon.errors import DataError, UsageError
 
 ANNOTATIONS = "annotations"
 IMAGES = "data"
+MAX_ANNOTATIONS = 2 << 30  # bytes of one file; ImageNet's for training has some 250 MB
 LAYOUT = "annotations/<domain>_{train,val,test_stripped}.json and the images they name"
 
 
@@ -97,7 +98,7 @@ class Source:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file; raises DataError saying why when it cannot be read."""
-        data = self.picture(name).read()
+        data = self.picture(name).read(MAX_ANNOTATIONS)
         assert isinstance(data, bytes)
         return data
 

@@ -252,3 +252,12 @@ def test_one_block_of_zeros_is_no_end(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(entry("annotations/a") + bytes(512))
     with pytest.raises(DataError, match="the end is missing"):
         open_source([tmp_path / "a.tar"])
+
+
+def test_annotations_may_be_larger_than_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "MAX_BYTES", 9)
+    root = write_source(tmp_path / "tiny")
+    for path in (root, archive(root, tmp_path / "a.tar"), archive(root, tmp_path / "b.tar.gz")):
+        assert len(open_source([path]).read("annotations/apples_train.json")) > 100
+    with pytest.raises(DataError, match="000001.png has more than 9 bytes: check that it is the right file"):
+        prepare([tmp_path / "b.tar.gz"], tmp_path / "x.h5")
