@@ -16,6 +16,7 @@ import pytest
 from decathlon.data_prep import archive as archive_module
 from decathlon.data_prep import packing, picture
 from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.source import open_source
 from decathlon.errors import DataError
 from tests.data_prep.sources import archive, entry, write_source

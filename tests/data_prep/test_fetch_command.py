@@ -132,6 +132,11 @@ def test_wrong_usage(words: list[str], error: type[Exception]) -> None:
     assert isinstance(run(*words).exception, error)
 
 
+def _heeding() -> None:
+    """Heed SIGINT also where the tests run in a shell's background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_whatever_ends_it_the_same_command_goes_on(
     server: Server, mirrors: Path, tmp_path: Path, number: signal.Signals
@@ -139,7 +144,7 @@ def test_whatever_ends_it_the_same_command_goes_on(
     server.pages["/one.zip"].faults = [web.hang(after=200_000)]
     program = "from decathlon.cli.main import main; main()"
     words = [sys.executable, "-c", program, "data", "fetch", "one.zip", "--mirrors", str(mirrors), "-o", "f"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=_heeding)
     part = tmp_path / "f/.one.zip.part"
     until = time.monotonic() + 20
     while not part.exists() or part.stat().st_size < 131_072:
