@@ -33,12 +33,12 @@ class Picture:
         """Whether it was found anywhere."""
         return bool(self.path) or self.data is not None
 
-    def read(self, most: int | None = None) -> bytes | npt.NDArray[np.uint8]:
-        """Return the file's bytes, at most `most` (default: of an image), or pixels.
+    def read(self) -> bytes | npt.NDArray[np.uint8]:
+        """Return the image file's bytes, or pixels; raises DataError saying why they cannot be read."""
+        return self.load(MAX_BYTES)
 
-        Raises DataError saying why they cannot be read.
-        """
-        most = MAX_BYTES if most is None else most
+    def load(self, most: int) -> bytes | npt.NDArray[np.uint8]:
+        """Return what `read` does, of a file of up to `most` bytes."""
         if isinstance(self.data, np.ndarray):
             return self.data
         if self.data is not None:

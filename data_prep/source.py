@@ -98,7 +98,7 @@ class Source:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file; raises DataError saying why when it cannot be read."""
-        data = self.picture(name).read(MAX_ANNOTATIONS)
+        data = self.picture(name).load(MAX_ANNOTATIONS)
         assert isinstance(data, bytes)
         return data
 
