@@ -80,7 +80,7 @@ def test_spreads_by_hand() -> None:
 
 def test_a_group_is_scored_by_its_runs(group: Group) -> None:
     data = json.loads(score_group(group, "--json", "-o", group.folder.parent / "out.json"))
-    assert json.loads((group.folder.parent / "out.json").read_text()) == data
+    assert json.loads((group.folder.parent / "out.json").read_text()) == seal(data)
     assert data["seeds"] == [0, 1]
     assert data["score"] == {"mean": pytest.approx(MEAN_POINTS + 250), "std": pytest.approx(STD_POINTS)}
     assert data["mean_accuracy"] == {"mean": pytest.approx(0.8), "std": pytest.approx(0.1 / math.sqrt(2))}
