@@ -40,11 +40,11 @@ SHAPE = {  # of run.json
     "seed": int,
     "starts_from_own_norms": [name],  # domains that began from norms which an earlier run left for them
     "domains": [{"name": name, "categories": [int]}],
-    "benchmark?": str,
+    "benchmark": str,
     "data": {"path": path, "digest": str},
-    "device?": str,
+    "device": str,
     "bf16": bool,
-    "threads?": within(int, 1, 4096),
+    "threads": within(int, 1, 4096),
     "versions?": {str: str},
     FILES + "?": {str: str},
 }
@@ -103,7 +103,7 @@ class Run:
             for key, value in (("label", asked.get("method")), ("options", {})):
                 asked.setdefault(key, value)  # runs from before methods had options
         check(asked, SHAPE, str(file), AGAIN)
-        _check_lists(asked, file)
+        _check_values(asked, file)
         asked.pop(FILES, None)
         return dict(asked)
 
@@ -172,14 +172,15 @@ class Run:
         write_bytes(self.metrics, kept)
 
 
-def _check_lists(asked: dict[str, Any], file: Path) -> None:
-    """Raise DataError for domains or categories that stand twice or are none, and for a recipe that is none."""
+def _check_values(asked: dict[str, Any], file: Path) -> None:
+    """Raise DataError for domains or categories that stand twice or are none; complete the recipe or refuse it."""
     names = [entry["name"] for entry in asked["domains"]]
     lists = {"domains": names} | {f"categories of {e['name']}": e["categories"] for e in asked["domains"]}
     for what, entries in lists.items():
         if not entries or len(set(entries)) < len(entries):
             raise DataError(f"{file} is damaged: its {what} are none or one stands twice; {AGAIN}.")
     try:
-        Recipe().override(asked["recipe"], "recipe")
+        # knobs that the run's release did not know are at their defaults
+        asked["recipe"] = Recipe().override(asked["recipe"], "recipe").to_json()
     except UsageError as error:
         raise DataError(f"{file} is damaged or not of this release: {error}") from None
