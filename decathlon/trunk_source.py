@@ -101,6 +101,10 @@ def load_family(run: Run, device: torch.device) -> Family:
                 raise VerificationError(
                     f"{run.domain(entry['name'])} holds method {about.get('method')}: train again."
                 )
+            if about["categories"] != entry["categories"]:
+                raise VerificationError(
+                    f"{run.domain(entry['name'])} has other categories than run.json says: train again."
+                )
             family.add(entry["name"], len(entry["categories"]))
             family.load(entry["name"], stored, str(run.domain(entry["name"])))
     return family

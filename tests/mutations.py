@@ -61,6 +61,7 @@ def _spoil(text: str, rng: random.Random) -> bytes:
     place = rng.randrange(len(text))
     spoilt = (
         text[:place], "[" * 10**5, '{"a":' * 10**5, text[:-1] + ', "format": 1, "format": 1}',
-        text.replace("1", "NaN"), text.replace("0", "9" * 5000), text.replace('"', '"\\ud800', 1), text[:place] + "\0" + text[place:],
+        text.replace("1", "NaN"), text.replace("0", "9" * 5000),
+        text.replace('"', '"\\ud800', 1), text[:place] + "\0" + text[place:],
     )  # fmt: skip
     return rng.choice([*(part.encode() for part in spoilt), b"\xff\xfe" + text.encode(), text.encode() + b"\xff"])

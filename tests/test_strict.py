@@ -76,6 +76,7 @@ def read_run(run: Run, tiny: Path) -> None:
     run.read()
     read_entries([run.folder])
     count_run(run)
+    run.facts("apples")
     find_trunk(str(run.folder), 0)
     predict_run(run, tiny, "test", run.folder.parent / "again.json")
 
@@ -148,7 +149,7 @@ def test_no_flipped_bit_in_a_header_is_read(run: Run, tmp_path: Path, count: int
     assert battle(file, cut, lambda: read_tensors(file)) == len(cut)
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.slow)])
 def test_mutated_metadata_of_weights_is_refused_or_read(run: Run, tiny: Path, tmp_path: Path, count: int) -> None:
     """Sealed again after the change, as somebody would who wants it read."""
     own = copied(run, tmp_path)
