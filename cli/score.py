@@ -53,13 +53,14 @@ def command(
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
     from decathlon.baseline import find_baseline
-    from decathlon.files import dump_json, refuse_existing, write_json
+    from decathlon.files import dump_json, refuse_existing
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
     from decathlon.results import read_results
     from decathlon.saved_baseline import SavedBaseline
     from decathlon.score import score
     from decathlon.scorecard import show_group_score, show_score
+    from decathlon.sealed import write_sealed
     from decathlon.truth import read_truth
 
     group = find_group(results)
@@ -75,10 +76,10 @@ def command(
         for file, found in zip(files, scores, strict=True):
             _write(file.with_name("score.json"), found)
     if save_baseline is not None:
-        write_json(save_baseline, SavedBaseline.of(over_seeds.mean() if over_seeds else scores[0]).to_json())
+        write_sealed(save_baseline, SavedBaseline.of(over_seeds.mean() if over_seeds else scores[0]).to_json())
     document = (over_seeds or scores[0]).to_json()
     if output is not None:
-        write_json(output, document)
+        write_sealed(output, document)
     if as_json:
         click.echo(dump_json(document), nl=False)
     elif over_seeds:
@@ -91,19 +92,20 @@ def command(
 
 def _write(file: Path, found: Score) -> None:
     """Write a score; say so when another one stood there."""
-    from decathlon.errors import DataError
-    from decathlon.files import dump_json, write_json
+    from decathlon.errors import DataError, VerificationError
+    from decathlon.files import dump_json
     from decathlon.score import Score
+    from decathlon.sealed import seal, write_sealed
 
     document = found.to_json()
-    if file.exists() and file.read_bytes() != dump_json(document).encode():
+    if file.exists() and file.read_bytes() != dump_json(seal(document)).encode():
         try:
             before = Score.read(file).baseline
-        except DataError:
+        except (DataError, VerificationError):
             before = found.baseline
         against = "" if before == found.baseline else f" (its baseline was {before})"
         click.echo(f"replaced an earlier score{against}: {file}", err=True)
-    write_json(file, document)
+    write_sealed(file, document)
 
 
 def _results(run: Path, asked: Path) -> Path:

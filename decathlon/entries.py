@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
-from decathlon.files import read_json, sha256
+from decathlon.files import sha256
 from decathlon.group import Group, find_group, seeds_text, status
 from decathlon.group_score import GroupScore, read_group_score
+from decathlon.logs import read_footprint
 from decathlon.protocol import protocol_text
 from decathlon.published import published_rows
 from decathlon.score import DomainScore, Score
+from decathlon.sealed import check_listed
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,5 @@ def _footprint(folder: Path) -> float | None:
     file = folder / "footprint.json"
     if not file.exists():
         return None
-    data = read_json(file)
-    ratio = data.get("ratio") if isinstance(data, dict) else None
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or ratio <= 0:
-        raise DataError(f"{file} holds no ratio above zero: train the run again.")
-    return float(ratio)
+    check_listed(folder, file.name)
+    return float(read_footprint(file)["ratio"])

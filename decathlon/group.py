@@ -9,13 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from decathlon.errors import DataError, UsageError
-from decathlon.files import read_json, write_json
+from decathlon.sealed import read_sealed, write_sealed
+from decathlon.shape import check, path, within
 
 SEEDS = "seeds.json"
-KEYS = {"data", "digest", "threads", "method", "trunk", "recipe"}
+SHAPE = {
+    "format": Literal[1],
+    "seeds": [int],
+    "asked": {
+        "data": path,
+        "digest": str,
+        "threads": within(int, 1, 4096),
+        "method": str,
+        "trunk": str,
+        "recipe": dict,
+    },
+}
+AGAIN = "train again"
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Group:
 
     def write(self) -> None:
         """Write seeds.json."""
-        write_json(self.folder / SEEDS, {"format": 1, "seeds": list(self.seeds), "asked": dict(self.asked)})
+        write_sealed(self.folder / SEEDS, {"format": 1, "seeds": list(self.seeds), "asked": dict(self.asked)})
 
 
 def find_group(folder: Path) -> Group | None:
@@ -63,16 +76,12 @@ def find_group(folder: Path) -> Group | None:
     file = folder / SEEDS
     if not file.is_file():
         return None
-    data = read_json(file)
-    try:
-        seeds, asked = data["seeds"], dict(data["asked"])
-        sound = data["format"] == 1 and bool(seeds) and all(type(seed) is int for seed in seeds)
-        sound &= asked.keys() >= KEYS
-    except (KeyError, TypeError, ValueError):
-        sound = False
-    if not sound:
-        raise DataError(f"{file} is damaged or not of this release: train again.")
-    return Group(folder, tuple(seeds), asked)
+    data = read_sealed(file, AGAIN)
+    check(data, SHAPE, str(file), AGAIN)
+    seeds = tuple(data["seeds"])
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise DataError(f"{file} is damaged: it names no seed or one twice; {AGAIN}.")
+    return Group(folder, seeds, data["asked"])
 
 
 def refuse_group(folder: Path) -> None:
@@ -88,8 +97,11 @@ def refuse_group(folder: Path) -> None:
 def status(run: Path) -> str | None:
     """Return how far a run directory says it came, None where nothing says so; loads no torch."""
     file = run / "run.json"
-    data = read_json(file) if file.exists() else None
-    return str(data.get("status")) if isinstance(data, dict) else None
+    if not file.exists():
+        return None
+    data = read_sealed(file, AGAIN)
+    check(data, {"status": Literal["running", "done", "diverged"]}, str(file), AGAIN)
+    return str(data["status"])
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from decathlon.network import DomainNetwork
 from decathlon.pool import Pool, fit
 from decathlon.randomness import seeded
 from decathlon.recipe import Recipe
+from decathlon.shape import check, within
 from decathlon.storage import read_tensors, write_tensors
 from decathlon.trunk_source import asked_method
 from decathlon.trunks import build
@@ -43,6 +44,21 @@ FORMAT = "decathlon-merged-1"
 OTHERS = {  # formats of `decathlon merge` that are read without this toolkit
     ".pt2": ("a torch-export", "torch.export.load({!r}).module()"),
     ".onnx": ("an ONNX", "onnxruntime.InferenceSession({!r})"),
+}
+SHAPE = {  # of the JSON object
+    "domain": str,
+    "trunk": str,
+    "categories": [{"id": int, "name": str}],
+    "input": {
+        "size": within(int, 8, 4096),
+        "resize": within(int, 8, 8192),
+        "crop": Literal["crop", "squash", "full"],
+        "mean": [within(float, 0, 1)],
+        "std": [within(float, 0, 1)],
+    },
+    "plain": bool,
+    "folded": {str: str},
+    "run": dict,
 }
 OF_THE_MACHINE = (
     "format",
@@ -140,6 +156,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from None
     if about.get("format") != FORMAT:
         raise DataError(f"{path} is no merged network of this release: make one with 'decathlon merge'.")
+    check(about, SHAPE, f"the metadata of {path}", "merge it again")
     return tensors, about
 
 

@@ -16,7 +16,7 @@ from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.recipe import OWN, Recipe
 from decathlon.results import write_results
-from decathlon.run import Run
+from decathlon.run import DOMAIN, Run
 from decathlon.storage import read_tensors
 from decathlon.trunk_source import load_family
 
@@ -39,7 +39,7 @@ def predict_run(
     with PackedFile(data) as packed:
         for name, network in family.networks.items():
             domain = packed.benchmark[name]
-            learned = read_tensors(run.domain(name))[1]["categories"]
+            learned = read_tensors(run.domain(name), DOMAIN)[1]["categories"]
             if list(domain.category_ids) != learned:
                 raise VerificationError(
                     f"{data} has other categories of {name} than {run.folder} learned: "

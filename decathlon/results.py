@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import dump_json, parse_json, read_json, write_bytes, write_json
+from decathlon.files import dump_json, parse_json, write_bytes
+from decathlon.sealed import read_sealed, write_sealed
 from decathlon.truth import Truth, TruthDomain
 
 LISTED = 10  # offenders of each kind
@@ -82,7 +83,7 @@ def write_results(
     data = ("[\n" + ",\n".join(rows) + "\n]\n").encode()
     # This order: after a crash in between, the old sidecar does not fit and the pair is refused.
     write_bytes(path, data)
-    write_json(protocol_path(path), {**protocol, "results_sha256": hashlib.sha256(data).hexdigest()})
+    write_sealed(protocol_path(path), {**protocol, "results_sha256": hashlib.sha256(data).hexdigest()})
 
 
 def protocol_path(path: Path) -> Path:
@@ -160,7 +161,7 @@ def _read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
     sidecar = protocol_path(path)
     if not sidecar.exists():
         return None
-    protocol = read_json(sidecar)
+    protocol = read_sealed(sidecar, "predict again")
     if not isinstance(protocol, dict):
         raise DataError(f"{sidecar} is not a JSON object: remove it or predict again.")
     if protocol.get("results_sha256", digest) != digest:

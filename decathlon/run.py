@@ -14,18 +14,43 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from decathlon.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.files import read_json, write_bytes, write_json
+from decathlon.files import sha256, write_bytes
 from decathlon.group import refuse_group
+from decathlon.recipe import Recipe
+from decathlon.sealed import FILES, read_sealed, write_sealed
+from decathlon.shape import check, name, path, within
 from decathlon.storage import read_tensors, write_tensors
 
-KEYS = {"status", "method", "regime", "trunk", "recipe", "fit", "seed", "domains", "data", "bf16"}
-KEYS |= {"starts_from_own_norms"}  # domains that began from norms which an earlier run left for them
+SHAPE = {  # of run.json
+    "format": Literal[1],
+    "status": Literal["running", "done", "diverged"],
+    "method": str,
+    "label": str,
+    "options": {str: (bool, int, float, str)},
+    "regime": Literal["frozen", "joint", "private"],
+    "trunk": {"name": str, "source?": str, "trained?": str},
+    "recipe": dict,
+    "fit": Literal["train", "train+val"],
+    "seed": int,
+    "starts_from_own_norms": [name],  # domains that began from norms which an earlier run left for them
+    "domains": [{"name": name, "categories": [int]}],
+    "benchmark": str,
+    "data": {"path": path, "digest": str},
+    "device": str,
+    "bf16": bool,
+    "threads": within(int, 1, 4096),
+    "versions?": {str: str},
+    FILES + "?": {str: str},
+}
+TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors
+DOMAIN = {"domain": str, "method": str, "trunk": str, "fit": str, "categories": [int], "facts?": dict}
+AGAIN = "train again"
 
 
 @dataclass(frozen=True)
@@ -63,21 +88,24 @@ class Run:
         if not self.folder.is_dir():
             return False
         ours = (".lock", self.start.name, f".{self.start.name}.", ".run.json.")
-        return all(path.name in ours or path.name.startswith(ours[2:]) for path in self.folder.iterdir())
+        return all(entry.name in ours or entry.name.startswith(ours[2:]) for entry in self.folder.iterdir())
 
     def read(self) -> dict[str, Any]:
         """Return run.json; raises DataError when the folder is no run directory, UsageError for a group of runs."""
         refuse_group(self.folder)
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
-        asked = read_json(self.folder / "run.json")
-        if isinstance(asked, dict) and "own_norms" in asked:  # its name before a method's option was called so
-            asked["starts_from_own_norms"] = asked.pop("own_norms")
-        if not isinstance(asked, dict) or asked.get("format") != 1 or not asked.keys() >= KEYS:
-            raise DataError(f"{self.folder / 'run.json'} is damaged or not of this release: train again.")
-        for name, value in (("label", asked["method"]), ("options", {})):
-            asked.setdefault(name, value)  # runs from before methods had options
-        return asked
+        file = self.folder / "run.json"
+        asked = read_sealed(file, AGAIN)
+        if isinstance(asked, dict):
+            if "own_norms" in asked:  # its name before a method's option was called so
+                asked["starts_from_own_norms"] = asked.pop("own_norms")
+            for key, value in (("label", asked.get("method")), ("options", {})):
+                asked.setdefault(key, value)  # runs from before methods had options
+        check(asked, SHAPE, str(file), AGAIN)
+        _check_values(asked, file)
+        asked.pop(FILES, None)
+        return dict(asked)
 
     def read_done(self) -> dict[str, Any]:
         """Return run.json of a run that is trained to the end; raises UsageError for another."""
@@ -91,8 +119,15 @@ class Run:
         return asked
 
     def write(self, asked: dict[str, Any]) -> None:
-        """Write run.json."""
-        write_json(self.folder / "run.json", asked)
+        """Write run.json, with the SHA-256 of all other files once the run is done."""
+        done = asked["status"] == "done"
+        write_sealed(self.folder / "run.json", asked | ({FILES: self.digests()} if done else {}))
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of every file that training leaves, by its path in the folder."""
+        kept = [self.trunk, *sorted((self.folder / "domains").glob("*.safetensors"))]
+        kept += [self.folder / name for name in ("footprint.json", "metrics.jsonl", "timing.jsonl")]
+        return {file.relative_to(self.folder).as_posix(): sha256(file) for file in kept if file.is_file()}
 
     def domains(self) -> list[str]:
         """Return the domains that are trained to the end, in the order of the run."""
@@ -109,14 +144,16 @@ class Run:
         Raises DataError when it was trained by a release that did not write that down.
         """
         file = self.domain(name)
-        about = read_tensors(file)[1]
+        about = read_tensors(file, DOMAIN)[1]
         if "facts" not in about:
             raise DataError(f"{file} does not say how images of {name} are normalised: train it with this release.")
         return Benchmark.from_json({"name": "", "domains": [about["facts"]]}, str(file))[name]
 
     def read_domain(self, name: str, trunk: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return a domain's delta and what its file says; raises VerificationError over another trunk."""
-        tensors, about = read_tensors(self.domain(name))
+        tensors, about = read_tensors(self.domain(name), DOMAIN)
+        if about["domain"] != name:
+            raise VerificationError(f"{self.domain(name)} holds domain {about['domain']}: put back its own file.")
         if about.get("trunk") != trunk:
             raise VerificationError(
                 f"{self.domain(name)} was trained over another trunk than {self.trunk}: "
@@ -133,3 +170,17 @@ class Run:
         """Shorten the metrics to what a checkpoint knows of; later lines will be written again."""
         kept = self.metrics.read_bytes()[:length] if self.metrics.exists() else b""
         write_bytes(self.metrics, kept)
+
+
+def _check_values(asked: dict[str, Any], file: Path) -> None:
+    """Raise DataError for domains or categories that stand twice or are none; complete the recipe or refuse it."""
+    names = [entry["name"] for entry in asked["domains"]]
+    lists = {"domains": names} | {f"categories of {e['name']}": e["categories"] for e in asked["domains"]}
+    for what, entries in lists.items():
+        if not entries or len(set(entries)) < len(entries):
+            raise DataError(f"{file} is damaged: its {what} are none or one stands twice; {AGAIN}.")
+    try:
+        # knobs that the run's release did not know are at their defaults
+        asked["recipe"] = Recipe().override(asked["recipe"], "recipe").to_json()
+    except UsageError as error:
+        raise DataError(f"{file} is damaged or not of this release: {error}") from None

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
-from decathlon.files import read_json
 from decathlon.protocol import protocol_text
 from decathlon.score import Score
+from decathlon.sealed import read_sealed
+from decathlon.shape import find_fault, within
+
+SHAPE = {"baseline_errors": {str: {"error": float, "images": within(int, 1, 10**12)}}, "baseline": str}
+MAKE = "make one with 'decathlon score RUN --save-baseline'"
 
 
 @dataclass(frozen=True)
@@ -37,19 +41,15 @@ class SavedBaseline:
     @classmethod
     def read(cls, path: Path) -> SavedBaseline | None:
         """Read a baseline; return None when the file is none, raise DataError when it holds other than errors."""
-        data = None if path.is_dir() else read_json(path)
+        data = None if path.is_dir() else read_sealed(path, MAKE)
         if not isinstance(data, dict) or "baseline_errors" not in data:
             return None
-        try:
-            domains = dict(data["baseline_errors"].items())
-            errors = {str(name): float(entry["error"]) for name, entry in domains.items()}
-            images = {str(name): int(entry["images"]) for name, entry in domains.items()}
-            text = str(data["baseline"])
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-            raise DataError(
-                f"{path} is no baseline: make one with 'decathlon score RUN --save-baseline'."
-            ) from None
+        fault = find_fault(data, SHAPE)
+        if fault:
+            raise DataError(f"{path} is no baseline ({fault}): {MAKE}.")
+        errors = {name: float(entry["error"]) for name, entry in data["baseline_errors"].items()}
+        images = {name: entry["images"] for name, entry in data["baseline_errors"].items()}
         for name, error in errors.items():
             if not 0 <= error <= 1:
                 raise DataError(f"{path}: the error {error} of {name} is not between 0 and 1: correct it.")
-        return cls(text, errors, images)
+        return cls(data["baseline"], errors, images)

@@ -15,11 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
-from decathlon.files import read_json
 from decathlon.results import Results, check
+from decathlon.sealed import read_sealed
+from decathlon.shape import find_fault, within
 from decathlon.truth import Truth
 
 MOST_POINTS = 1000.0
+PART = within(float, 0, 1)
+SHAPE = {
+    "score": (float, None),
+    "domains": {
+        str: {
+            "accuracy": PART,
+            "error": PART,
+            "points": (float, None),
+            "baseline_error": (PART, None),
+            "images": within(int, 1, 10**12),
+            "majority?": (PART, None),
+        }
+    },
+    "mean_accuracy?": PART,
+    "missing?": [str],
+    "baseline": str,
+    "protocol": (dict, None),
+}
 
 
 @dataclass(frozen=True)
@@ -107,17 +126,17 @@ class Score:
     @classmethod
     def from_json(cls, data: Any, source: str) -> Score:
         """Build a score from parsed JSON; raises DataError when it is none or contradicts itself."""
-        try:
-            score = cls(
-                tuple(_domain(name, entry) for name, entry in data["domains"].items()),
-                str(data["baseline"]),
-                tuple(str(name) for name in data.get("missing", ())),
-                None if data["protocol"] is None else dict(data["protocol"]),
-            )
-            agrees = bool(score.domains) and _same(score.total, data["score"])
-            agrees &= all(_same(d.points, data["domains"][d.name]["points"]) for d in score.domains)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-            raise DataError(f"{source} is not a score: make one with 'decathlon score'.") from None
+        fault = find_fault(data, SHAPE) or ("" if data["domains"] else "it has no domains")
+        if fault:
+            raise DataError(f"{source} is not a score ({fault}): make one with 'decathlon score'.")
+        domains, missing = data["domains"], tuple(data.get("missing", ()))
+        entries = tuple(_domain(name, entry) for name, entry in domains.items())
+        score = cls(entries, data["baseline"], missing, data["protocol"])
+        agrees = all(abs(d.accuracy + d.error - 1) < 1e-6 for d in entries)
+        agrees &= not domains.keys() & set(missing) and len(set(missing)) == len(missing)
+        agrees &= all(_same(d.points, domains[d.name]["points"]) for d in entries)
+        agrees &= _same(score.total, data["score"])
+        agrees &= _same(score.mean_accuracy, data.get("mean_accuracy", score.mean_accuracy))
         if not agrees:
             raise DataError(f"{source} contradicts itself: make it again with 'decathlon score'.")
         return score
@@ -128,7 +147,7 @@ class Score:
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
             raise DataError(f"{path} has no score.json: run 'decathlon score {path} --truth PATH' first.")
-        return cls.from_json(read_json(file), str(file))
+        return cls.from_json(read_sealed(file, "make it again with 'decathlon score'"), str(file))
 
 
 def points(error: float, baseline_error: float) -> float | None:
@@ -163,19 +182,12 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
 
 
 def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:
-    accuracy, error, images = float(entry["accuracy"]), float(entry["error"]), int(entry["images"])
-    baseline_error, majority = _part(entry["baseline_error"]), _part(entry.get("majority"))
-    if not (0 <= accuracy <= 1 and abs(accuracy + error - 1) < 1e-6 and images > 0):
-        raise ValueError(name)
-    return DomainScore(name, accuracy, error, images, baseline_error, majority)
+    measures = float(entry["accuracy"]), float(entry["error"]), entry["images"]
+    return DomainScore(name, *measures, _part(entry["baseline_error"]), _part(entry.get("majority")))
 
 
-def _part(value: Any) -> float | None:
-    if value is None:
-        return None
-    if not 0 <= float(value) <= 1:
-        raise ValueError(value)
-    return float(value)
+def _part(value: float | None) -> float | None:
+    return None if value is None else float(value)
 
 
 def _same(mine: float | None, theirs: Any) -> bool:

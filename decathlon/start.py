@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decathlon.errors import VerificationError
 from decathlon.family import Family
 from decathlon.run import Run
 from decathlon.storage import read_tensors, write_tensors
-from decathlon.trunk_source import asked_method
-from decathlon.trunks import build
+from decathlon.trunk_source import method_of
 
 
 def write_start(run: Run, family: Family) -> None:
@@ -28,7 +28,9 @@ def write_start(run: Run, family: Family) -> None:
 
 def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> Family:
     """Rebuild the family as it was before the first step."""
-    tensors, about = read_tensors(run.start)
+    tensors, about = read_tensors(run.start, {"name": str})
+    if about["name"] != asked["trunk"]["name"]:
+        raise VerificationError(f"{run.start} starts from another trunk than run.json says: train again.")
     norms: dict[str, dict[str, dict[str, Tensor]]] = {}
     for name in [name for name in tensors if name.startswith("norms/")]:
         _, domain, place, key = name.split("/")
@@ -37,6 +39,11 @@ def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> Family:
     for name in [name for name in tensors if name.startswith("starts/")]:
         _, domain, place = name.split("/")
         starts.setdefault(domain, {})[place] = tensors.pop(name)
-    family = Family(asked_method(asked, build(about["name"], empty=True)), asked["seed"], device, norms, starts)
-    family.load_shared_state(tensors)
+    family = Family(method_of(run, asked), asked["seed"], device, norms, starts)
+    try:
+        family.load_shared_state(tensors)
+    except RuntimeError as error:
+        raise VerificationError(
+            f"{run.start} does not fit {about['name']} ({str(error).splitlines()[0]}): train again."
+        ) from None
     return family

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +14,20 @@ from torch import Tensor
 
 from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.files import parse_json, replacing
+from decathlon.shape import check
 from decathlon.trunks.trunk import digest
+
+HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB
+SEALED = "all:"  # before a digest that covers the metadata too; without it, from before that was so
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Write tensors and a JSON object to `path`, durably."""
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    seal = _seal(digest(plain), json.dumps(about, allow_nan=False))
     # one entry: safetensors writes several in random order, and equal runs must give equal files
-    metadata = {"about": json.dumps({**about, "digest": digest(plain)}, allow_nan=False)}
+    metadata = {"about": json.dumps({**about, "digest": seal}, allow_nan=False)}
     with replacing(path) as part:
         try:
             save_file(plain, part, metadata=metadata)
@@ -29,24 +35,50 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
             raise DecathlonError(f"{path} cannot be written ({error}): check the disk's free space.") from None
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a file and its JSON object.
+def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors of a file and its JSON object, which must have a `shape` (see `decathlon.shape`).
 
     Raises DataError when it is missing or foreign, VerificationError when a bit is not what was written.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist: check the run's name, or train it first.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}): copy it again or train again.") from None
+    tensors, metadata, values = _load(path)
     if "about" not in metadata:
         raise DataError(f"{path} is not a file of this toolkit: it says nothing about itself.")
     about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
     if not isinstance(about, dict):
         raise DataError(f"the metadata of {path} is not a JSON object: copy it again or train again.")
-    if about.pop("digest", None) != digest(tensors):
-        raise VerificationError(f"{path} is damaged: its tensors are not what was written; copy it or train again.")
+    found = about.pop("digest", None)
+    sealed = isinstance(found, str) and found.startswith(SEALED)
+    try:
+        whole = found == (_seal(values, json.dumps(about)) if sealed else values)
+        # the same said in other words is no whole file either
+        whole &= not sealed or metadata["about"] == json.dumps({**about, "digest": found})
+    except RecursionError:
+        whole = False
+    if not whole:
+        raise VerificationError(f"{path} is damaged: it does not hold what was written; copy it or train again.")
+    check(about, shape, f"the metadata of {path}", "copy it again or train again")
     return tensors, about
+
+
+def _seal(values: str, text: str) -> str:
+    return SEALED + hashlib.sha256(f"{values} {text}".encode()).hexdigest()
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
+    """Return tensors, metadata and the digest of the tensors.
+
+    The library has no errors of its own for types and shapes that torch does not know.
+    """
+    try:
+        with path.open("rb") as head:
+            length = int.from_bytes(head.read(8), "little")
+        if length > min(HEADER, path.stat().st_size):
+            raise DataError(f"{path} is no safetensors file or cut short: its header would have {length:,} bytes.")
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
+            return tensors, file.metadata() or {}, digest(tensors)
+    except (SafetensorError, OSError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} cannot be read ({reason}): copy it again or train again.") from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from decathlon.group import Group, seeds_text
+from decathlon.logs import METRICS, read_lines
 from decathlon.run import Run
 from decathlon.spread import spread
 from decathlon.tables import Column, Row, Table
@@ -14,8 +14,7 @@ from decathlon.tables import Column, Row, Table
 
 def last_metrics(run: Run) -> dict[str, dict[str, Any]]:
     """Return the last line of metrics of every domain."""
-    lines = run.metrics.read_text(encoding="utf-8").splitlines()
-    return {row["domain"]: row for row in map(json.loads, lines)}
+    return {row["domain"]: row for row in read_lines(run.metrics, METRICS)}
 
 
 def summary(run: Run) -> Table:

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from decathlon.errors import UsageError, VerificationError
+from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.family import Family, Norms, norms_of
 from decathlon.method import Learned, Method
 from decathlon.randomness import seeded
 from decathlon.registry import find_method
-from decathlon.run import Run
+from decathlon.run import TRUNK, Run
 from decathlon.seams import named_norms
 from decathlon.storage import read_tensors
 from decathlon.trunks import build
@@ -87,7 +87,7 @@ def load_family(run: Run, device: torch.device) -> Family:
     Raises VerificationError when trunk or domain files do not belong together.
     """
     asked = run.read()
-    method = asked_method(asked, build(asked["trunk"]["name"], empty=True))
+    method = method_of(run, asked)
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
     norms = dict.fromkeys(asked["starts_from_own_norms"], norms_of(method.trunk))
     family = Family(method, asked["seed"], device, norms)
@@ -101,9 +101,21 @@ def load_family(run: Run, device: torch.device) -> Family:
                 raise VerificationError(
                     f"{run.domain(entry['name'])} holds method {about.get('method')}: train again."
                 )
+            if about["categories"] != entry["categories"]:
+                raise VerificationError(
+                    f"{run.domain(entry['name'])} has other categories than run.json says: train again."
+                )
             family.add(entry["name"], len(entry["categories"]))
             family.load(entry["name"], stored, str(run.domain(entry["name"])))
     return family
+
+
+def method_of(run: Run, asked: Mapping[str, Any]) -> Method:
+    """Return the method of a run over its trunk with weights to be loaded; raises DataError where there is none."""
+    try:
+        return asked_method(asked, build(asked["trunk"]["name"], empty=True))
+    except UsageError as error:  # what was asked was checked when training began: the file says something else now
+        raise DataError(f"{run.folder / 'run.json'} is damaged or not of this release: {error}") from None
 
 
 def asked_method(asked: Mapping[str, Any], trunk: Trunk) -> Method:
@@ -114,12 +126,13 @@ def asked_method(asked: Mapping[str, Any], trunk: Trunk) -> Method:
 
 def _load_shared(run: Run, family: Family) -> str:
     """Load trunk.safetensors into a family; return its fingerprint after checking that it is what was written."""
-    tensors, about = read_tensors(run.trunk)
+    tensors, about = read_tensors(run.trunk, TRUNK)
     try:
         family.load_shared_state(tensors)
     except RuntimeError as error:
+        reason = str(error).splitlines()[0]
         raise VerificationError(
-            f"{run.trunk} does not fit {family.trunk.name}: {str(error).splitlines()[0]}"
+            f"{run.trunk} does not fit {family.trunk.name} ({reason}): put back the trunk of its own run."
         ) from None
     identity = family.fingerprint()
     if about.get("fingerprint") != identity:

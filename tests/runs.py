@@ -25,6 +25,7 @@ from decathlon.trunks import build
 from tests.packs import TINY
 
 RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")
+ASKED: dict[str, object] = {"data": "x.h5", "digest": "", "threads": 1, "method": "bn", "trunk": "", "recipe": {}}
 
 
 def request(data: Path, out: Path, method: str = "bn", **changes: Any) -> Request:

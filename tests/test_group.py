@@ -16,7 +16,7 @@ from decathlon import repeat
 from decathlon.cli.main import command, main
 from decathlon.errors import DataError, DivergedError, UsageError
 from decathlon.files import sha256, write_json
-from decathlon.group import KEYS, Group, find_group, status
+from decathlon.group import Group, find_group, status
 from decathlon.job import Job
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
@@ -25,7 +25,7 @@ from decathlon.run import Run
 from decathlon.summary import group_summary, last_metrics
 from decathlon.train import Request, train
 from tests.packs import TINY, write_pack
-from tests.runs import dying_at
+from tests.runs import ASKED, dying_at
 
 RECIPE = Recipe(epochs=2, batch=8, size=16, lr=0.05, precision="fp32")
 STEPS = 2 * 9  # of one run
@@ -162,7 +162,7 @@ def test_a_request_comes_back_from_json_as_it_was(tiny: Path, tmp_path: Path) ->
 
 
 def test_a_damaged_seeds_file_is_named(tmp_path: Path) -> None:
-    whole: dict[str, object] = {"format": 1, "seeds": [0], "asked": dict.fromkeys(KEYS)}
+    whole: dict[str, object] = {"format": 1, "seeds": [0], "asked": ASKED}
     damaged: list[object] = [
         [],
         whole | {"seeds": []},

@@ -16,11 +16,13 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError
 from decathlon.files import write_json
-from decathlon.group import KEYS, Group, seeds_text
+from decathlon.group import Group, seeds_text
 from decathlon.group_score import GroupScore, read_score
 from decathlon.results import write_results
 from decathlon.score import DomainScore, Score
+from decathlon.sealed import seal
 from decathlon.spread import Spread, spread
+from tests.runs import ASKED
 
 ERRORS = {"ant": (0.1, 0.3), "bee": (0.2, 0.2)}  # by domain and seed
 BASELINE = 0.2
@@ -52,7 +54,7 @@ def group(tmp_path: Path) -> Group:
         }
         write_json(tmp_path / "truth" / f"{name}_test.json", document)
     write_json(tmp_path / "other" / "score.json", scored(dict.fromkeys(ERRORS, BASELINE), 0).to_json())
-    group = Group(tmp_path / "group", (0, 1), dict.fromkeys(KEYS))
+    group = Group(tmp_path / "group", (0, 1), ASKED)
     group.write()
     for seed, folder in group.runs.items():
         write_json(folder / "run.json", {"status": "done"})
@@ -78,7 +80,7 @@ def test_spreads_by_hand() -> None:
 
 def test_a_group_is_scored_by_its_runs(group: Group) -> None:
     data = json.loads(score_group(group, "--json", "-o", group.folder.parent / "out.json"))
-    assert json.loads((group.folder.parent / "out.json").read_text()) == data
+    assert json.loads((group.folder.parent / "out.json").read_text()) == seal(data)
     assert data["seeds"] == [0, 1]
     assert data["score"] == {"mean": pytest.approx(MEAN_POINTS + 250), "std": pytest.approx(STD_POINTS)}
     assert data["mean_accuracy"] == {"mean": pytest.approx(0.8), "std": pytest.approx(0.1 / math.sqrt(2))}
@@ -87,7 +89,7 @@ def test_a_group_is_scored_by_its_runs(group: Group) -> None:
     assert ant["points"] == {"mean": pytest.approx(MEAN_POINTS), "std": pytest.approx(STD_POINTS)}
     assert bee["accuracy"]["std"] == bee["points"]["std"] == 0
     for run, folder in zip(data["runs"], group.runs.values(), strict=True):
-        assert json.loads((folder / "score.json").read_text()) == run
+        assert json.loads((folder / "score.json").read_text()) == seal(run)
         assert json.loads(invoke("score", folder / "results.json", "--truth", group.folder.parent / "truth",
                                  "--baseline", group.folder.parent / "other", "--json")) == run  # fmt: skip
 

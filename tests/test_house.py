@@ -38,7 +38,7 @@ COMMANDS = [
     "predict",
 ]
 COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
-COMMANDS += ["data fetch", "data build"]
+COMMANDS += ["data fetch", "data build", "verify"]
 
 
 def python_files(room: str) -> list[Path]:

@@ -19,6 +19,7 @@ from decathlon.files import write_json
 from decathlon.official import OFFICIAL
 from decathlon.results import Results, write_results
 from decathlon.score import Baseline, DomainScore, Score, points, score
+from decathlon.sealed import seal
 from decathlon.truth import Truth, TruthDomain, read_truth
 from tests.conftest import outside
 
@@ -152,7 +153,7 @@ def test_the_command_takes_the_errors_of_another_run(folder: Path) -> None:
     data = json.loads(out)
     assert data["score"] == pytest.approx(2 * 562.5)
     assert data["protocol"]["method"] == "run"
-    assert json.loads((folder / "run" / "score.json").read_text()) == data
+    assert json.loads((folder / "run" / "score.json").read_text()) == seal(data)
     same = run(folder / "run", "--truth", folder / "truth", "--baseline", folder / "finetune/score.json", "--json")
     assert json.loads(same)["score"] == data["score"]
 

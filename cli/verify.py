@@ -1,0 +1,55 @@
+"""`decathlon verify`: is a file or a directory of this project what was written?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from decathlon.verify import Checked
+
+MAGIC = b"\x89HDF\r\n\x1a\n"  # how a packed file begins
+
+
+@click.command()
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
+def command(paths: tuple[Path, ...]) -> None:
+    """Read every byte of PATH and compare it with its checksums and with what it belongs to.
+
+    PATH is a packed file, a run directory, a group of runs, weights or a merged network (.safetensors), a results
+    file, a score.json or a saved baseline. Ends with exit code 4 if anything is wrong.
+
+    \b
+    decathlon verify runs/mtan mini.h5
+    """
+    from decathlon.errors import VerificationError
+    from decathlon.tables import Column, Table, write
+    from decathlon.words import several
+
+    rows = [row for path in paths for row in _check(path)]
+    columns = Column("path", "file"), Column("what", "what"), Column("found", "found")
+    cells = tuple((str(row.path), row.what, "WRONG" if row.wrong else row.note) for row in rows)
+    wrong = [row.wrong for row in rows if row.wrong]
+    write([Table(f"{several(len(rows), 'check')}", columns, cells)], "table")
+    for sentence in wrong[1:]:
+        click.echo(sentence)
+    if wrong:
+        others = f" ({several(len(wrong) - 1, 'other problem')} above)" if wrong[1:] else ""
+        raise VerificationError(f"{wrong[0]}{others}")
+
+
+def _check(path: Path) -> list[Checked]:
+    from decathlon.verify import Checked, verify
+
+    if not path.is_file() or (path.suffix != ".h5" and not _packed(path)):
+        return verify(path)
+    from decathlon.data_prep.check import problems
+
+    return [Checked(path, "packed file", problem) for problem in problems(path)] or [Checked(path, "packed file")]
+
+
+def _packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC

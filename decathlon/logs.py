@@ -1,0 +1,46 @@
+"""What training notes beside its weights: the lines of metrics.jsonl and timing.jsonl, and footprint.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from decathlon.errors import DataError
+from decathlon.files import parse_json, read_json
+from decathlon.shape import check, within
+
+AGAIN = "train the run again"
+PART, COUNT, ABOVE_ZERO = within(float, 0, 1), within(int, 1, 10**12), within(float, 1e-9, 1e9)
+METRICS = {
+    "epoch": COUNT, "step": COUNT, "domain": str, "lr": float, "train_loss": float, "train_accuracy": PART,
+    "val_loss?": float, "val_accuracy?": PART,
+}  # fmt: skip
+TIMING = {"epoch": COUNT, "images": COUNT, "seconds": within(float, 0, 1e9), "domains": [str]}
+FOOTPRINT = {
+    "ratio": ABOVE_ZERO,
+    "convention?": str,
+    "published?": {"convention": str, "ratio": ABOVE_ZERO},
+    "conventions?": {str: ABOVE_ZERO},
+    "rows?": [{"scope": str, "part": str, "tensors": COUNT, "bits": within(int, 0, 10**18)}],
+}
+
+
+def read_lines(file: Path, shape: Any) -> list[dict[str, Any]]:
+    """Return the objects in a file of JSON lines; raises DataError naming the line that is none of its kind."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}.") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        row = parse_json(line, f"line {number} of {file}")
+        check(row, shape, f"line {number} of {file}", AGAIN)
+        rows.append(row)
+    return rows
+
+
+def read_footprint(file: Path) -> dict[str, Any]:
+    """Return footprint.json; raises DataError where it holds other than counts and ratios above zero."""
+    data = read_json(file)
+    check(data, FOOTPRINT, str(file), AGAIN)
+    return dict(data)

@@ -1,0 +1,68 @@
+"""JSON objects that carry their own SHA-256 as their last entry, so that a flipped bit in them is found.
+
+Files from before there were seals, and those written by hand, have none and are read as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from decathlon.errors import DataError, VerificationError
+from decathlon.files import dump_json, parse_json, sha256, write_json
+
+SEAL = "sha256"
+FILES = "files"  # in the run.json of a finished run: the SHA-256 of its other files
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object durably, with its seal."""
+    write_json(path, seal(value))
+
+
+def seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object with the SHA-256 of its JSON as its last entry."""
+    return {**value, SEAL: hashlib.sha256(dump_json(value).encode()).hexdigest()}
+
+
+def read_sealed(path: Path, remedy: str) -> Any:
+    """Parse a JSON file strictly and take the seal off.
+
+    Raises DataError for what is no JSON, VerificationError where the seal is not of what is in the file.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
+    data = parse_json(text, str(path))
+    if not isinstance(data, dict) or not data:
+        return data
+    *_, last = data
+    rest = {key: value for key, value in data.items() if key != last}
+    try:
+        whole, same = data[last] == seal(rest)[SEAL], text == dump_json(data).encode()
+    except RecursionError:
+        raise DataError(f"{path} is nested too deeply; {remedy}.") from None
+    if SEAL not in data and not whole:  # never sealed
+        return data
+    if last != SEAL or not whole or not same:
+        raise VerificationError(f"{path} is damaged: its SHA-256 is not that of what it says; {remedy}.")
+    return rest
+
+
+def is_sealed(path: Path) -> bool:
+    """Say whether a JSON file, already read as sound, carries a seal."""
+    data = parse_json(path.read_bytes(), str(path))
+    return isinstance(data, dict) and SEAL in data
+
+
+def check_listed(folder: Path, file: str) -> None:
+    """Raise VerificationError when a file is not the one that the run.json of its folder knows."""
+    if not (folder / "run.json").is_file():
+        return
+    data = read_sealed(folder / "run.json", "train the run again")
+    known = data.get(FILES, {}) if isinstance(data, dict) else {}
+    if isinstance(known, dict) and file in known and sha256(folder / file) != known[file]:
+        raise VerificationError(f"{folder / file} is damaged: its SHA-256 is not what run.json says; train again.")

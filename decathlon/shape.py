@@ -1,0 +1,114 @@
+"""What a JSON value must look like, written as plain Python, and the place where it does not.
+
+int float str bool dict    of that type; whole numbers fit 64 bits, numbers are finite, true is no number
+Literal["a", None]         one of these values
+(int, None)                one of these shapes
+[shape]                    a list of it
+{str: shape}               an object of it under any keys
+{"a": shape, "b?": shape}  an object with the key a and perhaps b; more keys are let pass
+within(int, 0, 9)          a number in a range
+name                       text that is safe as the name of a file
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from decathlon.errors import DataError
+
+WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
+MOST = 2**63 - 1
+
+
+def check(value: Any, shape: Any, source: str, remedy: str) -> None:
+    """Raise DataError naming `source` and the place in it where a JSON value has not the shape."""
+    fault = find_fault(value, shape)
+    if fault:
+        raise DataError(f"{source} is damaged or not of this release: {fault}; {remedy}.")
+
+
+def find_fault(value: Any, shape: Any, place: str = "") -> str | None:
+    """Return where a value has not the shape and what is there, as `seeds[2] is "x", not a whole number`."""
+    if isinstance(shape, dict) and isinstance(value, dict):
+        return _keys(value, shape, place)
+    if isinstance(shape, list) and isinstance(value, list):
+        return _first(find_fault(entry, shape[0], f"{place}[{i}]") for i, entry in enumerate(value))
+    if _fits(value, shape):
+        return None
+    return f"{place or 'the whole'} is {shown(value)}, not {_words(shape)}"
+
+
+def within(kind: type, least: float, most: float) -> Callable[[Any], str | None]:
+    """Return the shape of a number in a range."""
+
+    def wanted(value: Any) -> str | None:
+        return None if _fits(value, kind) and least <= value <= most else f"{WORDS[kind]} {least:g} to {most:g}"
+
+    return wanted
+
+
+def name(value: Any) -> str | None:
+    """The shape of text that may be a part of a path: it can lead nowhere else."""
+    safe = isinstance(value, str) and value not in ("", ".", "..") and len(value.encode()) <= 200
+    return None if safe and not set(value) & set("/\\\0") else "a plain name"
+
+
+def path(value: Any) -> str | None:
+    """The shape of text that may be a path."""
+    return None if isinstance(value, str) and value and "\0" not in value else "a path"
+
+
+def shown(value: Any) -> str:
+    """Return a value in a few characters; lists and objects are not shown: they may be nested without end."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = {None: "null", True: "true", False: "false"}.get(value) if not isinstance(value, int | float) else None
+    text = str(value).lower() if isinstance(value, bool) else text or repr(value)
+    return text if len(text) <= 40 else f"{text[:36]}…"
+
+
+def _keys(value: Mapping[str, Any], shape: Mapping[Any, Any], place: str) -> str | None:
+    if str in shape:
+        return _first(find_fault(entry, shape[str], f"{place}[{shown(key)}]") for key, entry in value.items())
+    for key, inner in shape.items():
+        plain = key.removesuffix("?")
+        where = f"{place}.{plain}" if place else plain
+        if plain in value:
+            fault = find_fault(value[plain], inner, where)
+            if fault:
+                return fault
+        elif plain == key:
+            return f"{where} is missing"
+    return None
+
+
+def _first(faults: Any) -> str | None:
+    return next((fault for fault in faults if fault), None)
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    if isinstance(shape, tuple):
+        return any(not find_fault(value, one) for one in shape)
+    if get_origin(shape) is Literal:
+        return any(value == known and type(value) is type(known) for known in get_args(shape))
+    if shape is int:
+        return type(value) is int and abs(value) <= MOST
+    if shape is float:
+        return type(value) is float and math.isfinite(value) or _fits(value, int)
+    if isinstance(shape, type):
+        return isinstance(value, shape)
+    return value is None if shape is None else callable(shape) and shape(value) is None
+
+
+def _words(shape: Any) -> str:
+    if isinstance(shape, tuple):
+        return " or ".join(map(_words, shape))
+    if get_origin(shape) is Literal:
+        return " or ".join(shown(known) for known in get_args(shape))
+    if isinstance(shape, type) or shape is None:
+        return WORDS.get(shape, "null") if isinstance(shape, type) else "null"
+    if callable(shape):
+        return str(shape(None))
+    return "a list" if isinstance(shape, list) else "an object"

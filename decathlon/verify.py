@@ -1,0 +1,117 @@
+"""Everything the project writes, read again and compared with its own checksums, one row for each file.
+
+Packed files are checked where they are made: `decathlon.data_prep.check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from decathlon.errors import DataError, DecathlonError, UsageError
+from decathlon.files import sha256
+from decathlon.group import SEEDS, find_group
+from decathlon.run import Run
+from decathlon.score import Score
+from decathlon.sealed import FILES, read_sealed
+from decathlon.trunk_source import load_family
+from decathlon.verify_file import KINDS, Kind, kind_of
+
+OK, UNSEALED = "ok", "ok, but it has no checksum"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One file that was read from end to end; `wrong` is a sentence, None where nothing is."""
+
+    path: Path
+    what: str
+    wrong: str | None = None
+    note: str = OK
+
+
+def verify(path: Path) -> list[Checked]:
+    """Check a run directory, a group of runs, or one file of theirs.
+
+    Raises UsageError for something else, and for what is not there.
+    """
+    if not path.exists():
+        raise UsageError(f"{path} does not exist: name {KINDS}.")
+    if path.is_dir():
+        return list(_folder(path))
+    kind = kind_of(path)
+    if kind is None:
+        raise UsageError(f"{path} is nothing that can be verified: name {KINDS}.")
+    return [_checked(path, kind)]
+
+
+def _folder(folder: Path) -> Iterator[Checked]:
+    if (folder / SEEDS).exists():
+        yield _checked(folder / SEEDS, kind_of(folder / SEEDS))
+        try:
+            group = find_group(folder)
+        except DecathlonError:
+            return
+        for path in group.runs.values() if group else ():
+            if path.is_dir():
+                yield from _run(Run(path))
+    elif (folder / "run.json").exists():
+        yield from _run(Run(folder))
+    else:
+        raise UsageError(f"{folder} is nothing that can be verified: name {KINDS}.")
+
+
+def _run(run: Run) -> Iterator[Checked]:
+    """Check the files of a run, those that training left against the SHA-256 in run.json."""
+    request = run.folder / "run.json"
+    first = _checked(request, kind_of(request))
+    yield first
+    if first.wrong:
+        return
+    asked, digests = run.read(), read_sealed(request, "train again").get(FILES, {})
+    done = asked["status"] == "done"
+    wanted = {f"domains/{entry['name']}.safetensors" for entry in asked["domains"] if done} | digests.keys()
+    wanted |= {run.trunk.name} if done and asked["regime"] != "private" else set()
+    found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
+    rows = [_of_run(run.folder / name, digests.get(name)) for name in sorted(wanted | found - {request.name})]
+    yield from (row for row in rows if row is not None)
+    if not any(row and row.wrong for row in rows) and (done or run.trunk.exists()):
+        yield _together(run)
+
+
+def _of_run(path: Path, digest: str | None) -> Checked | None:
+    """Check one file of a run, None for a stranger's; `digest` is the SHA-256 that run.json has of it."""
+    kind = kind_of(path) if path.is_file() else None
+    what = kind.what if kind else "file of the run"
+    if not path.is_file():
+        return Checked(path, what, f"{path} is missing: copy it back or train again.")
+    if digest is not None and sha256(path) != digest:
+        return Checked(path, what, f"{path} is not what training wrote: copy it again or train again.")
+    return _checked(path, kind, digest is not None) if kind else None
+
+
+def _together(run: Run) -> Checked:
+    """Check that trunk, domains, results and score of a run belong together."""
+    what = "trunk and domains belong together"
+    try:
+        load_family(run, torch.device("cpu"))
+        results, score = run.folder / "results.json", run.folder / "score.json"
+        told = (Score.read(score).protocol if score.exists() else None) or {}
+        if "results_sha256" in told and results.exists() and told["results_sha256"] != sha256(results):
+            raise DataError(f"{score} was made from other results: run 'decathlon score {run.folder}' again.")
+    except DecathlonError as error:
+        return Checked(run.folder, what, str(error).splitlines()[0])
+    return Checked(run.folder, what)
+
+
+def _checked(path: Path, kind: Kind | None, listed: bool = False) -> Checked:
+    """Read one file; `listed` says that run.json has its checksum."""
+    assert kind is not None
+    try:
+        sealed = kind.read(path)
+    except DecathlonError as error:
+        return Checked(path, kind.what, str(error).splitlines()[0])
+    return Checked(path, kind.what, None, OK if listed or sealed else UNSEALED)

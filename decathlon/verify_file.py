@@ -1,0 +1,146 @@
+"""Which kinds of file the project writes, by name and content, and how each is read to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from decathlon.errors import DataError
+from decathlon.files import parse_json, read_json
+from decathlon.group import SEEDS, find_group
+from decathlon.logs import METRICS, TIMING, read_footprint, read_lines
+from decathlon.merged import FORMAT, load_merged
+from decathlon.results import protocol_path, read_results
+from decathlon.run import DOMAIN, TRUNK, Run
+from decathlon.saved_baseline import SavedBaseline
+from decathlon.score import Score
+from decathlon.sealed import SEAL, read_sealed
+from decathlon.storage import read_tensors
+
+KINDS = (
+    "a packed file, a run directory, a group of runs, weights or a merged network (.safetensors), a results file, "
+    "a score.json or a saved baseline"
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a file is in a few words, and what reads it.
+
+    `read` raises a DecathlonError where the file is not whole, and says whether the file has a checksum.
+    """
+
+    what: str
+    read: Callable[[Path], bool]
+
+
+def kind_of(path: Path) -> Kind | None:
+    """Return the kind of a file, None when it is none of ours; a damaged one keeps the kind of its name."""
+    if path.name in BY_NAME:
+        return BY_NAME[path.name]
+    if path.suffix in (".safetensors", ".ckpt"):
+        return Kind("checkpoint" if path.suffix == ".ckpt" else "weights", _weights)
+    if path.name.endswith(".protocol.json"):
+        return Kind("protocol", _protocol)
+    if path.suffix != ".json":
+        return None
+    if protocol_path(path).exists() or path.stem.startswith("results"):
+        return Kind("results", _results)
+    return _by_content(path)
+
+
+def _by_content(path: Path) -> Kind | None:
+    try:
+        data = read_json(path)
+    except DataError:
+        return Kind("JSON", lambda path: bool(read_json(path)))  # says itself what is wrong
+    if isinstance(data, list):
+        return Kind("results", _results)
+    keys = data.keys() if isinstance(data, dict) else set()
+    if "baseline_errors" in keys:
+        return Kind("baseline", _baseline)
+    return Kind("score", _score) if keys & {"domains", "score", "mean_accuracy", "points"} else None
+
+
+def _sealed(path: Path) -> bool:
+    return SEAL in parse_json(path.read_bytes(), str(path))
+
+
+def _request(path: Path) -> bool:
+    Run(path.parent).read()
+    return _sealed(path)
+
+
+def _seeds(path: Path) -> bool:
+    find_group(path.parent)
+    return _sealed(path)
+
+
+def _score(path: Path) -> bool:
+    data = read_json(path)
+    if isinstance(data, dict) and "runs" in data and "seeds" in data:  # of a group: its runs say all
+        for number, run in enumerate(data["runs"] if isinstance(data["runs"], list) else [None]):
+            Score.from_json(run, f"runs[{number}] of {path}")
+            read_sealed(path, "make it again with 'decathlon score'")
+    else:
+        Score.read(path)
+    return _sealed(path)
+
+
+def _baseline(path: Path) -> bool:
+    SavedBaseline.read(path)
+    return _sealed(path)
+
+
+def _results(path: Path) -> bool:
+    read_results(path)
+    return protocol_path(path).exists()
+
+
+def _protocol(path: Path) -> bool:
+    """Read the results that a protocol speaks of: that checks both."""
+    results = path.with_name(path.name.removesuffix(".protocol.json") + ".json")
+    if not results.exists():
+        raise DataError(f"{path} stands alone, {results.name} is missing: predict again.")
+    read_results(results)
+    return _sealed(path)
+
+
+def _weights(path: Path) -> bool:
+    about = read_tensors(path)[1]
+    if about.get("format") == FORMAT:
+        load_merged(path)
+    elif path.parent.name == "domains":
+        run = Run(path.parent.parent)
+        read_tensors(path, DOMAIN)
+        if "facts" in about:
+            run.facts(path.stem)
+    elif path.name == "trunk.safetensors":
+        read_tensors(path, TRUNK)
+    return True
+
+
+def _metrics(path: Path) -> bool:
+    read_lines(path, METRICS)
+    return False
+
+
+def _timing(path: Path) -> bool:
+    read_lines(path, TIMING)
+    return False
+
+
+def _footprint(path: Path) -> bool:
+    read_footprint(path)
+    return False
+
+
+BY_NAME = {
+    "run.json": Kind("request", _request),
+    SEEDS: Kind("seeds of a group", _seeds),
+    "score.json": Kind("score", _score),
+    "metrics.jsonl": Kind("metrics", _metrics),
+    "timing.jsonl": Kind("timing", _timing),
+    "footprint.json": Kind("footprint", _footprint),
+}

@@ -1,0 +1,130 @@
+"""`decathlon verify`: what is whole passes, and no flipped bit does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from decathlon.cli.main import command
+from decathlon.errors import UsageError, VerificationError
+from decathlon.group import Group
+from decathlon.run import Run
+from tests.mutations import flip
+from tests.packs import write_truth
+from tests.runs import ASKED, RECIPE, dying_at, go
+
+
+@pytest.fixture(scope="module")
+def root(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run that was predicted and scored, a baseline, and a merged network."""
+    folder = tmp_path_factory.mktemp("verify")
+    go(tiny, folder / "run", "bn", recipe=RECIPE.override({"epochs": 1}), domains=("apples",))
+    truth = write_truth(folder / "truth") / "apples_test.json"
+    for words in (
+        ["predict", "run", "--data", tiny],
+        ["score", "run", "--truth", truth, "--save-baseline", folder / "base.json"],
+        ["merge", "run", "apples", "-o", folder / "apples.safetensors"],
+    ):
+        outcome = ask(*(folder / "run" if word == "run" else word for word in words))
+        assert outcome.exit_code == 0, outcome.output
+    shutil.copy(tiny, folder / "tiny.h5")
+    return folder
+
+
+def ask(*words: object) -> Result:
+    return CliRunner().invoke(command, list(map(str, words)))
+
+
+def files(root: Path) -> list[Path]:
+    found = [path for path in (root / "run").rglob("*") if path.is_file() and path.name != ".lock"]
+    return sorted(found) + [root / "base.json", root / "apples.safetensors", root / "tiny.h5"]
+
+
+def test_what_is_whole_passes(root: Path) -> None:
+    outcome = ask("verify", *(root / name for name in ("run", "base.json", "apples.safetensors", "tiny.h5")))
+    assert outcome.exit_code == 0, outcome.output
+    assert "WRONG" not in outcome.output and "no checksum" not in outcome.output
+    assert len(files(root)) == 12
+    for path in files(root):
+        assert path.name in outcome.output
+
+
+@pytest.mark.parametrize("count", [12, pytest.param(300, marks=pytest.mark.slow)])
+def test_no_flipped_bit_passes(root: Path, count: int) -> None:
+    """The packed file has tests of its own: bytes between its parts hold nothing."""
+    for number, file in enumerate(files(root)[:-1]):
+        whole, target = file.read_bytes(), root / "run" if file.is_relative_to(root / "run") else file
+        for seed in range(count):
+            file.write_bytes(flip(whole, 1000 * number + seed))
+            error = ask("verify", target).exception
+            strange = isinstance(error, UsageError) and target == file  # no longer a file of ours: said so
+            assert isinstance(error, VerificationError) or strange, (file, seed, error)
+        file.write_bytes(whole)
+    assert ask("verify", root / "run").exit_code == 0
+
+
+def test_a_flipped_pixel_of_a_packed_file_is_found(root: Path) -> None:
+    file = root / "tiny.h5"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:60000] + bytes([whole[60000] ^ 1]) + whole[60001:])
+    assert isinstance(ask("verify", file).exception, VerificationError)
+    file.write_bytes(whole)
+
+
+def test_a_missing_and_a_foreign_file_are_named(root: Path, tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "run", tmp_path / "run")
+    run = Run(tmp_path / "run")
+    run.domain("apples").unlink()
+    assert "apples.safetensors is missing: copy it back" in str(ask("verify", run.folder).exception)
+    other = go(tiny, tmp_path / "other", "bn", recipe=RECIPE.override({"epochs": 1}), domains=("apples",), seed=1)
+    shutil.copy(root / "run/domains/apples.safetensors", other.domain("apples"))
+    other.write(other.read())  # even where the checksums are made to fit
+    assert "was trained over another trunk" in str(ask("verify", other.folder).exception)
+
+
+def test_results_of_another_run_are_found(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "run", tmp_path / "run")
+    results = tmp_path / "run" / "results.json"
+    results.write_bytes(results.read_bytes() + b"\n")
+    (tmp_path / "run" / "results.protocol.json").unlink()
+    assert "was made from other results" in str(ask("verify", tmp_path / "run").exception)
+
+
+def test_an_interrupted_run_passes_with_its_checkpoint(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dying_at(monkeypatch, 4):
+        go(tiny, tmp_path / "run", "bn", recipe=RECIPE, domains=("apples",))
+    outcome = ask("verify", tmp_path / "run")
+    assert outcome.exit_code == 0 and "last.ckpt" in outcome.output, outcome.output
+    file = tmp_path / "run" / "last.ckpt"
+    file.write_bytes(flip(file.read_bytes(), 7))
+    assert isinstance(ask("verify", tmp_path / "run").exception, VerificationError)
+
+
+def test_a_group_is_verified_run_by_run(root: Path, tmp_path: Path) -> None:
+    Group(tmp_path / "group", (0, 1), ASKED).write()
+    for seed in (0, 1):
+        shutil.copytree(root / "run", tmp_path / "group" / f"seed-{seed}")
+    assert ask("verify", tmp_path / "group").exit_code == 0
+    file = tmp_path / "group" / "seed-1" / "metrics.jsonl"
+    file.write_bytes(flip(file.read_bytes(), 3))
+    assert "seed-1/metrics.jsonl is not what training wrote" in str(ask("verify", tmp_path / "group").exception)
+
+
+@pytest.mark.parametrize("name", ["nothing", "folder", "words.txt", "odd.json"])
+def test_a_stranger_is_told_what_can_be_verified(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "words.txt").write_text("words")
+    (tmp_path / "odd.json").write_text('{"a": 1}')
+    error = ask("verify", tmp_path / name).exception
+    assert isinstance(error, UsageError) and "a run directory, a group of runs" in str(error)
+
+
+def test_json_that_is_none_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "cut.json").write_text('{"domains": ')
+    error = ask("verify", tmp_path / "cut.json").exception
+    assert isinstance(error, VerificationError) and "cut.json is not valid JSON" in str(error)
