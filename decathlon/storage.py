@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +17,15 @@ from decathlon.files import parse_json, replacing
 from decathlon.trunks.trunk import digest
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON object to `path`, durably."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: Path | None = None
+) -> None:
+    """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name."""
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # one entry: safetensors writes several in random order, and equal runs must give equal files
-    metadata = {"about": json.dumps({**about, "digest": digest(plain)}, allow_nan=False)}
-    with replacing(path) as part:
+    metadata = {"about": _sealed(plain, about)}
+    with replacing(path, keep) as part:
         try:
             save_file(plain, part, metadata=metadata)
         except SafetensorError as error:
@@ -47,6 +50,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
     if not isinstance(about, dict):
         raise DataError(f"the metadata of {path} is not a JSON object: copy it again or train again.")
-    if about.pop("digest", None) != digest(tensors):
-        raise VerificationError(f"{path} is damaged: its tensors are not what was written; copy it or train again.")
+    if "seal" in about:
+        del about["seal"]
+        whole = metadata["about"] == _sealed(tensors, about)
+    else:  # from before the seal, when the tensors alone had a checksum
+        whole = about.pop("digest", None) == digest(tensors)
+    if not whole:
+        raise VerificationError(f"{path} is damaged: it holds not what was written; copy it or train again.")
     return tensors, about
+
+
+def _sealed(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    """Return `about` as JSON with a SHA-256 over itself and the tensors."""
+    plain = json.dumps(about, allow_nan=False)
+    seal = hashlib.sha256(f"{digest(tensors)}{plain}".encode()).hexdigest()
+    return json.dumps({**about, "seal": seal}, allow_nan=False)
