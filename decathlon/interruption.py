@@ -26,8 +26,8 @@ def resumable(out: Path) -> Iterator[None]:
 
 def _advice(out: Path) -> str:
     if not any((out / name).is_file() for name in ("run.json", SEEDS)):
-        return "interrupted before training began, nothing was to save: give the same command again."
+        return "interrupted before training began, nothing was to save; give the same command again."
     command = shlex.join(["decathlon", "train", "--resume", "-o", str(out)])
     if not any(path.name != "start.safetensors" for path in out.glob("**/*.safetensors")):
-        return f"interrupted before the first step, nothing was to save: begin with '{command}'."
-    return f"interrupted: go on with '{command}'."
+        return f"interrupted before the first step, nothing was to save; begin with: {command}"
+    return f"interrupted, go on with: {command}"  # a path may be quoted: no quotes around, nothing after it

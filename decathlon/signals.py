@@ -8,6 +8,7 @@ set handlers: in other threads nothing is held.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -15,7 +16,9 @@ from collections.abc import Iterator
 from types import FrameType
 
 HELD = (signal.SIGINT, signal.SIGTERM)
-SHOW_CURSOR = "\033[?25h"  # a progress bar hides it, and a second signal leaves no time to show it again
+STDERR = 2
+# a progress bar hides the cursor, and a second signal leaves no time to show it again
+NOTE = b"\033[?25h\nEnding after this step or validation; a second signal ends at once.\n"
 
 
 class Hold:
@@ -31,8 +34,11 @@ class Hold:
         self.number = number
         for each in HELD:
             signal.signal(each, signal.SIG_DFL)
-        if sys.stderr.isatty():
-            print(f"{SHOW_CURSOR}\nSaving; once more to end at once.", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            if os.isatty(STDERR):
+                os.write(
+                    STDERR, NOTE
+                )  # print may be at work on this stream already, and refuses to be entered twice
 
 
 @contextlib.contextmanager
