@@ -77,25 +77,27 @@ def command(
     decathlon train --data mini.h5 --method parallel --trunk runs/trunk -o runs/parallel
     decathlon train --resume -o runs/parallel                          # after an interruption
     decathlon train --data mini.h5 --method bn --seeds 3 -o runs/three # runs/three/seed-0, seed-1, seed-2
-    """
-    import torch
 
-    from decathlon.errors import Interrupted
-    from decathlon.tables import write
+    Ctrl-C and SIGTERM end training after the step at work, in a validation after that: the state is saved, and
+    --resume goes on to the same bits. A second one ends at once; then --resume goes on from the last checkpoint.
+    """
+    from decathlon.interruption import resumable
 
     if resume:
         _refuse_options(ctx)
     elif data is None or asked["method"] is None:
         raise click.UsageError("a new run needs --data FILE.h5 and --method NAME (see 'decathlon methods').", ctx)
-    if threads:
-        torch.set_num_threads(threads)
-    try:
+    with resumable(out):
+        import torch  # takes seconds, in which a signal may come too
+
+        from decathlon.tables import write
+
+        if threads:
+            torch.set_num_threads(threads)
         if data is None or resume:
             table, data = _resume(out, data)
         else:
             table = _begin(_request(data, out, asked), seeds)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted: go on with 'decathlon train --resume -o {out}'.") from None
     write([table], "table")
     again = shlex.join(["predict", str(out), "--data", str(data)])
     click.echo(f"Next: decathlon {again}", err=True)

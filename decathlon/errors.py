@@ -45,6 +45,12 @@ class Interrupted(DecathlonError):
     exit_code = 130
 
 
+class Terminated(Interrupted):
+    """SIGTERM ended the work."""
+
+    exit_code = 143
+
+
 class DivergedError(DecathlonError):
     """The loss is no longer a finite number."""
 

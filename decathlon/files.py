@@ -23,12 +23,12 @@ from decathlon.errors import DataError, DecathlonError, UsageError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block ends without an error.
 
     The block writes and closes the file. On an error the temporary is removed and `path` is untouched. A link stays
-    one: what it leads to is replaced. Temporaries of processes that died are removed. Raises UsageError where
-    something else than a file is at `path`.
+    one: what it leads to is replaced. Temporaries of processes that died are removed. With `keep`, a name in
+    the same folder, what was at `path` gets that name. Raises UsageError where something else than a file is there.
     """
     path = path.resolve()
     if path.exists() and not path.is_file():
@@ -43,6 +43,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.chmod(0o666 & ~_umask())  # mkstemp makes 0600; users expect their umask
         sync(part)
+        if keep is not None and path.exists():
+            os.replace(path, keep)
+            sync(path.parent)  # on the disk first: a power cut must not keep the next renaming alone
         os.replace(part, path)
         sync(path.parent)
     finally:

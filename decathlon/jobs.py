@@ -6,20 +6,20 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from decathlon.domains import Benchmark
+from decathlon.epoch import end_epoch
 from decathlon.errors import DivergedError, UsageError
-from decathlon.evaluate import evaluate
 from decathlon.family import Family
 from decathlon.files import write_json
+from decathlon.generations import Generations, State
 from decathlon.job import Job
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool, load_pool
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.run import Run
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.signals import held
+from decathlon.storage import write_tensors
 
 CHECKPOINT_SECONDS = 300  # an epoch of a large domain is long: save inside it too
 
@@ -34,19 +34,26 @@ def train_jobs(
     recipe = Recipe().override(asked["recipe"])
     names = [entry["name"] for entry in asked["domains"]]
     jobs = divide(names, family, recipe)
-    tensors, values = read_tensors(run.checkpoint) if run.checkpoint.exists() else ({}, {"job": 0, "metrics": 0})
-    run.cut_metrics(values["metrics"])
+    checkpoints = Generations(run)
+    found = checkpoints.read(progress.console.print)
+    at, length = (found[1]["job"], found[1]["metrics"]) if found else (0, 0)
+    run.cut_metrics(length)
     for number, members in enumerate(jobs):
         for name in members:
             family.add(name, len(packed.benchmark[name].categories))
-        if number < values["job"]:
+        if number < at:
             continue
-        state = (tensors, values) if tensors and number == values["job"] else None
-        _train(run, asked, packed, _Members(number, tuple(members), state), family, recipe, progress)
+        state = found if number == at else None
+        _train(run, asked, packed, _Members(number, tuple(members), state, checkpoints), family, recipe, progress)
     write_json(run.folder / "footprint.json", family.footprint().to_json())
     run.write(asked | {"status": "done"})
-    for path in (run.checkpoint, run.start):
-        path.unlink(missing_ok=True)
+    remove_state(run)
+
+
+def remove_state(run: Run) -> None:
+    """Remove what a run that is done needs no more; nothing happens where it is gone already."""
+    Generations(run).remove()
+    run.start.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class _Members:
 
     number: int
     names: tuple[str, ...]
-    state: tuple[dict[str, Tensor], dict[str, Any]] | None
+    state: State | None
+    checkpoints: Generations
 
 
 def _train(
@@ -73,7 +81,7 @@ def _train(
     what = members.names[0] if len(members.names) == 1 else f"{len(members.names)} domains"
     try:
         with progress.job(what, job.steps, job.step):
-            _job(run, job, members.number, held_out, progress)
+            _job(run, job, members, held_out, progress)
     except DivergedError:
         run.write(asked | {"status": "diverged"})
         raise
@@ -97,41 +105,31 @@ def divide(names: list[str], family: Family, recipe: Recipe) -> list[list[str]]:
     return [names]
 
 
-def _job(run: Run, job: Job, number: int, held_out: dict[str, Pool], progress: TrainingProgress) -> None:
-    """Train one job to its last step, with metrics and a checkpoint after every epoch."""
+def _job(run: Run, job: Job, members: _Members, held_out: dict[str, Pool], progress: TrainingProgress) -> None:
+    """Train one job to its last step, with metrics and a checkpoint after every epoch.
+
+    A signal to end is held until the step is done, after an epoch's last one until the validation is, and the state
+    is saved: the metrics of an epoch are written once and belong to its checkpoint.
+    """
     saved = began = time.monotonic()
     images = 0
-    while job.step < job.steps:
-        seen = job.advance()
-        images += seen
-        progress.step(seen)
-        if job.step % job.epoch_steps == 0:
-            trained = time.monotonic() - began
-            rows = _epoch_rows(job, held_out)
-            run.append("metrics.jsonl", rows)
-            timing = {"epoch": rows[0]["epoch"], "images": images, "seconds": trained, "domains": job.domains}
-            run.append("timing.jsonl", [timing])
-            progress.epoch(rows[0]["epoch"], job.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
-            began, images = time.monotonic(), 0
-        elif time.monotonic() - saved < CHECKPOINT_SECONDS:
-            continue
-        tensors, state = job.state()
-        write_tensors(run.checkpoint, tensors, state | {"job": number, "metrics": run.metrics.stat().st_size})
-        saved = time.monotonic()
-
-
-def _epoch_rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
-    epoch = job.step // job.epoch_steps
-    validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
-    rows = []
-    for name, (loss, correct, images) in zip(job.domains, job.tally.sums.tolist(), strict=True):
-        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizers[0].param_groups[0]["lr"]}
-        row |= {"train_loss": loss / images, "train_accuracy": correct / images}
-        if validate and name in held_out:
-            result = evaluate(job.family.networks[name], held_out[name], job.bf16)
-            row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
-        rows.append(row)
-    return rows
+    with held() as signalled:
+        while job.step < job.steps:
+            seen = job.advance()
+            images += seen
+            progress.step(seen)
+            whole = job.step % job.epoch_steps == 0
+            if whole:
+                end_epoch(run, job, held_out, images, time.monotonic() - began, progress)
+                began, images = time.monotonic(), 0
+            if not (whole or signalled or time.monotonic() - saved >= CHECKPOINT_SECONDS):
+                continue
+            tensors, state = job.state()
+            reached = {"job": members.number, "metrics": run.metrics.stat().st_size}
+            members.checkpoints.write(tensors, state | reached)
+            saved = time.monotonic()
+            if signalled:
+                break
 
 
 def _load(

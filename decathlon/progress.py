@@ -1,10 +1,8 @@
-"""What a person sees while work goes on, on standard error, and how it ends early."""
+"""What a person sees while work goes on, on standard error."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -45,16 +43,6 @@ def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
             bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0)
 
         yield lambda line: console.print(line, markup=False), show
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Leave as from an error on SIGTERM, so that what was begun is removed."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -5,13 +5,15 @@ trunk.safetensors        what the domains share
 domains/<name>.safetensors   what is a domain's own: the delta
 metrics.jsonl            a line per epoch and domain; the same in every repetition
 timing.jsonl             a line per epoch as it ran: seconds and images; one that was interrupted may stand twice
-start.safetensors last.ckpt  where to begin and where to resume; gone when the run is done
+start.safetensors        where to begin; gone when the run is done
+checkpoint.safetensors checkpoint-1.safetensors  where to resume, and the one before it; gone when the run is done
 footprint.json results.json score.json
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,7 +69,12 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         """The file to resume from."""
-        return self.folder / "last.ckpt"
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def older_checkpoint(self) -> Path:
+        """The file to resume from where the newest is damaged."""
+        return self.folder / "checkpoint-1.safetensors"
 
     @property
     def start(self) -> Path:
@@ -165,6 +172,8 @@ class Run:
         """Append JSON lines to a file of the run."""
         with (self.folder / name).open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint that counts on these lines comes after them
 
     def cut_metrics(self, length: int) -> None:
         """Shorten the metrics to what a checkpoint knows of; later lines will be written again."""

@@ -21,14 +21,16 @@ HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB
 SEALED = "all:"  # before a digest that covers the metadata too; without it, from before that was so
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write tensors and a JSON object to `path`, durably."""
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: Path | None = None
+) -> None:
+    """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name."""
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     seal = _seal(digest(plain), json.dumps(about, allow_nan=False))
     # one entry: safetensors writes several in random order, and equal runs must give equal files
     metadata = {"about": json.dumps({**about, "digest": seal}, allow_nan=False)}
-    with replacing(path) as part:
+    with replacing(path, keep) as part:
         try:
             save_file(plain, part, metadata=metadata)
         except SafetensorError as error:

@@ -19,7 +19,7 @@ from decathlon.domains import Domain
 from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
-from decathlon.jobs import divide, train_jobs
+from decathlon.jobs import divide, remove_state, train_jobs
 from decathlon.method import Regime
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
@@ -94,6 +94,7 @@ def resume(folder: Path, data: Path | None, progress: TrainingProgress) -> Run:
     with _lock(run):
         asked = run.read()
         if asked["status"] == "done":
+            remove_state(run)  # a run that was killed in its last moment
             return run
         torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
         with PackedFile(data or Path(asked["data"]["path"])) as packed:

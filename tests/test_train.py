@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon import jobs
+from decathlon import generations, jobs
 from decathlon import train as training
 from decathlon.device import find_device
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
@@ -102,7 +102,7 @@ def test_dying_between_metrics_and_checkpoint_writes_no_line_twice(
         real(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(jobs, "write_tensors", dying)
+        patched.setattr(generations, "write_tensors", dying)
         go(tiny, tmp_path / "killed")
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 

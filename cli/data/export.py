@@ -41,7 +41,8 @@ def command(
     from decathlon.data_prep.export import Form, export
     from decathlon.data_prep.packing import SIDE
     from decathlon.packed import PackedFile
-    from decathlon.progress import image_bar, terminable
+    from decathlon.progress import image_bar
+    from decathlon.signals import terminable
     from decathlon.words import several
 
     begun = time.monotonic()

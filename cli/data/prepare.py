@@ -42,7 +42,8 @@ def command(
     """
     from decathlon.data_prep.packing import Packing
     from decathlon.data_prep.prepare import prepare
-    from decathlon.progress import image_bar, terminable
+    from decathlon.progress import image_bar
+    from decathlon.signals import terminable
 
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):

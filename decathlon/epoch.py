@@ -1,0 +1,36 @@
+"""The end of an epoch: validation, and the lines that say what the epoch reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from decathlon.evaluate import evaluate
+from decathlon.job import Job
+from decathlon.pool import Pool
+from decathlon.progress import TrainingProgress
+from decathlon.run import Run
+
+
+def end_epoch(
+    run: Run, job: Job, held_out: dict[str, Pool], images: int, seconds: float, progress: TrainingProgress
+) -> None:
+    """Validate, and write the metrics of an epoch that took `seconds` for `images`."""
+    rows = _rows(job, held_out)
+    epoch = rows[0]["epoch"]
+    run.append("metrics.jsonl", rows)
+    run.append("timing.jsonl", [{"epoch": epoch, "images": images, "seconds": seconds, "domains": job.domains}])
+    progress.epoch(epoch, job.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
+
+
+def _rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
+    epoch = job.step // job.epoch_steps
+    validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
+    rows = []
+    for name, (loss, correct, images) in zip(job.domains, job.tally.sums.tolist(), strict=True):
+        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizers[0].param_groups[0]["lr"]}
+        row |= {"train_loss": loss / images, "train_accuracy": correct / images}
+        if validate and name in held_out:
+            result = evaluate(job.family.networks[name], held_out[name], job.bf16)
+            row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+        rows.append(row)
+    return rows
