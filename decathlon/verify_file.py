@@ -39,8 +39,8 @@ def kind_of(path: Path) -> Kind | None:
     """Return the kind of a file, None when it is none of ours; a damaged one keeps the kind of its name."""
     if path.name in BY_NAME:
         return BY_NAME[path.name]
-    if path.suffix in (".safetensors", ".ckpt"):
-        return Kind("checkpoint" if path.suffix == ".ckpt" else "weights", _weights)
+    if path.suffix == ".safetensors":
+        return Kind("checkpoint" if path.stem in ("checkpoint", "checkpoint-1") else "weights", _weights)
     if path.name.endswith(".protocol.json"):
         return Kind("protocol", _protocol)
     if path.suffix != ".json":

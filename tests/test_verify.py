@@ -99,8 +99,8 @@ def test_an_interrupted_run_passes_with_its_checkpoint(
     with dying_at(monkeypatch, 4):
         go(tiny, tmp_path / "run", "bn", recipe=RECIPE, domains=("apples",))
     outcome = ask("verify", tmp_path / "run")
-    assert outcome.exit_code == 0 and "last.ckpt" in outcome.output, outcome.output
-    file = tmp_path / "run" / "last.ckpt"
+    assert outcome.exit_code == 0 and "checkpoint.safetensors" in outcome.output, outcome.output
+    file = tmp_path / "run" / "checkpoint.safetensors"
     file.write_bytes(flip(file.read_bytes(), 7))
     assert isinstance(ask("verify", tmp_path / "run").exception, VerificationError)
 
