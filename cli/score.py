@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from decathlon.group_score import GroupScore
     from decathlon.score import Score
 
 
@@ -53,13 +54,12 @@ def command(
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
     from decathlon.baseline import find_baseline
-    from decathlon.files import dump_json, refuse_existing
+    from decathlon.files import refuse_existing
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
     from decathlon.results import read_results
     from decathlon.saved_baseline import SavedBaseline
     from decathlon.score import score
-    from decathlon.scorecard import show_group_score, show_score
     from decathlon.sealed import write_sealed
     from decathlon.truth import read_truth
 
@@ -77,17 +77,24 @@ def command(
             _write(file.with_name("score.json"), found)
     if save_baseline is not None:
         write_sealed(save_baseline, SavedBaseline.of(over_seeds.mean() if over_seeds else scores[0]).to_json())
-    document = (over_seeds or scores[0]).to_json()
     if output is not None:
-        write_sealed(output, document)
-    if as_json:
-        click.echo(dump_json(document), nl=False)
-    elif over_seeds:
-        show_group_score(over_seeds)
-    else:
-        show_score(scores[0])
+        write_sealed(output, (over_seeds or scores[0]).to_json())
+    _show(over_seeds or scores[0], as_json)
     if save_baseline is not None:
         click.echo(f"errors kept as a baseline: score other runs with --baseline {save_baseline}", err=True)
+
+
+def _show(found: Score | GroupScore, as_json: bool) -> None:
+    from decathlon.files import dump_json
+    from decathlon.score import Score
+    from decathlon.scorecard import show_group_score, show_score
+
+    if as_json:
+        click.echo(dump_json(found.to_json()), nl=False)
+    elif isinstance(found, Score):
+        show_score(found)
+    else:
+        show_group_score(found)
 
 
 def _write(file: Path, found: Score) -> None:

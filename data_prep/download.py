@@ -36,9 +36,9 @@ def download(file: KnownFile, url: str, part: Part, how: Fetching) -> None:
             if response.status == _PARTIAL:
                 _check_same(response, part, version)
             _check_total(total, file, part)
+            if response.status != _PARTIAL and offset:
+                how.say(f"{host(url)} does not go on after {offset / 1e6:,.1f} MB: from the beginning again")
             if response.status != _PARTIAL:
-                if offset:
-                    how.say(f"{host(url)} does not go on after {offset / 1e6:,.1f} MB: from the beginning again")
                 part.begin(url, _version(response))
             _receive(response, part, total or file.size, how)
     except OutOfRange:

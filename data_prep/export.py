@@ -100,15 +100,14 @@ def export(
     done = side = 0
     with appearing(out) as root:
         (root / ANNOTATIONS).mkdir()
-        for domain in kept:
-            for name in packed.splits(domain.name):
-                columns = {c: packed.column(domain.name, name, c) for c in ("label", "image_id", "height", "width")}
-                split = _Split(domain, name, columns, form)
-                for count in _save_images(packed, split, root):
-                    progress(done + count, total)
-                done += len(columns["label"])
-                side = max(side, int(np.minimum(columns["height"], columns["width"]).max()))
-                _annotate(packed, split, root, say)
+        for domain, name in [(each, name) for each in kept for name in packed.splits(each.name)]:
+            columns = {c: packed.column(domain.name, name, c) for c in ("label", "image_id", "height", "width")}
+            split = _Split(domain, name, columns, form)
+            for count in _save_images(packed, split, root):
+                progress(done + count, total)
+            done += len(columns["label"])
+            side = max(side, int(np.minimum(columns["height"], columns["width"]).max()))
+            _annotate(packed, split, root, say)
         write_json(root / FACTS, kept.to_json())
         os.sync()  # of all files at once: a million of them, each flushed, would take hours
     return Exported(kept.names, done, side)

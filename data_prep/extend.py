@@ -89,11 +89,12 @@ def held(output: Path) -> Iterator[None]:
     path = real.parent / f".{real.name}.lock"
     lock = filelock.FileLock(path, timeout=0, is_singleton=True)
     try:
-        with lock:
-            try:
-                yield
-            finally:
-                if lock.lock_counter == 1:  # the outermost block
-                    path.unlink(missing_ok=True)
+        lock.acquire()
     except filelock.Timeout:
         raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:  # the outermost block
+            path.unlink(missing_ok=True)
+        lock.release()

@@ -97,12 +97,17 @@ def _files(path: Path, layout: str, room: Room) -> Iterator[tuple[str, Place]]:
     elif path.is_file() and path.suffix in _TABLES:
         yield path.name, str(path)
     elif path.is_file() and is_archive(path):
-        for archive in open_archive(path, room):
-            inside = archive.name.removeprefix(str(path)).strip(": ")
-            top = "/".join(filter(None, (stem(path.resolve()), stem(Path(inside)) if inside else "")))
-            yield from ((f"{top}/{member}", (archive, member)) for member in archive.members)
+        yield from _packed(path, room)
     else:
         raise DataError(f"{path} is neither a folder nor a tar archive: unpack it and name {layout}.")
+
+
+def _packed(path: Path, room: Room) -> Iterator[tuple[str, Place]]:
+    """Yield the files of an archive and of those it holds, below folders that are called as they are."""
+    for archive in open_archive(path, room):
+        inside = archive.name.removeprefix(str(path)).strip(": ")
+        top = "/".join(filter(None, (stem(path.resolve()), stem(Path(inside)) if inside else "")))
+        yield from ((f"{top}/{member}", (archive, member)) for member in archive.members)
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, Place]]:

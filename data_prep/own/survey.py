@@ -51,18 +51,13 @@ def survey(collection: Collection, how: Packing) -> Survey:
         return [collection.picture(i) for i in range(begin, end)]
 
     everything = PlannedSplit("", np.arange(count), collection.labels, pictures)
-    digests: dict[int, bytes] = {}
-    broken: dict[int, str] = {}
+    found: list[bytes | str] = []
     with closing(ordered(_look, chunks([everything], how), worker_count(how, count))) as results:
         for result in results:
-            for found in result:
-                position = len(digests) + len(broken)
-                if isinstance(found, str):
-                    broken[position] = found
-                else:
-                    digests[position] = found
-            how.progress(len(digests) + len(broken), count)
-    return Survey(digests, broken)
+            found += result
+            how.progress(len(found), count)
+    digests = {position: each for position, each in enumerate(found) if isinstance(each, bytes)}
+    return Survey(digests, {position: each for position, each in enumerate(found) if isinstance(each, str)})
 
 
 def _look(chunk: Chunk) -> list[bytes | str]:
