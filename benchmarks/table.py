@@ -25,7 +25,8 @@ from decathlon.count import count_run
 from decathlon.errors import DecathlonError, DivergedError, UsageError
 from decathlon.files import read_json, write_bytes, write_json
 from decathlon.group import find_group
-from decathlon.run import Run
+from decathlon.logs import TIMING, read_lines
+from decathlon.run import TIMING_FILE, Run
 
 KNOWN = {row.name: row for row in ROWS}
 
@@ -120,7 +121,7 @@ def measure(
     assert group is not None
     members = list(group.runs.values())
     footprint = count_run(Run(members[0])).to_json()
-    times = [json.loads(line) for run in members for line in (run / "timing.jsonl").read_text().splitlines()]
+    times = [row for run in members for row in read_lines(run / TIMING_FILE, TIMING)]
     seconds = sum(time["seconds"] for time in times)
     return _facts(row, train) | {
         "score": scored["score"],

@@ -8,7 +8,8 @@ from decathlon.evaluate import evaluate
 from decathlon.job import Job
 from decathlon.pool import Pool
 from decathlon.progress import TrainingProgress
-from decathlon.run import Run
+from decathlon.run import TIMING_FILE, Run
+from decathlon.sealed import seal
 
 
 def end_epoch(
@@ -18,7 +19,8 @@ def end_epoch(
     rows = _rows(job, held_out)
     epoch = rows[0]["epoch"]
     run.append("metrics.jsonl", rows)
-    run.append("timing.jsonl", [{"epoch": epoch, "images": images, "seconds": seconds, "domains": job.domains}])
+    timing = {"epoch": epoch, "images": images, "seconds": seconds, "domains": job.domains}
+    run.append(TIMING_FILE, [seal(timing)])  # run.json, the same in every repetition, cannot list its checksum
     progress.epoch(epoch, job.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.files import parse_json, read_json
+from decathlon.sealed import unsealed
 from decathlon.shape import check, within
 
 AGAIN = "train the run again"
@@ -33,8 +34,9 @@ def read_lines(file: Path, shape: Any) -> list[dict[str, Any]]:
         raise DataError(f"cannot read {file}: {error.strerror or error}.") from None
     rows = []
     for number, line in enumerate(lines, 1):
-        row = parse_json(line, f"line {number} of {file}")
-        check(row, shape, f"line {number} of {file}", AGAIN)
+        source = f"line {number} of {file}"
+        row = unsealed(parse_json(line, source), source, AGAIN)
+        check(row, shape, source, AGAIN)
         rows.append(row)
     return rows
 

@@ -53,6 +53,7 @@ SHAPE = {  # of run.json
 TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors
 DOMAIN = {"domain": str, "method": str, "trunk": str, "fit": str, "categories": [int], "facts?": dict}
 AGAIN = "train again"
+TIMING_FILE = "timing.jsonl"
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ class Run:
         write_sealed(self.folder / "run.json", asked | ({FILES: self.digests()} if done else {}))
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of every file that training leaves, by its path in the folder."""
+        """Return the SHA-256 of every file that is the same in every repetition of the run, by its path."""
         kept = [self.trunk, *sorted((self.folder / "domains").glob("*.safetensors"))]
-        kept += [self.folder / name for name in ("footprint.json", "metrics.jsonl", "timing.jsonl")]
+        kept += [self.folder / "footprint.json", self.metrics]
         return {file.relative_to(self.folder).as_posix(): sha256(file) for file in kept if file.is_file()}
 
     def domains(self) -> list[str]:

@@ -37,24 +37,39 @@ def read_sealed(path: Path, remedy: str) -> Any:
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     data = parse_json(text, str(path))
+    rest = unsealed(data, str(path), remedy)
+    if rest is not data and text != dump_json(data).encode():  # the same said in other words
+        raise _damaged(str(path), remedy)
+    return rest
+
+
+def unsealed(data: Any, source: str, remedy: str) -> Any:
+    """Return what a parsed object says without its seal, the object itself where it has none.
+
+    Raises VerificationError, naming `source`, where the seal is not of what the object says.
+    """
     if not isinstance(data, dict) or not data:
         return data
     *_, last = data
     rest = {key: value for key, value in data.items() if key != last}
     try:
-        whole, same = data[last] == seal(rest)[SEAL], text == dump_json(data).encode()
+        whole = data[last] == seal(rest)[SEAL]
     except RecursionError:
-        raise DataError(f"{path} is nested too deeply; {remedy}.") from None
+        raise DataError(f"{source} is nested too deeply; {remedy}.") from None
     if SEAL not in data and not whole:  # never sealed
         return data
-    if last != SEAL or not whole or not same:
-        raise VerificationError(f"{path} is damaged: its SHA-256 is not that of what it says; {remedy}.")
+    if last != SEAL or not whole:
+        raise _damaged(source, remedy)
     return rest
 
 
-def is_sealed(path: Path) -> bool:
-    """Say whether a JSON file, already read as sound, carries a seal."""
-    data = parse_json(path.read_bytes(), str(path))
+def _damaged(source: str, remedy: str) -> VerificationError:
+    return VerificationError(f"{source} is damaged: its SHA-256 is not that of what it says; {remedy}.")
+
+
+def is_sealed(text: bytes) -> bool:
+    """Say whether JSON that was already read as sound carries a seal."""
+    data = parse_json(text, "it")
     return isinstance(data, dict) and SEAL in data
 
 

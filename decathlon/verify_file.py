@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decathlon.errors import DataError
-from decathlon.files import parse_json, read_json
+from decathlon.files import read_json
 from decathlon.group import SEEDS, find_group
 from decathlon.logs import METRICS, TIMING, read_footprint, read_lines
 from decathlon.merged import FORMAT, load_merged
@@ -15,7 +15,7 @@ from decathlon.results import protocol_path, read_results
 from decathlon.run import DOMAIN, TRUNK, Run
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
-from decathlon.sealed import SEAL, read_sealed
+from decathlon.sealed import is_sealed, read_sealed
 from decathlon.storage import read_tensors
 
 KINDS = (
@@ -64,7 +64,7 @@ def _by_content(path: Path) -> Kind | None:
 
 
 def _sealed(path: Path) -> bool:
-    return SEAL in parse_json(path.read_bytes(), str(path))
+    return is_sealed(path.read_bytes())
 
 
 def _request(path: Path) -> bool:
@@ -128,7 +128,7 @@ def _metrics(path: Path) -> bool:
 
 def _timing(path: Path) -> bool:
     read_lines(path, TIMING)
-    return False
+    return all(is_sealed(line) for line in path.read_bytes().splitlines())
 
 
 def _footprint(path: Path) -> bool:
