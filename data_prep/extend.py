@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-
-import filelock
 
 from decathlon.data_prep.facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
 from decathlon.data_prep.packing import Packing, Prepared, pack
 from decathlon.data_prep.plan import PlannedDomain
 from decathlon.data_prep.statistics import Moments
 from decathlon.domains import Benchmark
-from decathlon.errors import BusyError, DataError, UsageError
+from decathlon.errors import DataError, UsageError
+from decathlon.lock import locked
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
 
@@ -78,23 +78,11 @@ def _refuse_clashes(kept: PackedFile, domains: Sequence[PlannedDomain], force: b
             )
 
 
-@contextlib.contextmanager
-def held(output: Path) -> Iterator[None]:
+def held(output: Path) -> AbstractContextManager[None]:
     """Hold the file's lock: of two that extend it at once, the later would drop what the earlier added.
 
     A block inside another one of the same process changes nothing: hold it to read, plan and then `extend`.
     """
     real = output.resolve()
     real.parent.mkdir(parents=True, exist_ok=True)
-    path = real.parent / f".{real.name}.lock"
-    lock = filelock.FileLock(path, timeout=0, is_singleton=True)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None
-    try:
-        yield
-    finally:
-        if lock.lock_counter == 1:  # the outermost block
-            path.unlink(missing_ok=True)
-        lock.release()
+    return locked(real.parent / f".{real.name}.lock", f"{output} is being written", inner=True)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-
-import filelock
 
 from decathlon.data_prep.download import check_room, download, host
 from decathlon.data_prep.fetch_errors import interrupted, no_link, nowhere
@@ -14,7 +10,8 @@ from decathlon.data_prep.fetching import Fetching
 from decathlon.data_prep.mirrors import KnownFile
 from decathlon.data_prep.part import Part, digest_of
 from decathlon.data_prep.web import GiveUp, TryAgain
-from decathlon.errors import BusyError, DecathlonError, UsageError, VerificationError
+from decathlon.errors import DecathlonError, UsageError, VerificationError
+from decathlon.lock import locked
 
 
 def fetch(file: KnownFile, folder: Path, how: Fetching) -> bool:
@@ -26,7 +23,7 @@ def fetch(file: KnownFile, folder: Path, how: Fetching) -> bool:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder, file.name):
+        with locked(folder / f".{file.name}.lock", f"{folder / file.name} is being fetched"):
             return _fetch(file, Part(folder, file.name), how)
     except OSError as error:  # of the disk: what fails on the web has a sentence already
         reason = error.strerror or str(error)
@@ -111,17 +108,3 @@ def _attempt(file: KnownFile, url: str, part: Part, how: Fetching) -> None:
     if resumed:  # the beginning may be what is wrong
         raise TryAgain(f"{difference}; from the beginning once more", wait=0)
     raise GiveUp(difference, wrong=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, name: str) -> Iterator[None]:
-    lock = filelock.FileLock(folder / f".{name}.lock", timeout=0)
-    try:
-        held = lock.acquire()
-    except filelock.Timeout:
-        raise BusyError(f"{folder / name} is being fetched by another process: wait for it or stop it.") from None
-    with held:
-        yield
-        # Only a whole file ends here. Who waits at the old lock and who makes a new one find that file and write
-        # nothing, so both may go on.
-        Path(lock.lock_file).unlink(missing_ok=True)

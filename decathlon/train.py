@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import timm
 import torch
 
 from decathlon import __version__
 from decathlon.device import find_device, use_bf16
 from decathlon.domains import Domain
-from decathlon.errors import BusyError, DataError, UsageError
+from decathlon.errors import DataError, UsageError
 from decathlon.family import Family
 from decathlon.files import refuse_existing
 from decathlon.jobs import divide, remove_state, train_jobs
+from decathlon.lock import locked
 from decathlon.method import Regime
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
@@ -158,15 +158,7 @@ def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:
                 raise UsageError(f"{packed.path} has no {split} images of {domain.name}: leave the domain out.")
 
 
-@contextlib.contextmanager
-def _lock(run: Run) -> Iterator[None]:
+def _lock(run: Run) -> AbstractContextManager[None]:
     if not run.folder.is_dir():
         raise DataError(f"{run.folder} does not exist: begin it without --resume.")
-    lock = filelock.FileLock(run.folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise BusyError(f"{run.folder} is being trained by another process: wait for it or stop it.") from None
-    with lock:
-        lock.release()  # the block holds it now
-        yield
+    return locked(run.folder / ".lock", f"{run.folder} is being trained")

@@ -260,8 +260,9 @@ def test_resuming_with_other_data_is_refused(tiny: Path, tmp_path: Path, monkeyp
 
 
 def test_a_second_trainer_on_a_run_is_told_so(tiny: Path, trunk: Run) -> None:
-    with training._lock(trunk), pytest.raises(BusyError, match="another process"):
+    with training._lock(trunk), pytest.raises(BusyError, match=f"is being trained by process {os.getpid()}: "):
         resume(trunk.folder, None, TrainingProgress())
+    assert not (trunk.folder / ".lock").exists()
 
 
 def test_a_diverged_run_stops_before_the_update_and_says_so(tiny: Path, tmp_path: Path) -> None:

@@ -378,7 +378,8 @@ def test_a_second_process_is_turned_away(tree: Path, own: Path) -> None:
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert second.returncode == BusyError.exit_code
         assert second.stderr == (
-            f"Error: another process is adding to {own}: wait for it to end, then try again.\n"
+            f"Error: {own} is being written by process {os.getpid()}: "
+            "wait for it to end, or stop it, then try again.\n"
         )
         os.symlink(own, own.parent / "link.h5")  # another name of the same file
         linked = subprocess.run(

@@ -1,0 +1,43 @@
+"""Locks: one process at a time works on a run directory, a packed file or a download; a dead one's lock is free."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+from decathlon.errors import BusyError
+
+
+@contextlib.contextmanager
+def locked(path: Path, doing: str, inner: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`, in which the holder's process and machine stand; it is gone after the block.
+
+    With `inner` a block inside another one of the same process changes nothing. Raises BusyError, which begins
+    with `doing`, as in "runs/a is being trained", and names the holder.
+    """
+    lock = filelock.FileLock(path, timeout=0, is_singleton=inner)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BusyError(f"{doing} by {_holder(path)}: wait for it to end, or stop it, then try again.") from None
+    try:
+        path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
+        yield
+    finally:
+        if lock.lock_counter == 1:  # the outermost block; who waits at a file that is gone looks again
+            path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    """Return who holds a lock, in words; older releases did not write that down."""
+    with contextlib.suppress(OSError, ValueError):
+        process, host = path.read_text(encoding="utf-8").split()
+        where = "" if host == socket.gethostname() else f" on {host}"
+        return f"process {int(process)}{where}"
+    return "another process"

@@ -1,0 +1,68 @@
+"""Locks name their holder, leave nothing, and are free when the holder is dead."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from decathlon.errors import BusyError
+from decathlon.lock import locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from decathlon.lock import locked
+with locked(Path(sys.argv[1]), "held"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_holder_is_named_and_its_death_frees_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        for _ in range(2):  # being refused does not wipe out who holds it
+            with pytest.raises(BusyError, match=rf"^the run is in use by process {holder.pid}: wait for it to end"):
+                locked(path, "the run is in use").__enter__()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert path.exists()
+    with locked(path, "the run is in use"):
+        pass
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("text", ["", "x y", "1 2 3", "\0", "12"])
+def test_a_lock_that_does_not_name_its_holder_still_holds(tmp_path: Path, text: str) -> None:
+    with locked(tmp_path / "x", "held"):
+        (tmp_path / "x").write_text(text)
+        with pytest.raises(BusyError, match="^held by another process: wait"):
+            locked(tmp_path / "x", "held").__enter__()
+
+
+def test_a_holder_on_another_machine_is_named_with_it(tmp_path: Path) -> None:
+    with locked(tmp_path / "x", "held"):
+        (tmp_path / "x").write_text("12 elsewhere")
+        with pytest.raises(BusyError, match="^held by process 12 on elsewhere: wait"):
+            locked(tmp_path / "x", "held").__enter__()
+
+
+def test_an_error_in_the_block_frees_the_lock(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="wrong"), locked(tmp_path / "x", "held"):
+        raise ValueError("wrong")
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_inner_block_of_the_same_process_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with locked(path, "held", inner=True):
+        with locked(path, "held", inner=True):
+            pass
+        assert path.exists()
+    assert not path.exists()
