@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 from tests.packs import write_pack
 
 torch.set_num_threads(1)  # two busy processes with two threads each collapse thirteen-fold on two cores
+# in a shell's background SIGINT is ignored, by the processes that tests start too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[2] / "shared"
 
