@@ -65,6 +65,7 @@ def _knobs(command: click.Command) -> click.Command:
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run directory to make.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; needs no other option.")
+@click.option("--allow-change", is_flag=True, help="With --resume: take options that differ from the run's.")
 @click.pass_context
 def command(
     ctx: click.Context, /, out: Path, resume: bool, data: Path | None, threads: int | None, seeds: int | None,
@@ -83,9 +84,7 @@ def command(
     """
     from decathlon.interruption import resumable
 
-    if resume:
-        _refuse_options(ctx)
-    elif data is None or asked["method"] is None:
+    if not resume and (data is None or asked["method"] is None):
         raise click.UsageError("a new run needs --data FILE.h5 and --method NAME (see 'decathlon methods').", ctx)
     with resumable(out):
         import torch  # takes seconds, in which a signal may come too
@@ -95,7 +94,7 @@ def command(
         if threads:
             torch.set_num_threads(threads)
         if data is None or resume:
-            table, data = _resume(out, data)
+            table, data = _resume(ctx, out)
         else:
             table = _begin(_request(data, out, asked), seeds)
     write([table], "table")
@@ -114,20 +113,58 @@ def _begin(request: Any, seeds: int | None) -> Any:
     return group_summary(train_seeds(request, seeds, TrainingProgress()))
 
 
-def _resume(out: Path, data: Path | None) -> tuple[Any, Path]:
+def _resume(ctx: click.Context, out: Path) -> tuple[Any, Path]:
     """Go on with a run or a group of runs; return its summary and the file it was trained on."""
     from decathlon.group import find_group
     from decathlon.progress import TrainingProgress
     from decathlon.repeat import resume_seeds
+    from decathlon.resume import resume
     from decathlon.summary import group_summary, summary
-    from decathlon.train import resume
 
-    group = find_group(out)
+    group, given = find_group(out), _given(ctx)
     if group is None:
-        run = resume(out, data, TrainingProgress())
-        return summary(run), data or Path(run.read()["data"]["path"])
-    resume_seeds(group, data, TrainingProgress())
-    return group_summary(group), data or Path(group.asked["data"])
+        run = resume(out, _again(given, out), TrainingProgress())
+        return summary(run), given.get("data") or Path(run.read()["data"]["path"])
+    for name in given.keys() - {"data"}:
+        flag = FLAGS.get(name, "--" + name.replace("_", "-"))
+        raise click.UsageError(f"--resume goes on with a group as it was begun: leave out {flag}.", ctx)
+    resume_seeds(group, given.get("data"), TrainingProgress())
+    return group_summary(group), given.get("data") or Path(group.asked["data"])
+
+
+def _given(ctx: click.Context) -> dict[str, Any]:
+    """Return the options that stand on the command line, but those that only say what to do."""
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        and value != ()
+        and name not in ("resume", "out")
+    }
+
+
+def _again(given: dict[str, Any], out: Path) -> Any:
+    """Return what a resumed run is asked for again; it is compared with what it was begun with."""
+    from decathlon.changes import Again
+    from decathlon.recipe_file import find_recipe
+    from decathlon.registry import read_options
+    from decathlon.run import Run
+
+    if "seeds" in given:
+        raise click.UsageError(f"{out} is no group of runs: leave out --seeds.")
+    knobs = {name: given[name] for name in KNOBS if name in given}
+    if "recipe" in given:
+        knobs = find_recipe(given["recipe"]).override(knobs, "the command line").to_json()
+    request = dict[str, Any](
+        (name, given[name]) for name in ("method", "trunk", "seed", "fit", "domains") if name in given
+    )
+    if "freeze" in given:
+        request["regime"] = "frozen" if given["freeze"] else "joint"
+    if "settings" in given:
+        request["options"] = read_options(given.get("method") or Run(out).read()["method"], given["settings"])
+    return Again(
+        given.get("data"), given.get("device"), given.get("threads"), knobs, request, "allow_change" in given
+    )
 
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
@@ -147,12 +184,3 @@ def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
         fit=asked["fit"], seed=asked["seed"], device=asked["device"],
         options=options,
     )  # fmt: skip
-
-
-def _refuse_options(ctx: click.Context) -> None:
-    """A resumed run is what it was begun as: refuse options that would have to be ignored."""
-    for name in ctx.params:
-        given = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE and ctx.params[name] != ()
-        if given and name not in ("resume", "out", "data"):
-            flag = FLAGS.get(name, "--" + name.replace("_", "-"))
-            raise click.UsageError(f"--resume goes on as the run was begun: leave out {flag}.", ctx)

@@ -6,23 +6,33 @@ two that were there is there still, whole: a new one is complete on the disk bef
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from decathlon.errors import DataError, VerificationError
 from decathlon.run import Run
+from decathlon.shape import within
 from decathlon.storage import read_tensors, write_tensors
 
+COUNT = within(int, 0, 10**12)
+CHECKPOINT = {
+    "begun": (str, None), "job": COUNT, "step": COUNT, "metrics": COUNT, "metrics_sha256": str, "optimizer": dict,
+    "groups": [[dict]],
+}  # fmt: skip
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 class Generations:
     """Reads, writes and removes the checkpoints of a run."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, begun: str | None) -> None:
+        """Take the run and what its run.json says it began as."""
         self.run = run
+        self._begun = begun
         self._whole = True  # whether the newest is fit to become the older one
 
     def read(self, say: Callable[[str], None]) -> State | None:
@@ -31,31 +41,48 @@ class Generations:
         Raises VerificationError where there are some and none is whole.
         """
         newest, older = self.run.checkpoint, self.run.older_checkpoint
-        wrong = []
+        wrong = list[str]()
         for path in [path for path in (newest, older) if path.exists()]:
-            try:
-                state = read_tensors(path)
-            except (DataError, VerificationError) as error:
+            state = self._read(path)
+            if isinstance(state, str):
                 self._whole = False
-                wrong.append((path.name, error))
+                wrong.append(state)
                 continue
             if path == older:
-                what = f"{newest.name} is damaged" if wrong else f"there is no {newest.name}"
+                what = wrong[0] if wrong else f"there is no {newest.name}"
                 say(f"Warning: {what}, going on from the one before it, {older.name}, to the same end.")
             return state
         if wrong:
-            names = " and ".join(name for name, _ in wrong) + f" in {self.run.folder}"
             raise VerificationError(
-                f"{names} {'is' if len(wrong) == 1 else 'are'} damaged and no other checkpoint "
-                "is there: put back a copy, or remove what is damaged and resume, which begins the run anew."
-            ) from wrong[0][1]
+                f"{self.run.folder} has no whole checkpoint to go on from ({' and '.join(dict.fromkeys(wrong))}): "
+                "put back a copy, or remove the checkpoints and resume, which begins the run anew."
+            )
         return None
 
     def write(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Write the newest checkpoint; the one before it is kept, unless it was found damaged."""
         keep = self.run.older_checkpoint if self._whole else None
-        write_tensors(self.run.checkpoint, tensors, values, keep)
+        metrics = self.run.metrics.read_bytes() if self.run.metrics.exists() else b""
+        told = {
+            "begun": self._begun,
+            "metrics": len(metrics),
+            "metrics_sha256": hashlib.sha256(metrics).hexdigest(),
+        }
+        write_tensors(self.run.checkpoint, tensors, {**values, **told}, keep)
         self._whole = True
+
+    def _read(self, path: Path) -> State | str:
+        """Return what a checkpoint holds, or in words why it cannot be gone on from."""
+        try:
+            tensors, values = read_tensors(path, CHECKPOINT)
+        except (DataError, VerificationError):
+            return f"{path.name} is damaged"
+        if values["begun"] != self._begun:
+            return f"{path.name} is another run's"
+        metrics = self.run.metrics.read_bytes() if self.run.metrics.exists() else b""
+        if hashlib.sha256(metrics[: values["metrics"]]).hexdigest() != values["metrics_sha256"]:
+            return f"{self.run.metrics.name} is damaged"
+        return tensors, values
 
     def remove(self) -> None:
         """Remove both."""

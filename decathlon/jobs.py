@@ -34,7 +34,7 @@ def train_jobs(
     recipe = Recipe().override(asked["recipe"])
     names = [entry["name"] for entry in asked["domains"]]
     jobs = divide(names, family, recipe)
-    checkpoints = Generations(run)
+    checkpoints = Generations(run, asked.get("begun"))
     found = checkpoints.read(progress.console.print)
     at, length = (found[1]["job"], found[1]["metrics"]) if found else (0, 0)
     run.cut_metrics(length)
@@ -52,7 +52,7 @@ def train_jobs(
 
 def remove_state(run: Run) -> None:
     """Remove what a run that is done needs no more; nothing happens where it is gone already."""
-    Generations(run).remove()
+    Generations(run, None).remove()
     run.start.unlink(missing_ok=True)
 
 
@@ -125,8 +125,7 @@ def _job(run: Run, job: Job, members: _Members, held_out: dict[str, Pool], progr
             if not (whole or signalled or time.monotonic() - saved >= CHECKPOINT_SECONDS):
                 continue
             tensors, state = job.state()
-            reached = {"job": members.number, "metrics": run.metrics.stat().st_size}
-            members.checkpoints.write(tensors, state | reached)
+            members.checkpoints.write(tensors, state | {"job": members.number})
             saved = time.monotonic()
             if signalled:
                 break

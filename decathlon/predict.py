@@ -67,6 +67,7 @@ def _plain(network: DomainNetwork) -> DomainNetwork:
 
 
 def _protocol(asked: dict[str, Any], split: str, own: str) -> dict[str, Any]:
+    changes = asked.get("changes", ())  # by which training did not go by one recipe from beginning to end
     return {
         "method": asked["label"],
         "regime": asked["regime"],
@@ -78,6 +79,7 @@ def _protocol(asked: dict[str, Any], split: str, own: str) -> dict[str, Any]:
         "epochs": asked["recipe"]["epochs"],
         "size": asked["recipe"]["size"],
         **({"own": own} if own else {}),
+        **({"changed": " and ".join(dict.fromkeys(c["name"] for c in changes))} if changes else {}),
         "benchmark": asked["benchmark"],
     }
 

@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
+from decathlon.changes import Again
 from decathlon.device import find_device
-from decathlon.errors import DataError, DivergedError
+from decathlon.errors import DataError, DivergedError, UsageError
 from decathlon.files import refuse_existing
 from decathlon.group import SEEDS, Group, find_group, status
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
+from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.train import Request, refuse_other_data, resume, train
+from decathlon.train import Request, train
 
 
 def train_seeds(request: Request, count: int, progress: TrainingProgress) -> Group:
@@ -45,7 +47,10 @@ def resume_seeds(group: Group, data: Path | None, progress: TrainingProgress) ->
     if all(status(folder) == "done" for folder in group.runs.values()):
         return group
     with PackedFile(data or Path(group.asked["data"])) as packed:
-        refuse_other_data(packed, group.asked["digest"], group.folder)
+        if packed.digest != group.asked["digest"]:
+            raise UsageError(
+                f"{packed.path} holds other data than {group.folder} was begun with: name that file with --data."
+            )
     torch.set_num_threads(group.asked["threads"])
     return _train(group, data, progress)
 
@@ -93,7 +98,7 @@ def _train(group: Group, data: Path | None, progress: TrainingProgress) -> Group
                 request = member_request(group, seed)
                 train(request if data is None else replace(request, data=data), progress)
             else:
-                resume(folder, data, progress)
+                resume(folder, Again(data=data), progress)
     lost = [str(seed) for seed, folder in group.runs.items() if status(folder) == "diverged"]
     if lost:
         raise DivergedError(

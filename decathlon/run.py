@@ -41,13 +41,16 @@ SHAPE = {  # of run.json
     "fit": Literal["train", "train+val"],
     "seed": int,
     "starts_from_own_norms": [name],  # domains that began from norms which an earlier run left for them
-    "domains": [{"name": name, "categories": [int]}],
+    "domains": [{"name": name, "categories": [int], "images?": within(int, 1, 10**12)}],
     "benchmark": str,
     "data": {"path": path, "digest": str},
     "device": str,
     "bf16": bool,
     "threads": within(int, 1, 4096),
     "versions?": {str: str},
+    "start?": str,  # SHA-256 of start.safetensors
+    "begun?": str,  # SHA-256 of run.json as it was when the run began, before any change
+    "changes?": [{"name": str, "after_lines": within(int, 0, 10**12)}],
     FILES + "?": {str: str},
 }
 TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from decathlon.errors import VerificationError
 from decathlon.family import Family
+from decathlon.files import sha256
 from decathlon.run import Run
 from decathlon.storage import read_tensors, write_tensors
 from decathlon.trunk_source import method_of
@@ -28,6 +29,8 @@ def write_start(run: Run, family: Family) -> None:
 
 def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> Family:
     """Rebuild the family as it was before the first step."""
+    if run.start.is_file() and asked.get("start", sha256(run.start)) != sha256(run.start):
+        raise VerificationError(f"{run.start} is not what the run began with: put back its own, or train again.")
     tensors, about = read_tensors(run.start, {"name": str})
     if about["name"] != asked["trunk"]["name"]:
         raise VerificationError(f"{run.start} starts from another trunk than run.json says: train again.")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import platform
+import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import timm
 import torch
 
-from decathlon import __version__
 from decathlon.device import find_device, use_bf16
 from decathlon.domains import Domain
 from decathlon.errors import DataError, UsageError
 from decathlon.family import Family
-from decathlon.files import refuse_existing
-from decathlon.jobs import divide, remove_state, train_jobs
+from decathlon.files import dump_json, refuse_existing, sha256
+from decathlon.jobs import divide, train_jobs
 from decathlon.lock import locked
 from decathlon.method import Regime
 from decathlon.packed import PackedFile
@@ -29,8 +27,9 @@ from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.remarks import remarks
 from decathlon.run import Run
-from decathlon.start import read_start, write_start
+from decathlon.start import write_start
 from decathlon.trunk_source import TrunkSource, find_trunk
+from decathlon.versions import versions
 
 Fit = Literal["train", "train+val"]
 
@@ -80,34 +79,13 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         _check_categories(source, [domain for domain in domains if domain.name in starts])
         divide(names, family, request.recipe)  # refused before anything is written
         run.folder.mkdir(parents=True, exist_ok=True)
-        with _lock(run):
-            asked = _asked(request, packed, domains, family, source)
+        with hold(run):
             write_start(run, family)
+            asked = _asked(request, packed, domains, family, source) | {"start": sha256(run.start)}
+            asked["begun"] = hashlib.sha256(dump_json(asked).encode()).hexdigest()  # what its checkpoints belong to
             run.write(asked)
             train_jobs(run, asked, packed, family, progress)
     return run
-
-
-def resume(folder: Path, data: Path | None, progress: TrainingProgress) -> Run:
-    """Go on with an interrupted run to the very end it would have had; nothing happens when it is finished."""
-    run = Run(folder)
-    with _lock(run):
-        asked = run.read()
-        if asked["status"] == "done":
-            remove_state(run)  # a run that was killed in its last moment
-            return run
-        torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
-        with PackedFile(data or Path(asked["data"]["path"])) as packed:
-            refuse_other_data(packed, asked["data"]["digest"], folder)
-            family = read_start(run, asked, find_device(asked["device"]))
-            train_jobs(run, asked, packed, family, progress)
-    return run
-
-
-def refuse_other_data(packed: PackedFile, digest: str, folder: Path) -> None:
-    """Raise DataError when a packed file is not the one that `folder` was begun with."""
-    if packed.digest != digest:
-        raise DataError(f"{packed.path} holds other data than {folder} was begun with: name that file with --data.")
 
 
 def _asked(
@@ -125,18 +103,20 @@ def _asked(
         "fit": request.fit,
         "seed": request.seed,
         "starts_from_own_norms": sorted(family.norms),
-        "domains": [{"name": domain.name, "categories": domain.category_ids} for domain in domains],
+        "domains": [
+            {
+                "name": domain.name,
+                "categories": domain.category_ids,
+                "images": sum(packed.count(domain.name, split) for split in request.fit.split("+")),
+            }
+            for domain in domains
+        ],
         "benchmark": packed.benchmark.name,
         "data": {"path": str(request.data.resolve()), "digest": packed.digest},
         "device": str(family.device),
         "bf16": use_bf16(request.recipe.precision, family.device),
         "threads": torch.get_num_threads(),
-        "versions": {
-            "decathlon": __version__,
-            "torch": torch.__version__,
-            "timm": timm.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
 
 
@@ -158,7 +138,8 @@ def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:
                 raise UsageError(f"{packed.path} has no {split} images of {domain.name}: leave the domain out.")
 
 
-def _lock(run: Run) -> AbstractContextManager[None]:
+def hold(run: Run) -> AbstractContextManager[None]:
+    """Hold the lock of a run directory; raises DataError where there is none, BusyError when another has it."""
     if not run.folder.is_dir():
         raise DataError(f"{run.folder} does not exist: begin it without --resume.")
     return locked(run.folder / ".lock", f"{run.folder} is being trained")

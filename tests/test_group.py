@@ -142,7 +142,7 @@ def test_resuming_a_group_with_other_data_is_refused(
     killed = find_group(tmp_path / "run")
     assert killed is not None
     other = write_pack(tmp_path / "other.h5", counts={"train": 20, "val": 5, "test": 5})
-    with pytest.raises(DataError, match="other data"):
+    with pytest.raises(UsageError, match="other data"):
         resume_seeds(killed, other, TrainingProgress())
     moved = tmp_path / "moved.h5"
     moved.write_bytes(tiny.read_bytes())

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from decathlon import epoch, jobs, train
+from decathlon import epoch, jobs
 from decathlon.cli.main import main
 from decathlon.errors import DivergedError
 from decathlon.group import Group, find_group
 from decathlon.job import Job
 from decathlon.progress import TrainingProgress
 from decathlon.repeat import resume_seeds
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.signals import held, terminable
 from decathlon.storage import read_tensors
@@ -85,7 +86,7 @@ def signalling(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, number: i
 
 
 def finished(folder: Path) -> dict[str, str]:
-    return digests(train.resume(folder, None, TrainingProgress()))
+    return digests(resume(folder, None, TrainingProgress()))
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 8, 9, 13, 17])

@@ -26,7 +26,7 @@ from decathlon.protocol import protocol_text
 from decathlon.recipe import OWN, Recipe
 from decathlon.recipe_file import find_recipe, recipe_text
 from decathlon.registry import find_method
-from decathlon.train import resume
+from decathlon.resume import resume
 from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain
 from tests.runs import RECIPE, digests, dying_at, go

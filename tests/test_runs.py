@@ -17,9 +17,9 @@ from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.progress import TrainingProgress
 from decathlon.registry import find_method, methods
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.storage import read_tensors
-from decathlon.train import resume
 from decathlon.trunk_source import load_family
 from tests.runs import RECIPE, digests, dying_at, go
 

@@ -22,12 +22,12 @@ from decathlon.logs import METRICS, read_lines
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
 from decathlon.results import read_results
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.score import Score
 from decathlon.sealed import FILES, SEAL, read_sealed, write_sealed
 from decathlon.shape import find_fault, within
 from decathlon.storage import read_tensors, write_tensors
-from decathlon.train import resume
 from decathlon.trunk_source import find_trunk
 from tests.mutations import flip, mutate
 from tests.packs import write_truth

@@ -17,9 +17,9 @@ from decathlon import jobs, sampling, tally
 from decathlon.device import asynchronous
 from decathlon.errors import DivergedError
 from decathlon.progress import TrainingProgress
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.tally import Tally
-from decathlon.train import resume
 from tests.packs import TINY
 from tests.runs import digests, dying_at, go, make_job
 

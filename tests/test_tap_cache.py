@@ -18,10 +18,10 @@ from decathlon.errors import UsageError
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool
 from decathlon.progress import TrainingProgress
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.storage import read_tensors
 from decathlon.tap_cache import TapCache
-from decathlon.train import resume
 from decathlon.trunks.wide_resnet import WideResNet
 from tests.runs import RECIPE, digests, dying_at, go, make_job
 

@@ -15,6 +15,7 @@ import torch
 
 from decathlon import generations, jobs
 from decathlon import train as training
+from decathlon.changes import Again
 from decathlon.device import find_device
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
 from decathlon.evaluate import predict
@@ -23,9 +24,9 @@ from decathlon.packed import PackedFile
 from decathlon.pool import Pool, load_pool
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.storage import read_tensors, write_tensors
-from decathlon.train import resume
 from decathlon.trunk_source import load_family
 from tests.packs import TINY, write_pack
 from tests.runs import RECIPE, digests, dying_at, go
@@ -255,12 +256,12 @@ def test_resuming_with_other_data_is_refused(tiny: Path, tmp_path: Path, monkeyp
     with pytest.raises(OSError, match="died"):
         go(tiny, tmp_path / "run")
     other = write_pack(tmp_path / "other.h5", counts={"train": 20, "val": 5, "test": 5})
-    with pytest.raises(DataError, match="other data"):
-        resume(tmp_path / "run", other, TrainingProgress())
+    with pytest.raises(UsageError, match=r"begun with data .*tiny.h5 \(\w{16}\), not .*other.h5 .*another name"):
+        resume(tmp_path / "run", Again(data=other, allow=True), TrainingProgress())
 
 
 def test_a_second_trainer_on_a_run_is_told_so(tiny: Path, trunk: Run) -> None:
-    with training._lock(trunk), pytest.raises(BusyError, match=f"is being trained by process {os.getpid()}: "):
+    with training.hold(trunk), pytest.raises(BusyError, match=f"is being trained by process {os.getpid()}: "):
         resume(trunk.folder, None, TrainingProgress())
     assert not (trunk.folder / ".lock").exists()
 

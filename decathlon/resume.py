@@ -1,0 +1,78 @@
+"""Taking up an interrupted run: as it was begun, or with changes that are meant and written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from decathlon.changes import Again, Change, changed, data_change, find_changes, refuse, words
+from decathlon.device import find_device, use_bf16
+from decathlon.errors import UsageError
+from decathlon.jobs import remove_state, train_jobs
+from decathlon.packed import PackedFile
+from decathlon.progress import TrainingProgress
+from decathlon.run import Run
+from decathlon.start import read_start
+from decathlon.train import hold
+from decathlon.versions import versions
+
+
+def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run:
+    """Go on with an interrupted run to the very end it would have had; nothing happens when it is finished.
+
+    A run that diverged goes on from its last good state. Raises UsageError where `again` asks for something else
+    than the run was begun with and does not allow changes.
+    """
+    run, again = Run(folder), again or Again()
+    with hold(run):
+        asked = run.read()
+        changes = find_changes(asked, again)
+        if asked["status"] == "done":
+            _refuse_done(run, changes)
+            remove_state(run)  # a run that was killed in its last moment
+            return run
+        refuse(folder, changes, again.allow)
+        with PackedFile(again.data or Path(asked["data"]["path"])) as packed:
+            changes += data_change(asked, packed)
+            refuse(folder, changes, again.allow)
+            asked = _go_on(run, asked, changes, packed, progress)
+            torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
+            family = read_start(run, asked, find_device(asked["device"]))
+            train_jobs(run, asked, packed, family, progress)
+    return run
+
+
+def _refuse_done(run: Run, changes: list[Change]) -> None:
+    for change in changes:
+        raise UsageError(
+            f"{run.folder} is trained to the end with {change.told()}: train a new run under another name."
+        )
+
+
+def _go_on(
+    run: Run, asked: dict[str, Any], changes: list[Change], packed: PackedFile, progress: TrainingProgress
+) -> dict[str, Any]:
+    """Return what to go on with, changes written down in run.json; say what may cost the last bits."""
+    for name, now in versions().items():
+        if (before := asked.get("versions", {}).get(name, now)) != now:
+            progress.console.print(f"Note: begun with {name} {before}, now it is {now}: the last bits may differ.")
+    if asked["status"] == "diverged":
+        advice = (
+            "" if changes else ", which led to it once: --allow-change takes a smaller --lr or --precision fp32"
+        )
+        progress.console.print(f"Note: {run.folder} diverged; going on from its last good state{advice}.")
+        asked["status"] = "running"
+        run.write(asked)
+    if not changes:
+        return asked
+    for change in changes:
+        progress.console.print(f"Changed: {change.name} from {words(change.before)} to {words(change.now)}.")
+    lines = run.metrics.read_bytes().count(b"\n") if run.metrics.exists() else 0
+    asked = changed(asked, changes, lines)
+    asked["data"] = {"path": str(packed.path.resolve()), "digest": packed.digest}
+    if {"precision", "device"} & {change.name for change in changes}:
+        asked["bf16"] = use_bf16(asked["recipe"]["precision"], find_device(asked["device"]))
+    run.write(asked)
+    return asked
