@@ -119,7 +119,6 @@ def test_help_takes_less_than_three_tenths_of_a_second() -> None:
         ("trian", "no command 'trian': did you mean train"),
         ("train --data x.h5 --method mtam -o r", "unknown method 'mtam': did you mean mtan"),
         ("train -o r", "a new run needs --data FILE.h5 and --method NAME"),
-        ("train --resume --seed 3 -o r", "leave out --seed"),
         ("train --data x.h5 --method mtan --recipe quik -o r", "unknown recipe 'quik': did you mean quick?"),
         ("train --data x.h5 --method mtan --lr -1 -o r", "lr is -1.0, it must be a number from 0"),
         ("params", "give either a run directory or --method NAME"),
