@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from decathlon import job, jobs
+from decathlon.data_prep import packing
+from decathlon.data_prep.pack import PackWriter
 from decathlon.domains import Benchmark
 from decathlon.generations import Generations
 from decathlon.job import Job
@@ -91,3 +94,45 @@ def at_step(number: int, act: Callable[[], None] = die) -> None:
 def forget_optimizer() -> None:
     """Resume without what the optimizers know: the mistake that a comparison must find."""
     PATCH.setattr(job, "load_slots", lambda *_: None)
+
+
+def before_complete() -> None:
+    """Die when a packed file lacks its last words."""
+    PATCH.setattr(PackWriter, "finish", die)
+
+
+def before_named() -> None:
+    """Die when a packed file is written and verified, under a temporary name."""
+    _at_naming(before=True)
+
+
+def after_named() -> None:
+    """Die when a packed file has its name, and before anything is tidied."""
+    _at_naming(before=False)
+
+
+def waiting_to_complete(reached: Path) -> None:
+    PATCH.setattr(PackWriter, "finish", lambda *_: wait(reached))
+
+
+def in_place() -> None:
+    """Write packed files under their own name from the beginning: the mistake that a kill must show."""
+
+    @contextlib.contextmanager
+    def replacing(path: Path) -> Iterator[Path]:
+        yield path
+
+    PATCH.setattr(packing, "replacing", replacing)
+
+
+def _at_naming(before: bool) -> None:
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if before and target.suffix == ".h5":
+            die()
+        real(source, target)
+        if target.suffix == ".h5":
+            die()
+
+    PATCH.setattr(os, "replace", replace)

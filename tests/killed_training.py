@@ -12,7 +12,7 @@ from decathlon.run import TIMING_FILE, Run
 from decathlon.storage import read_tensors
 from decathlon.verify import verify
 from tests import kill_points as points
-from tests.kills import KILLED, Hook, run
+from tests.kills import KILLED, Child, Hook
 
 OPTIONS = "--epochs 3 --batch 8 --size 16 --lr 0.05 --precision fp32 --threads 1".split()
 NOT_COMPARED = (".lock", TIMING_FILE)  # timings are of a machine's day
@@ -31,13 +31,18 @@ class Training:
 
         Returns its exit code: that of an end without fault, or `KILLED`.
         """
+        child = self.start(name, *more)
+        code = child.end(moment)
+        assert code in (0, KILLED), child.said()
+        return code
+
+    def start(self, name: str, *more: Hook) -> Child:
+        """Begin the run `name` in a process, or go on with it."""
         out = self.folder / name
         begun = (out / "run.json").is_file()
         words = ["train", *(["--resume"] if begun else self.words), "-o", out]
-        hooks: list[Hook] = [*self.hooks, partial(points.keep_states, self.folder / f"{name}-states"), *more]
-        end = run(words, self.folder / "log", hooks, moment)
-        assert end.code in (0, KILLED), end.said
-        return end.code
+        keep = partial(points.keep_states, self.folder / f"{name}-states")
+        return Child(words, self.folder / f"{name}.log", [*self.hooks, keep, *more])
 
     def digests(self, name: str) -> dict[str, str]:
         """Return the SHA-256 of all that a finished run leaves, and of the last state of its optimizers."""
