@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from decathlon.errors import BusyError
 from tests import kill_points as points
 from tests.killed_training import OPTIONS, Training, killed
 from tests.kills import KILLED, Hook, spread
@@ -92,5 +93,21 @@ def test_a_run_killed_at_known_points_ends_in_the_same_bits(tiny: Path, tmp_path
     assert training.go("whole") == 0
     stages = list(killed(training, "run", FORCED, iter(()), most=0))
     assert stages == ["before a checkpoint", "job 0 step 03", "job 0 step 09", "job 0 step 09"]
+    assert training.go("run") == 0
+    assert training.digests("run") == training.digests("whole")
+
+
+def test_a_second_trainer_is_turned_away_until_the_first_is_killed(tiny: Path, tmp_path: Path) -> None:
+    training = Training(tmp_path, ["apples", "--data", tiny, *OPTIONS, "--method", "bn", "--trunk", "wrn-10-1"])
+    assert training.go("whole") == 0
+    reached = tmp_path / "reached"
+    first = training.start("run", partial(points.at_step, 4, partial(points.wait, reached)))
+    first.wait_for(reached.exists)
+    second = training.start("run")
+    assert second.end() == BusyError.exit_code
+    last = second.said().splitlines()[-1]
+    assert last.startswith(f"Error: {tmp_path / 'run'} is being trained by ") and last.endswith(".")
+    first.kill()
+    assert training.reached("run") == "job 0 step 03"
     assert training.go("run") == 0
     assert training.digests("run") == training.digests("whole")
