@@ -118,7 +118,10 @@ def _write(file: Path, found: Score) -> None:
 def _results(run: Path, asked: Path) -> Path:
     """Return the results file of a run directory, or the file itself; `asked` is what the user named."""
     from decathlon.errors import UsageError
+    from decathlon.group import status
 
+    if run.is_dir() and status(run) == "diverged":
+        raise UsageError(f"{run} diverged and has no score: train it again under another name with a smaller --lr.")
     if run.is_dir() and not (run / "results.json").is_file():
         raise UsageError(f"{run} has no results.json: run 'decathlon predict {asked} --data FILE.h5' first.")
     return run / "results.json" if run.is_dir() else run

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from decathlon.compiled import Forward, compiled_forward, plain_forward
 from decathlon.device import asynchronous, autocast
-from decathlon.errors import DataError
+from decathlon.errors import DataError, DivergedError
 from decathlon.family import Family
 from decathlon.gradients import Gradients
 from decathlon.optimisation import counters, load_slots, make_optimizers, make_schedule
@@ -109,9 +109,10 @@ class Job:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all tensors that training changes, and the plain values beside them.
 
-        Raises DivergedError where a loss was not finite: what is returned may be written.
+        Raises DivergedError where a loss or a weight is not finite: what is returned may be written.
         """
         self.tally.settle()
+        self._check_weights()
         tensors = {"tally": self.tally.sums}
         if self.family.method.regime == "joint":
             tensors |= {f"trunk.{name}": tensor for name, tensor in self.family.trunk.state_dict().items()}
@@ -126,6 +127,15 @@ class Job:
                     (tensors if isinstance(value, Tensor) else values)[name] = value
         groups = [counters(optimizer) for optimizer in self.optimizers]
         return tensors, {"step": self.step, "optimizer": values, "groups": groups}
+
+    def _check_weights(self) -> None:
+        """Raise DivergedError for weights that are not finite, as a gradient makes them beside a sound loss."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        sound = [weight.isfinite().all() for group in groups for weight in group["params"]]
+        if not bool(torch.stack(sound).all()):  # one wait for the device
+            raise DivergedError(
+                f"weights became NaN or infinite by step {self.step}: try a smaller --lr, or --precision fp32."
+            )
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:

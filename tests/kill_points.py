@@ -1,0 +1,138 @@
+"""What a child does otherwise than a user's command: it dies at a point of the work, waits there, or says more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decathlon import job, jobs
+from decathlon.data_prep import packing
+from decathlon.data_prep.pack import PackWriter
+from decathlon.domains import Benchmark
+from decathlon.generations import Generations
+from decathlon.job import Job
+from decathlon.run import Run
+from decathlon.storage import write_tensors
+
+PATCH = pytest.MonkeyPatch()  # never undone: the child ends with it
+
+
+def die(*_: Any, **__: Any) -> None:
+    """End this process and its group as `kill -9` does: nothing is tidied, no buffer is written."""
+    os.killpg(0, signal.SIGKILL)
+
+
+def wait(reached: Path) -> None:
+    """Make a file and wait to be killed."""
+    reached.touch()
+    while True:
+        time.sleep(1)
+
+
+def every_step() -> None:
+    """Write a checkpoint after every step."""
+    PATCH.setattr(jobs, "CHECKPOINT_SECONDS", 0)
+
+
+def keep_states(folder: Path) -> None:
+    """Write the last state of every job, optimizers included, beside the run: a finished run drops it."""
+    real = jobs._finish
+
+    def finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, done: Job) -> None:
+        write_tensors(folder / f"{done.domains[0]}.safetensors", *done.state())
+        real(run, asked, benchmark, done)
+
+    PATCH.setattr(jobs, "_finish", finish)
+
+
+def before_first_checkpoint() -> None:
+    PATCH.setattr(Generations, "write", die)
+
+
+def between_renames() -> None:
+    """Die when the newest checkpoint has become the older one and the next has no name yet."""
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        older = target.with_name("checkpoint-1.safetensors")
+        if target.name == "checkpoint.safetensors" and not target.exists() and older.exists():
+            die()
+        real(source, target)
+
+    PATCH.setattr(os, "replace", replace)
+
+
+def after_last_step() -> None:
+    """Die when the last step and its checkpoint are done, and nothing is written of what was learned."""
+    PATCH.setattr(jobs, "_finish", die)
+
+
+def before_done() -> None:
+    """Die when all that was learned is written and the run is not yet marked as done."""
+    PATCH.setattr(jobs, "write_json", die)
+
+
+def at_step(number: int, act: Callable[[], None] = die) -> None:
+    """Die, or do something else, before a step; counted from 0 in this process."""
+    real, taken = Job.advance, iter(range(10**6))
+
+    def advance(self: Job) -> int:
+        if next(taken) == number:
+            act()
+        return real(self)
+
+    PATCH.setattr(Job, "advance", advance)
+
+
+def forget_optimizer() -> None:
+    """Resume without what the optimizers know: the mistake that a comparison must find."""
+    PATCH.setattr(job, "load_slots", lambda *_: None)
+
+
+def before_complete() -> None:
+    """Die when a packed file lacks its last words."""
+    PATCH.setattr(PackWriter, "finish", die)
+
+
+def before_named() -> None:
+    """Die when a packed file is written and verified, under a temporary name."""
+    _at_naming(before=True)
+
+
+def after_named() -> None:
+    """Die when a packed file has its name, and before anything is tidied."""
+    _at_naming(before=False)
+
+
+def waiting_to_complete(reached: Path) -> None:
+    PATCH.setattr(PackWriter, "finish", lambda *_: wait(reached))
+
+
+def in_place() -> None:
+    """Write packed files under their own name from the beginning: the mistake that a kill must show."""
+
+    @contextlib.contextmanager
+    def replacing(path: Path) -> Iterator[Path]:
+        yield path
+
+    PATCH.setattr(packing, "replacing", replacing)
+
+
+def _at_naming(before: bool) -> None:
+    real = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if before and target.suffix == ".h5":
+            die()
+        real(source, target)
+        if target.suffix == ".h5":
+            die()
+
+    PATCH.setattr(os, "replace", replace)

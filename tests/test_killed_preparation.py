@@ -1,0 +1,181 @@
+"""Preparing data, killed with SIGKILL: a file is the old one, the new one or absent, and no process lives on."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from decathlon.data_prep.check import problems
+from decathlon.errors import BusyError
+from decathlon.files import sha256
+from decathlon.packed import PackedFile
+from tests import kill_points as points
+from tests.data_prep.own import numbered, write_tree
+from tests.data_prep.sources import write_domain
+from tests.kills import KILLED, Child, Hook, members, spread
+from tests.packs import write_pack
+
+FORCED: list[Hook] = [points.before_complete, points.before_named, points.after_named]
+SECONDS = 20  # that orphans may take to notice
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A command that writes `output`, in a folder of its own, where `before` lies until then."""
+
+    words: tuple[object, ...]
+    output: Path
+    before: Path | None = None
+
+    def start(self, *hooks: Hook) -> Child:
+        return Child(self.words, self.output.parent.with_suffix(".log"), hooks)
+
+    def clear(self) -> None:
+        """Make the folder what it is before the first command."""
+        shutil.rmtree(self.output.parent, ignore_errors=True)
+        self.output.parent.mkdir()
+        if self.before:
+            shutil.copy(self.before, self.output)
+
+    def whole(self, *hooks: Hook) -> str:
+        """Run the command to its end; return the digest of what it wrote, whole and with nothing beside it."""
+        child = self.start(*hooks)
+        assert child.end() == 0, child.said()
+        left = {path.name for path in self.output.parent.iterdir()}
+        assert left <= {self.output.name, "mine-truth"}, left
+        return self.digest()
+
+    def digest(self) -> str:
+        assert not problems(self.output)
+        with PackedFile(self.output) as file:
+            return file.digest
+
+    def left(self) -> str:
+        """Say what lies at the output after a kill, which must be whole."""
+        if not self.output.exists():
+            assert self.before is None
+            return "nothing"
+        if self.before and sha256(self.output) == sha256(self.before):
+            return "the old file"
+        return self.digest()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of four domains in the official layout, 880 images."""
+    root = tmp_path_factory.mktemp("source") / "set"
+    for index, name in enumerate(("apples", "boats", "cars", "doors"), start=1):
+        write_domain(root, name, index, {"train": 150, "val": 20, "test": 50})
+    return root
+
+
+def few_or(many: int) -> pytest.MarkDecorator:
+    """Kill four times a command without workers, or slowly `many` times one without and one with workers."""
+    slow = [pytest.param(many, workers, marks=pytest.mark.slow) for workers in (1, 2)]
+    return pytest.mark.parametrize(("count", "workers"), [(4, 1), *slow])
+
+
+def preparing(source: Path, tmp_path: Path, workers: int) -> Packing:
+    output = tmp_path / "out" / "mine.h5"
+    return Packing(("data", "prepare", source, "-o", output, "--workers", workers), output)
+
+
+def adding(tmp_path: Path, workers: int) -> Packing:
+    write_tree(tmp_path / "set", numbered({"a": 200, "b": 200}))
+    output = tmp_path / "out" / "mine.h5"
+    words = ("data", "add", output, "--name", "mine", "--from", tmp_path / "set", "--workers", workers)
+    return Packing(words, output, write_pack(tmp_path / "old.h5"))
+
+
+def killed(packing: Packing, count: int) -> None:
+    """Kill a command `count` times, and run it again each time."""
+    packing.clear()
+    whole = packing.whole()
+    packing.clear()
+    began = time.monotonic()
+    assert packing.whole() == whole
+    seconds = time.monotonic() - began
+    forced, moments = list(FORCED), iter(spread(5 * count, seed=count))
+    left: Counter[str] = Counter()
+    parts = 0
+    while left.total() < count:
+        packing.clear()
+        point, forced = forced[:1], forced[1:]
+        if packing.start(*point).end(None if point else seconds * next(moments)) != KILLED:
+            continue
+        found = packing.left()
+        parts += any(packing.output.parent.glob(".mine.h5.*.part"))
+        left["the new file" if found == whole else found] += 1
+        if found != whole:
+            assert packing.whole() == whole
+    print(f"\n{count} kills, a whole one takes {seconds:.1f} s: {dict(left)}, and {parts} times a part beside")
+    assert count / 5 <= parts < count
+    assert left.keys() == {"the new file", "the old file" if packing.before else "nothing"}
+
+
+@few_or(20)
+def test_prepare_killed_20_times_leaves_nothing_or_a_whole_file(
+    source: Path, tmp_path: Path, count: int, workers: int
+) -> None:
+    """Three of the kills are at known points, the others at times spread over as long as it takes."""
+    killed(preparing(source, tmp_path, workers), count)
+
+
+@few_or(10)
+def test_add_killed_10_times_leaves_the_old_file_or_the_new_one(tmp_path: Path, count: int, workers: int) -> None:
+    killed(adding(tmp_path, workers), count)
+
+
+def test_writing_in_place_is_noticed(source: Path, tmp_path: Path) -> None:
+    """The negative control of the tests above: a packed file under its own name before it is whole."""
+    packing = preparing(source, tmp_path, workers=1)
+    packing.clear()
+    assert packing.start(points.in_place, points.before_complete).end() == KILLED
+    assert packing.output.exists() and problems(packing.output)
+    with pytest.raises(AssertionError):
+        packing.left()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("working", [True, False], ids=["decoding", "writing"])
+def test_workers_end_with_the_process_that_started_them(source: Path, tmp_path: Path, working: bool) -> None:
+    packing = preparing(source, tmp_path, workers=2)
+    packing.clear()
+    reached = tmp_path / "reached"
+    child = packing.start(partial(points.waiting_to_complete, reached))
+    child.wait_for(lambda: len(members(child.group)) == 3 if working else reached.exists())
+    assert len(members(child.group)) == 3
+    child.kill(alone=True)
+    died = time.monotonic()
+    while members(child.group):
+        assert time.monotonic() < died + SECONDS
+        time.sleep(0.01)
+    assert packing.left() == "nothing"
+    packing.whole()
+
+
+@pytest.mark.parametrize("kind", ["prepare", "add"])
+def test_a_second_process_on_one_file_is_turned_away_until_the_first_is_killed(
+    source: Path, tmp_path: Path, kind: str
+) -> None:
+    packing = preparing(source, tmp_path, 1) if kind == "prepare" else adding(tmp_path, 1)
+    packing.clear()
+    whole = packing.whole()
+    packing.clear()
+    reached = tmp_path / "reached"
+    first = packing.start(partial(points.waiting_to_complete, reached))
+    first.wait_for(reached.exists)
+    second = packing.start()
+    assert second.end() == BusyError.exit_code
+    assert second.said().splitlines()[-1] == (
+        f"Error: another process is adding to {packing.output}: wait for it to end, then try again."
+    )
+    first.kill()
+    assert packing.left() == ("nothing" if kind == "prepare" else "the old file")
+    assert packing.whole() == whole
