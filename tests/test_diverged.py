@@ -14,9 +14,9 @@ from decathlon import job
 from decathlon.cli.main import main
 from decathlon.progress import TrainingProgress
 from decathlon.results import write_results
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.storage import read_tensors
-from decathlon.train import resume
 from tests.packs import write_truth
 from tests.runs import digests
 
