@@ -6,6 +6,7 @@ milliseconds, not in seconds. It leads a process group, and the whole group is k
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -43,6 +44,7 @@ class Child:
         self.log = log
         self._process = _SERVER.Process(target=_work, args=([str(word) for word in words], log, tuple(hooks)))
         self._process.start()
+        atexit.register(self.kill)  # a failed test must not leave pytest waiting for it
 
     @property
     def group(self) -> int:

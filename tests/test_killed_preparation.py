@@ -174,7 +174,8 @@ def test_a_second_process_on_one_file_is_turned_away_until_the_first_is_killed(
     second = packing.start()
     assert second.end() == BusyError.exit_code
     assert second.said().splitlines()[-1] == (
-        f"Error: another process is adding to {packing.output}: wait for it to end, then try again."
+        f"Error: {packing.output} is being written by process {first.group}: "
+        "wait for it to end, or stop it, then try again."
     )
     first.kill()
     assert packing.left() == ("nothing" if kind == "prepare" else "the old file")
