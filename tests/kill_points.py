@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,19 @@ def wait(reached: Path) -> None:
     reached.touch()
     while True:
         time.sleep(1)
+
+
+def before_change(number: int) -> None:
+    """Die before the disk is changed for the time `number`, counted from 0: flushed, renamed on or removed from."""
+    calls = iter(range(10**6))
+    for name in ("fsync", "replace", "unlink"):
+        PATCH.setattr(os, name, partial(_unless, lambda: next(calls) == number, getattr(os, name)))
+
+
+def _unless(condition: Callable[[], bool], real: Callable[..., None], *args: Any, **options: Any) -> None:
+    if condition():
+        die()
+    real(*args, **options)
 
 
 def every_step() -> None:

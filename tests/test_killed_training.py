@@ -70,7 +70,7 @@ def test_runs_killed_20_times_end_in_the_same_bits(training: Training, often: bo
     told = ", ".join(f"{many} {stage}" for stage, many in sorted(Counter(stages).items()))
     print(f"\n{len(stages)} kills of {runs} runs, one takes {seconds:.1f} s: {told}")
     saved = [stage for stage in stages if stage.startswith("job")]
-    assert not forced and KILLS / 4 <= len(saved) < len(stages) and len(set(stages)) >= KILLS / 4
+    assert not forced and KILLS / 4 <= len(saved) < len(stages) and len(set(stages)) >= 4
 
 
 @pytest.mark.slow
@@ -84,6 +84,24 @@ def test_forgetting_the_optimizer_is_noticed(training: Training, remember: bool)
     whole, found = training.digests("whole"), training.digests(name)
     weights = {file for file in whole if file.endswith(".safetensors") and found[file] != whole[file]}
     assert (found == whole) == remember == (not weights) and found.keys() == whole.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "domains"), [("bn", 1), ("scratch", 2)])
+def test_a_run_killed_before_any_change_of_the_disk_ends_in_the_same_bits(
+    tiny: Path, tmp_path: Path, method: str, domains: int
+) -> None:
+    """Every flush, renaming and removal of a run, one after the other: where a kill could leave half a change."""
+    words = [*("apples", "towers")[:domains], "--data", tiny, *OPTIONS, "--epochs", 1, "--method", method]
+    training = Training(tmp_path, [*words, "--trunk", "wrn-10-1"], [points.every_step])
+    assert training.go("whole") == 0
+    whole, stages = training.digests("whole"), Counter[str]()
+    while training.go(name := f"run-{stages.total()}", partial(points.before_change, stages.total())) == KILLED:
+        stages[training.reached(name)] += 1
+        assert training.go(name) == 0
+        assert training.digests(name) == whole
+    print(f"\n{stages.total()} kills: {dict(stages)}")
+    assert stages.total() > 30 and len(stages) == 2 + 3 * domains
 
 
 def test_a_run_killed_at_known_points_ends_in_the_same_bits(tiny: Path, tmp_path: Path) -> None:
