@@ -44,15 +44,15 @@ def build(request: Request, how: Packing, force: bool = False) -> tuple[Prepared
     """
     original, output = find(request.name), request.output
     truth = request.truth or truth_folder(output)
-    refuse_there(output, [request.name], force)
     truth_file = truth / f"{request.name}{SUFFIX}"
+    refuse_there(output, [request.name], force, truth_file)
     if not force:
         refuse_existing(truth_file, "choose another folder or add --force")
     tree = open_tree(request.sources, original.LAYOUT)
     domain, lines = plan(request.name, original.read(tree), request.annotations)
     for line in lines:
         how.say(line)
-    with answers_appearing(truth_file, answers(domain)):  # both appear or none does
+    with answers_appearing(truth_file, answers(domain)):  # both appear, or after an error none does
         return extend(output, [without_answers(domain)], how, force), truth_file
 
 

@@ -41,13 +41,21 @@ def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: 
         return replace(pack(domains, output.resolve(), describe, how, kept), path=output)
 
 
-def refuse_there(output: Path, names: Sequence[str], force: bool) -> None:
-    """Raise UsageError when one of the domains is in the file already: to be asked before long work."""
+def refuse_there(output: Path, names: Sequence[str], force: bool, truth: Path | None = None) -> None:
+    """Raise UsageError when one of the domains is in the file already: to be asked before long work.
+
+    `truth` is where its test labels should be: one that was killed between the two files left the domain alone.
+    """
     if force or not output.exists():
         return
     with PackedFile(output) as kept:
         for name in names:
             if name in kept.benchmark.names:
+                if truth is not None and kept.count(name, "test") and not truth.exists():
+                    raise UsageError(
+                        f"{output} holds {name} already, without the labels of its test images in {truth}: "
+                        "--force packs it anew and writes both."
+                    )
                 raise UsageError(f"{output} holds {name} already: choose another file, or --force to pack it anew.")
 
 

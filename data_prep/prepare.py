@@ -51,4 +51,5 @@ def prepare(
         return replace(facts, name=name or facts.name)
 
     with held(output):
+        check_output(output, paths, force)  # again: another process may have written it meanwhile
         return pack(domains, output, describe, how)

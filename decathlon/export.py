@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from decathlon.errors import UsageError, VerificationError, unknown
-from decathlon.files import replacing
+from decathlon.files import aside, replacing
 from decathlon.graphs import need_onnx, read_onnx, read_program, write_onnx, write_program
 from decathlon.merge import fold_norms, without_adapters
 from decathlon.merged import describe, load_merged, save_merged
@@ -69,8 +70,9 @@ def export(run: Run, domain: str, path: Path, form: Form) -> Exported:
     about = describe(plain, run.facts(domain), asked, folded)
     size = about["input"]["size"]
     images = torch.randn(IMAGES, 3, size, size, generator=generator("merge", domain))
-    with replacing(path) as part:
-        difference = _write_checked(part, plain, images, network(images), about, form)
+    with replacing(path) as part, aside(part) as folder:
+        difference = _write_checked(folder / path.name, plain, images, network(images), about, form)
+        os.replace(folder / path.name, part)
     adapters = sum(callable(getattr(part, "merged", None)) for part in network.modules())
     work = _multiply_adds(network, images[:1]), _multiply_adds(plain, images[:1])
     return Exported(about, adapters, folded, kept, difference, work)

@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import socket
 import tempfile
 from collections import Counter
@@ -35,8 +36,7 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
         raise UsageError(f"{path} is no file and is not replaced: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    suffix = f".{os.getpid()}@{socket.gethostname()}.part"
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_suffix())
     os.close(handle)
     part = Path(name)
     try:
@@ -52,12 +52,30 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def aside(part: Path) -> Iterator[Path]:
+    """Yield a new folder beside a temporary of `replacing`, for a library that makes temporaries of its own.
+
+    What a kill leaves of it is removed together with such a temporary.
+    """
+    prefix = part.name.removesuffix(_suffix()) + "."
+    with tempfile.TemporaryDirectory(dir=part.parent, prefix=prefix, suffix=_suffix()) as folder:
+        yield Path(folder)
+
+
+def _suffix() -> str:
+    return f".{os.getpid()}@{socket.gethostname()}.part"
+
+
 def _sweep(path: Path) -> None:
     """Remove temporaries of `path` that a process of this machine left when it was killed."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*@{glob.escape(socket.gethostname())}.part"):
         process = part.name.removesuffix(f"@{socket.gethostname()}.part").rpartition(".")[2]
         if process.isdecimal() and int(process) != os.getpid() and not _alive(int(process)):
-            part.unlink(missing_ok=True)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def _alive(process: int) -> bool:

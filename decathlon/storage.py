@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.files import parse_json, replacing
+from decathlon.files import aside, parse_json, replacing
 from decathlon.shape import check
 from decathlon.trunks.trunk import digest
 
@@ -30,9 +31,11 @@ def write_tensors(
     seal = _seal(digest(plain), json.dumps(about, allow_nan=False))
     # one entry: safetensors writes several in random order, and equal runs must give equal files
     metadata = {"about": json.dumps({**about, "digest": seal}, allow_nan=False)}
-    with replacing(path, keep) as part:
+    # safetensors renames a temporary of its own, which after a kill nobody would remove
+    with replacing(path, keep) as part, aside(part) as folder:
         try:
-            save_file(plain, part, metadata=metadata)
+            save_file(plain, folder / "tensors", metadata=metadata)
+            os.replace(folder / "tensors", part)
         except SafetensorError as error:
             raise DecathlonError(f"{path} cannot be written ({error}): check the disk's free space.") from None
 

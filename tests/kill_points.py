@@ -7,12 +7,15 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
+from torch import Tensor
 
-from decathlon import job, jobs
+from decathlon import job, jobs, storage
 from decathlon.data_prep import packing
 from decathlon.data_prep.pack import PackWriter
 from decathlon.domains import Benchmark
@@ -36,6 +39,19 @@ def wait(reached: Path) -> None:
         time.sleep(1)
 
 
+def before_change(number: int) -> None:
+    """Die before the disk is changed for the time `number`, counted from 0: flushed, renamed on or removed from."""
+    calls = iter(range(10**6))
+    for name in ("fsync", "replace", "unlink"):
+        PATCH.setattr(os, name, partial(_unless, lambda: next(calls) == number, getattr(os, name)))
+
+
+def _unless(condition: Callable[[], bool], real: Callable[..., None], *args: Any, **options: Any) -> None:
+    if condition():
+        die()
+    real(*args, **options)
+
+
 def every_step() -> None:
     """Write a checkpoint after every step."""
     PATCH.setattr(jobs, "CHECKPOINT_SECONDS", 0)
@@ -54,6 +70,19 @@ def keep_states(folder: Path) -> None:
 
 def before_first_checkpoint() -> None:
     PATCH.setattr(Generations, "write", die)
+
+
+def inside_write(number: int) -> None:
+    """Die when safetensors has half of a file in a temporary of its own, in its call `number`, counted from 0."""
+    calls = iter(range(10**6))
+
+    def save(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
+        if next(calls) == number:
+            file.with_name(".tmpAb12Cd").write_bytes(b"half")
+            die()
+        save_file(tensors, file, metadata)
+
+    PATCH.setattr(storage, "save_file", save)
 
 
 def between_renames() -> None:

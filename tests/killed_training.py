@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from decathlon.files import sha256
-from decathlon.run import TIMING_FILE, Run
+from decathlon.run import TIMING_FILE
 from decathlon.storage import read_tensors
 from decathlon.verify import verify
 from tests import kill_points as points
@@ -46,8 +46,7 @@ class Training:
 
     def digests(self, name: str) -> dict[str, str]:
         """Return the SHA-256 of all that a finished run leaves, and of the last state of its optimizers."""
-        wrong = [row.wrong for row in verify(self.folder / name) if row.wrong]
-        assert not wrong
+        assert not [row.wrong for row in verify(self.folder / name) if row.wrong]
         found: dict[str, str] = {}
         for kept in ("", "-states"):
             folder = self.folder / f"{name}{kept}"
@@ -56,11 +55,11 @@ class Training:
         return found
 
     def reached(self, name: str) -> str:
-        """Return how far a killed run had come; every file under its name is whole."""
+        """Return how far a killed run had come; every file of it is whole."""
         folder = self.folder / name
         if not (folder / "run.json").is_file():
             return "before run.json"
-        Run(folder).read()
+        assert not [row.wrong for row in verify(folder) if row.wrong]
         steps = []
         for path in folder.rglob("[!.]*.safetensors"):
             about = read_tensors(path)[1]

@@ -45,8 +45,9 @@ def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
     that is wrong, BusyError when another process adds to the file, and what `pack` raises.
     """
     with held(output):
-        index = _index(output, addition)
         truth = (addition.truth or truth_folder(output)) / f"{addition.name}{SUFFIX}"
+        refuse_there(output, [addition.name], addition.force, truth)
+        index = _index(output)
         if not addition.force:
             refuse_existing(truth, "name another folder with --truth, or add --force")
         collection = read_collection(addition.source)
@@ -76,13 +77,12 @@ def _elsewhere(output: Path, folder: Path) -> Iterator[str]:
                 yield name
 
 
-def _index(output: Path, addition: Addition) -> int:
+def _index(output: Path) -> int:
     """Return the next index after all in the file and the official ten.
 
     A domain that is replaced gets a new one, too: what was learned from or predicted for its old images must not
     pass for that of the new ones.
     """
-    refuse_there(output, [addition.name], addition.force)
     there: dict[str, int] = {}
     if output.exists():
         with PackedFile(output) as packed:
