@@ -125,7 +125,7 @@ class PackedFile:
     def images(self, domain: str, split: str, at_once: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield a split's images in order as (height, width, 3), reading `at_once` of them: memory stays small."""
         name = f"{domain}/{split}"
-        offset, height, width = (self._column(f"{name}/{column}") for column in ("offset", "height", "width"))
+        offset, height, width = self._places(domain, split)
         for begin in range(0, len(height), at_once):
             end = min(begin + at_once, len(height))
             pixels = self._column(f"{name}/pixels", slice(int(offset[begin]), int(offset[end])))
@@ -135,7 +135,7 @@ class PackedFile:
 
     def some(self, domain: str, split: str, places: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the images at some places of a split as (height, width, 3), reading no others."""
-        offset, height, width = (self.column(domain, split, column) for column in ("offset", "height", "width"))
+        offset, height, width = self._places(domain, split)
         for i in places:
             own = self.pixels(domain, split, int(offset[i]), int(offset[i + 1]))
             yield own.reshape(int(height[i]), int(width[i]), 3)
@@ -154,7 +154,26 @@ class PackedFile:
         if split not in self.splits(domain):
             there = ", ".join(self.splits(domain)) or "nothing"
             raise DataError(f"{self.path} has no {split} split of {domain} (it has {there}): prepare it with one.")
-        return self._column(f"{domain}/{split}/{column}")
+        name = f"{domain}/{split}/{column}"
+        values = self._column(name)
+        most = len(self.benchmark[domain].categories)
+        with self._reading(name):
+            if column == "label" and len(values) and not -1 <= values.min() <= values.max() < most:
+                raise ValueError(f"it has labels outside the {most} categories")
+            if column != "pixels" and len(values) != self.count(domain, split) + (column == "offset"):
+                raise ValueError("it has another length than image_id")
+        return values
+
+    def _places(self, domain: str, split: str) -> tuple[npt.NDArray[Any], ...]:
+        """Return where each image begins, and heights and widths; raises DataError where they do not fit."""
+        offset, height, width = (self.column(domain, split, column) for column in ("offset", "height", "width"))
+        with self._reading(f"{domain}/{split}/offset"):
+            sizes = 3 * height.astype(np.int64) * width
+            if offset[0] or not np.array_equal(np.diff(offset), sizes):
+                raise ValueError("it does not fit heights and widths")
+            if offset[-1] != len(self._dataset(f"{domain}/{split}/pixels")):
+                raise ValueError("it does not fit the number of pixels")
+        return offset, height, width
 
     def blocks(self, domain: str, split: str, column: str) -> Iterator[npt.NDArray[Any]]:
         """Yield one column in order, in pieces of 24 Mi values: for splits larger than memory."""
