@@ -69,12 +69,13 @@ class PackedFile:
         attributes = self._file.attrs
         if "format" not in attributes or text(self._file, "format") != FORMAT:
             raise DataError(f"{self.path} is not a packed file: make one with 'decathlon data prepare'.")
-        if attributes.get("version") != VERSION:
+        version, complete = attributes.get("version"), attributes.get("complete")
+        if not isinstance(version, np.integer) or version != VERSION:
             raise DataError(
-                f"{self.path} has format version {attributes.get('version')}, this release reads {VERSION}: "
+                f"{self.path} has format version {str(version)[:40]}, this release reads {VERSION}: "
                 "prepare it again."
             )
-        if not attributes.get("complete", False):
+        if not isinstance(complete, np.bool_) or not complete:
             raise DataError(f"{self.path} was never finished: prepare it again.")
 
     def _check_digest(self, facts: bytes) -> None:
