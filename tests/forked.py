@@ -38,12 +38,16 @@ class Outcome:
 
 
 def judged(use: Callable[[], str], *, longest: int = 700) -> str:
-    """Return what `use` says, or `refused` where it ends with an error of the project in one sentence."""
+    """Return what `use` says, or `refused` where it ends with an error of the project in one sentence.
+
+    Below the sentence may stand a list of what is wrong.
+    """
     try:
         return use()
     except DecathlonError as error:
         said = str(error)
-        assert error.exit_code in (2, 3, 4) and said.endswith((".", "?")) and len(said) < longest, said
+        whole = said.partition("\n")[0].endswith((".", "?")) and len(said) < longest
+        assert error.exit_code in (2, 3, 4) and whole, said
         return REFUSED
 
 
@@ -57,7 +61,7 @@ def forked(cases: Iterable[Case], use: Callable[[Case], str], memory: int = MEMO
         told.seek(0)
         said.seek(0)
         rows, lines = [json.loads(line) for line in told], said.read()
-    assert status == 0 and not lines, (os.waitstatus_to_exitcode(status), f"in case {len(rows)}", lines)
+    assert status == 0 and not lines, (os.waitstatus_to_exitcode(status), f"in case {len(rows)}", lines[-1500:])
     return Outcome([row[0] for row in rows], max(row[1] for row in rows), max(row[2] for row in rows))
 
 
