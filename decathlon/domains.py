@@ -110,7 +110,7 @@ class Benchmark:
 def _domain(entry: Mapping[str, Any]) -> Domain:
     crop, error = entry.get("crop", "crop"), entry.get("baseline_error")
     if crop not in CROP_POLICIES:
-        raise ValueError(f"crop '{crop}' is none of {', '.join(CROP_POLICIES)}")
+        raise ValueError(f"crop {shown(crop)} is none of {', '.join(CROP_POLICIES)}")
     index, flip, mean, std = _whole(entry["index"]), entry.get("flip", True), entry["mean"], entry["std"]
     if index < 1:
         raise ValueError(f"index {shown(index)} is no whole number from 1")
