@@ -63,7 +63,9 @@ def forked(cases: Iterable[Case], use: Callable[[Case], str], memory: int = MEMO
         rows, lines = [json.loads(line) for line in told], said.read()
     assert status == 0 and not lines, (os.waitstatus_to_exitcode(status), f"in case {len(rows)}", lines[-1500:])
     came = Outcome([row[0] for row in rows], max(row[1] for row in rows), max(row[2] for row in rows))
-    print(f"{len(rows)} cases: {dict(came.counts)}, {came.slowest:.2f} s, {came.memory / 2**20:.0f} MiB")  # pytest -rP
+    print(
+        f"{len(rows)} cases: {dict(came.counts)}, {came.slowest:.2f} s, {came.memory / 2**20:.0f} MiB"
+    )  # pytest -rP
     return came
 
 

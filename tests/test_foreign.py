@@ -54,7 +54,7 @@ def perfect(truth: Path) -> Rows:
 def expected(text: bytes, truth: Path) -> dict[str, float] | None:
     """Return the accuracies that results earn, None where they must be refused; counted on its own."""
     try:
-        rows = json.loads(text, parse_constant=lambda name: {}[name], object_pairs_hook=_once)
+        rows = json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
         pairs = [(row["image_id"], row["category_id"]) for row in rows]
         told, answers = dict(pairs), answers_in(truth)
     except (ValueError, KeyError, TypeError, RecursionError, UnicodeError):
@@ -70,6 +70,10 @@ def expected(text: bytes, truth: Path) -> dict[str, float] | None:
         name: sum(told[image] == category for image, category in domain.items()) / len(domain)
         for name, domain in answers.items()
     }
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def change_rows(rows: Rows, seed: int) -> bytes:
         lambda: row.update(category_id=category + chance.choice((-1, 1))),
         lambda: row.update(category_id=chance.choice((1.0 * category, True, None, "1", [1], 10**300))),
         lambda: row.update(image_id=chance.choice((1.0 * image, False, None, str(image), {}))),
-        lambda: row.pop(chance.choice(list(row) or [None]), None),
+        lambda: row.pop(chance.choice(("image_id", "category_id")), None),
         lambda: chance.shuffle(rows),
         lambda: row.update(score=0.5),
     ]
@@ -142,7 +146,7 @@ EXPLICIT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("partial", [(), ("--partial",)])
+@pytest.mark.parametrize("partial", [(), pytest.param(("--partial",), marks=pytest.mark.slow)])
 def test_what_is_no_answer_is_never_scored(truth: Path, tmp_path: Path, partial: tuple[str, ...]) -> None:
     path = tmp_path / "results.json"
 
@@ -168,7 +172,9 @@ def test_mutated_ground_truth_is_refused_or_scored_against(truth: Path, tmp_path
 
         def scored() -> str:
             domains = json.loads(printed("score", path, "--truth", folder, "--json"))["domains"]
-            told = {entry["image_id"]: entry["category_id"] for entry in json.loads(file.read_bytes())["annotations"]}
+            told = {
+                entry["image_id"]: entry["category_id"] for entry in json.loads(file.read_bytes())["annotations"]
+            }
             correct = sum(told.get(row["image_id"]) == row["category_id"] for row in rows)
             return "right" if domains["boats"]["accuracy"] == correct / len(told) else "wrong"
 

@@ -1,4 +1,4 @@
-"""Rot in what a run writes: a flipped bit is refused by whatever uses the file, and never changes a number shown."""
+"""Rot in what a run writes: a flipped bit is refused by whatever uses the file, and changes no number shown."""
 
 from __future__ import annotations
 

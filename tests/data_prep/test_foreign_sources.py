@@ -99,5 +99,7 @@ def agree(packed: dict[str, Any], told: dict[str, Any]) -> bool:
     """Say whether every entry that both have is the same, and all domains that were packed were told of."""
     domains = {domain["name"]: domain for domain in told["domains"]}
     return packed["name"] == told["name"] and all(
-        domains[domain["name"]].get(key, value) == value for domain in packed["domains"] for key, value in domain.items()
+        domains[domain["name"]].get(key, value) == value
+        for domain in packed["domains"]
+        for key, value in domain.items()
     )

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from decathlon.cli.main import command
 from decathlon.data_prep.check import problems
+from decathlon.domains import Benchmark
 from decathlon.errors import DataError, DecathlonError
 from decathlon.packed import PackedFile
 from decathlon.packed_parts import fixed
@@ -23,7 +24,7 @@ from decathlon.packed_split import combine
 from decathlon.pool import load_pool
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate
-from tests.packs import Benchmark, tiny_domain, write_pack
+from tests.packs import tiny_domain, write_pack
 
 EQUAL = "equal"
 
@@ -83,7 +84,9 @@ PLACES: dict[str, Callable[[Path], list[int]]] = {
 
 
 @pytest.mark.parametrize("count", [10, pytest.param(300, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("source", "places"), [*(("tiny", name) for name in PLACES), ("dense", "structures-not-zero")])
+@pytest.mark.parametrize(
+    ("source", "places"), [*(("tiny", name) for name in PLACES), ("dense", "structures-not-zero")]
+)
 def test_no_flipped_bit_is_used(
     request: pytest.FixtureRequest, tmp_path: Path, source: str, places: str, count: int
 ) -> None:
@@ -116,7 +119,7 @@ def test_a_cut_file_is_never_used(tiny: Path, tmp_path: Path, count: int) -> Non
 
 
 def change(path: Path, text: bytes, seal: bool) -> None:
-    """Put other facts in the place of a file's own; with `seal` give it their digest, as if they were written so."""
+    """Put other facts in the place of a file's own; with `seal` as if they had been written so."""
     with h5py.File(path, "r+") as file:
         names = [f"{domain}/{split}" for domain in file if domain != "benchmark" for split in file[domain]]
         digests = {name: file[name].attrs["digest"].decode() for name in names}
@@ -150,8 +153,8 @@ def test_mutated_facts_are_refused_or_sound(tiny: Path, tmp_path: Path, seal: bo
 
 
 ODD = (
-    0, -1, 2**63 - 1, 1.5, float("nan"), True, "", "x", "ü", "a" * 5000, np.zeros(3), np.zeros(0), [1, 2], ["a", "b"],
-    np.bytes_(b"\xff"), np.void(b"\0\1"), h5py.Empty("i4"), h5py.Empty("S4"),
+    0, -1, 2**63 - 1, 1.5, float("nan"), True, "", "x", "ü", "a" * 5000, np.zeros(3), np.zeros(0), [1, 2],
+    ["a", "b"], np.bytes_(b"\xff"), np.void(b"\0\1"), h5py.Empty("i4"), h5py.Empty("S4"),
 )  # fmt: skip
 
 
@@ -226,7 +229,10 @@ def test_a_file_with_text_of_variable_length_is_read(tiny: Path, tmp_path: Path)
     path = tmp_path / "old.h5"
     shutil.copy(tiny, path)
     with h5py.File(path, "r+") as file:
-        for entry in [file, *(file[domain][split] for domain in ("apples", "boats", "towers") for split in file[domain])]:
+        for entry in [
+            file,
+            *(file[domain][split] for domain in ("apples", "boats", "towers") for split in file[domain]),
+        ]:
             for name in [name for name in ("format", "digest") if name in entry.attrs]:
                 entry.attrs[name] = entry.attrs[name].decode()
     assert held(path) == held(tiny)
