@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
 from decathlon.entries import read_entries
-from decathlon.merged import load_merged
+from decathlon.merged import description, load_merged
 from decathlon.predict import predict_run
 from decathlon.run import Run
 from decathlon.summary import summary
@@ -22,6 +22,7 @@ from tests.mutations import flip
 from tests.packs import write_truth
 from tests.runs import RECIPE, dying_at, go
 
+EQUAL = "equal"
 FEW = [8, pytest.param(300, marks=pytest.mark.slow)]
 
 
@@ -124,6 +125,30 @@ def test_no_flipped_bit_is_used(root: Root, name: str, count: int) -> None:
     finally:
         file.write_bytes(whole)
     assert came.counts == {REFUSED: count}
+    assert came.slowest < 5 and came.memory < 300 << 20
+
+
+@pytest.mark.parametrize("count", FEW)
+@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+def test_no_flipped_bit_of_another_format_is_described(root: Root, ending: str, count: int) -> None:
+    """Some bytes of a zip, as dates, say nothing."""
+    if ending == "onnx":
+        pytest.importorskip("onnxscript")
+    file = root.folder / f"x.{ending}"
+    if not file.exists():
+        printed("merge", root.run.folder, "apples", "-o", file)
+    whole, before = file.read_bytes(), description(file)
+
+    def use(seed: int) -> str:
+        file.write_bytes(flip(whole, seed))
+        return judged(lambda: EQUAL if description(file) == before else "another")
+
+    try:
+        came = forked(range(count), use)
+    finally:
+        file.write_bytes(whole)
+    assert came.counts.keys() <= {REFUSED, EQUAL}
+    assert came.counts[EQUAL] <= (count / 5 if ending == "pt2" else 0)
     assert came.slowest < 5 and came.memory < 300 << 20
 
 
