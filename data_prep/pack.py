@@ -16,6 +16,7 @@ from decathlon.data_prep.images import Decoded
 from decathlon.domains import Benchmark
 from decathlon.files import dump_json
 from decathlon.packed import FORMAT, VERSION, PackedFile
+from decathlon.packed_parts import fixed
 from decathlon.packed_split import combine
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class SplitWriter:
             _write_column(self._group, name, values)
             digests[name] = hashlib.sha256(values.data).hexdigest()
         self.digest = combine(digests)
-        self._group.attrs["digest"] = self.digest
+        self._group.attrs["digest"] = fixed(self.digest)
         del self._pixels  # an open dataset keeps its cache
 
 
@@ -121,7 +122,9 @@ class PackWriter:
     def copy(self, kept: PackedFile, domain: str) -> None:
         """Copy a domain of another packed file as it is, checksums included."""
         for split in kept.splits(domain):
-            self._copied[f"{domain}/{split}"] = kept.copy_split(domain, split, self._file)
+            name = f"{domain}/{split}"
+            self._copied[name] = kept.copy_split(domain, split, self._file)
+            self._file[name].attrs["digest"] = fixed(self._copied[name])  # older files have it in another form
 
     def finish(self, benchmark: Benchmark) -> str:
         """Write the benchmark's facts, the digest over everything and the mark that the file is complete."""
@@ -129,7 +132,7 @@ class PackWriter:
         _write_column(self._file, "benchmark", np.frombuffer(facts, np.uint8))
         digests = self._copied | {name: split.digest for name, split in self._splits.items()}
         digest = combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()})
-        self._file.attrs.update({"format": FORMAT, "version": VERSION, "digest": digest})
+        self._file.attrs.update({"format": fixed(FORMAT), "version": VERSION, "digest": fixed(digest)})
         self._file.flush()
         self._file.attrs["complete"] = True
         return digest

@@ -44,11 +44,13 @@ class Picture:
         if self.data is not None:
             return self._checked(bytes(self.data[: most + 1]), most)
         try:
-            if self.path and not stat.S_ISREG(os.stat(self.path).st_mode):
+            about = os.stat(self.path)
+            if not stat.S_ISREG(about.st_mode):
                 raise OSError("it is no regular file")  # to open a pipe is to wait for ever
+            rest = max(0, about.st_size - self.offset)  # Python takes the memory for all it is asked to read
             with open(self.path, "rb") as file:  # a Path would cost as much as the reading
                 file.seek(self.offset)
-                found = file.read(min(self.size, most + 1) if self.size >= 0 else most + 1)
+                found = file.read(min(rest, most + 1, self.size if self.size >= 0 else rest))
         except FileNotFoundError:
             raise DataError(
                 f"{self.name} is not there: put the file in place or take it out of the annotations."

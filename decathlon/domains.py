@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, unknown
+from decathlon.shape import shown
 
 CropPolicy = Literal["crop", "squash", "full"]
 CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
@@ -97,7 +98,7 @@ class Benchmark:
         """Build a benchmark from parsed JSON; raises DataError naming `source` and the entry at fault."""
         try:
             domains = tuple(_domain(entry) for entry in data["domains"])
-            benchmark = cls(str(data["name"]), domains, str(data.get("baseline", "")))
+            benchmark = cls(_text(data["name"]), domains, _text(data.get("baseline", "")))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             reason = f"missing {error}" if isinstance(error, KeyError) else str(error)
             raise DataError(f"{source} does not describe a benchmark: {reason}.") from None
@@ -109,18 +110,18 @@ class Benchmark:
 def _domain(entry: Mapping[str, Any]) -> Domain:
     crop, error = entry.get("crop", "crop"), entry.get("baseline_error")
     if crop not in CROP_POLICIES:
-        raise ValueError(f"crop '{crop}' is none of {', '.join(CROP_POLICIES)}")
-    index, flip, mean, std = entry["index"], entry.get("flip", True), entry["mean"], entry["std"]
-    if type(index) is not int or index < 1:
-        raise ValueError(f"index {index!r:.40} is no whole number from 1")
+        raise ValueError(f"crop {shown(crop)} is none of {', '.join(CROP_POLICIES)}")
+    index, flip, mean, std = _whole(entry["index"]), entry.get("flip", True), entry["mean"], entry["std"]
+    if index < 1:
+        raise ValueError(f"index {shown(index)} is no whole number from 1")
     if type(flip) is not bool:
-        raise ValueError(f"flip {flip!r:.40} is neither true nor false")
+        raise ValueError(f"flip {shown(flip)} is neither true nor false")
     if not all(isinstance(values, list | tuple) and len(values) == 3 for values in (mean, std)) or 0 in std:
         raise ValueError("mean and std must be three numbers each, those of std above 0")
     return Domain(
-        name=str(entry["name"]),
+        name=_text(entry["name"]),
         index=index,
-        categories=tuple(Category(int(c["id"]), str(c["name"])) for c in entry["categories"]),
+        categories=tuple(Category(_whole(c["id"]), _text(c["name"])) for c in entry["categories"]),
         mean=_channels(mean),
         std=_channels(std),
         flip=flip,
@@ -134,7 +135,19 @@ def _channels(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is no text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or abs(value) >= 2**63:  # true and 2.5 are none either
+        raise ValueError(f"{shown(value)} is no whole number")
+    return value
+
+
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value <= 1:  # false for nan too
-        raise ValueError(f"{value!r:.40} is no number from 0 to 1")
+        raise ValueError(f"{shown(value)} is no number from 0 to 1")
     return float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import json
 import zipfile
@@ -20,6 +21,7 @@ from decathlon.seams import replace
 from decathlon.trunks.trunk import PointwiseConv
 
 KEY = "decathlon"  # of the description in either format
+SEAL = "decathlon.sha256"  # of the metadata in an ONNX file: the format has no checksum
 
 
 def write_program(path: Path, network: nn.Module, images: Tensor, about: Mapping[str, Any]) -> None:
@@ -46,7 +48,8 @@ def write_onnx(path: Path, network: nn.Module, images: Tensor, about: Mapping[st
     model = graph.model_proto
     onnx.helper.set_model_props(model, {KEY: json.dumps(about)})
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    data = model.SerializeToString()
+    path.write_bytes(data + _onnx_seal(data))
 
 
 def read_onnx(path: Path) -> Callable[[Tensor], Tensor]:
@@ -68,16 +71,36 @@ def read_about(path: Path) -> dict[str, Any]:
         need_onnx()
         import onnx
 
-        told = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}[KEY]
+        data = path.read_bytes()
+        entries = {entry.key: entry.value for entry in onnx.load_from_string(data).metadata_props}
+        told = entries[KEY]
+        if SEAL in entries and not data.endswith(_onnx_seal(data[: -len(_onnx_seal(b""))])):
+            raise ValueError("its SHA-256 is not that of what it holds")
     else:
         if not zipfile.is_zipfile(path):  # torch would log a traceback
             raise ValueError("it is no torch-export file")
+        with zipfile.ZipFile(path) as archive:
+            wrong = archive.testzip()  # torch does not look at the checksums
+        if wrong:
+            raise ValueError(f"the checksum of {wrong} is not that of what it holds")
         extra = {f"{KEY}.json": ""}
         with path.open("rb") as file:
             torch.export.load(file, extra_files=extra)
         told = extra[f"{KEY}.json"]
     about: dict[str, Any] = json.loads(told)
     return about
+
+
+def _onnx_seal(data: bytes) -> bytes:
+    """Return what is written behind an ONNX file: one more entry of its metadata, the SHA-256 of all before it.
+
+    Files in this format may be put together from parts: what stands twice in them is a longer list.
+    """
+    import onnx
+
+    tail = onnx.ModelProto()
+    onnx.helper.set_model_props(tail, {SEAL: hashlib.sha256(data).hexdigest()})
+    return tail.SerializeToString()
 
 
 def need_onnx() -> None:

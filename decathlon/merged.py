@@ -133,7 +133,8 @@ def description(path: Path | str) -> dict[str, Any]:
     except DecathlonError:
         raise
     except Exception as error:  # the libraries name no class for what is no file of theirs
-        raise DataError(f"{path} holds no description ({str(error).splitlines()[0]}): merge it again.") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} holds no description ({reason}): merge it again.") from None
 
 
 def to_input(image: Image.Image, about: Mapping[str, Any]) -> Tensor:

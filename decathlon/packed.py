@@ -10,12 +10,14 @@ Dataset `benchmark`: the benchmark's facts as JSON bytes. Group `/<domain>/<spli
     label     int32  [n], position in the domain's categories; -1 where unknown
     image_id  int64  [n]
 
-All datasets carry Fletcher32 checksums, so a flipped bit is an error on reading, never a wrong pixel.
+All datasets carry Fletcher32 checksums, so a flipped bit is an error on reading, never a wrong pixel. Facts and
+digests are compared with the file's own digest whenever it is opened.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +30,8 @@ import numpy.typing as npt
 from decathlon.domains import SPLITS, Benchmark
 from decathlon.errors import DataError
 from decathlon.files import parse_json
-from decathlon.packed_split import COLUMNS, PackedSplit
+from decathlon.packed_parts import dataset, text
+from decathlon.packed_split import COLUMNS, PackedSplit, combine
 
 FORMAT = "decathlon-pack"
 VERSION = 1
@@ -51,32 +54,45 @@ class PackedFile:
                 reason = "it is a folder"
             raise DataError(f"cannot open {path}: {reason}; make it with 'decathlon data prepare'.") from None
         self._open: dict[str, h5py.Dataset] = {}
+        self._size = path.stat().st_size
         try:
             with self._reading(""):
                 self._check()
-            facts = parse_json(self._column("benchmark").tobytes(), f"{path}:/benchmark")
-            self.benchmark = Benchmark.from_json(facts, f"{path}:/benchmark")
+            facts = self._column("benchmark").tobytes()
+            self.benchmark = Benchmark.from_json(parse_json(facts, f"{path}:/benchmark"), f"{path}:/benchmark")
+            self._check_digest(facts)
         except BaseException:
             self._file.close()
             raise
 
     def _check(self) -> None:
         attributes = self._file.attrs
-        if attributes.get("format") != FORMAT:
+        if "format" not in attributes or text(self._file, "format") != FORMAT:
             raise DataError(f"{self.path} is not a packed file: make one with 'decathlon data prepare'.")
-        if attributes.get("version") != VERSION:
+        version, complete = attributes.get("version"), attributes.get("complete")
+        if not isinstance(version, np.integer) or version != VERSION:
             raise DataError(
-                f"{self.path} has format version {attributes.get('version')}, this release reads {VERSION}: "
+                f"{self.path} has format version {str(version)[:40]}, this release reads {VERSION}: "
                 "prepare it again."
             )
-        if not attributes.get("complete", False):
+        if not isinstance(complete, np.bool_) or not complete:
             raise DataError(f"{self.path} was never finished: prepare it again.")
+
+    def _check_digest(self, facts: bytes) -> None:
+        """Refuse facts or digests that are not those the file was finished with, and a split that is lost."""
+        digests = {
+            f"{domain.name}/{split}": self.split_digest(domain.name, split)
+            for domain in self.benchmark
+            for split in self.splits(domain.name)
+        }
+        if combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()}) != self.digest:
+            raise DataError(f"{self.path} does not have the digest it was packed with: prepare it again.")
 
     @property
     def digest(self) -> str:
         """The SHA-256 over the digests of all splits: two files with equal digests hold equal benchmarks."""
         with self._reading("digest"):
-            return str(self._file.attrs["digest"])
+            return text(self._file, "digest")
 
     def splits(self, domain: str) -> tuple[str, ...]:
         """Return which of train, val and test the file holds for `domain`."""
@@ -88,7 +104,7 @@ class PackedFile:
         """Return the digest written with the split when it was packed."""
         name = f"{domain}/{split}"
         with self._reading(name):
-            return str(self._file[name].attrs["digest"])
+            return text(self._file[name], "digest")
 
     def copy_split(self, domain: str, split: str, target: h5py.File) -> str:
         """Copy a split as it is stored, checksums included, into another file; return its digest."""
@@ -101,7 +117,7 @@ class PackedFile:
         """Return the number of images of a split without reading them; 0 when it is not there."""
         name = f"{domain}/{split}/image_id"
         with self._reading(name):
-            return len(self._file[name]) if split in self.splits(domain) else 0
+            return len(self._dataset(name)) if split in self.splits(domain) else 0
 
     def read(self, domain: str, split: str) -> PackedSplit:
         """Read one split into memory; raises DataError when it is not there or a checksum fails."""
@@ -110,7 +126,7 @@ class PackedFile:
     def images(self, domain: str, split: str, at_once: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield a split's images in order as (height, width, 3), reading `at_once` of them: memory stays small."""
         name = f"{domain}/{split}"
-        offset, height, width = (self._column(f"{name}/{column}") for column in ("offset", "height", "width"))
+        offset, height, width = self._places(domain, split)
         for begin in range(0, len(height), at_once):
             end = min(begin + at_once, len(height))
             pixels = self._column(f"{name}/pixels", slice(int(offset[begin]), int(offset[end])))
@@ -120,7 +136,7 @@ class PackedFile:
 
     def some(self, domain: str, split: str, places: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the images at some places of a split as (height, width, 3), reading no others."""
-        offset, height, width = (self.column(domain, split, column) for column in ("offset", "height", "width"))
+        offset, height, width = self._places(domain, split)
         for i in places:
             own = self.pixels(domain, split, int(offset[i]), int(offset[i + 1]))
             yield own.reshape(int(height[i]), int(width[i]), 3)
@@ -130,7 +146,7 @@ class PackedFile:
         name = f"{domain}/{split}/pixels"
         with self._reading(name):
             if name not in self._open:  # an open data set keeps its last chunk: the next image costs little
-                self._open[name] = self._file[name]
+                self._open[name] = self._dataset(name)
             values: npt.NDArray[np.uint8] = self._open[name][begin:end]
             return values
 
@@ -139,26 +155,49 @@ class PackedFile:
         if split not in self.splits(domain):
             there = ", ".join(self.splits(domain)) or "nothing"
             raise DataError(f"{self.path} has no {split} split of {domain} (it has {there}): prepare it with one.")
-        return self._column(f"{domain}/{split}/{column}")
+        name = f"{domain}/{split}/{column}"
+        values = self._column(name)
+        most = len(self.benchmark[domain].categories)
+        with self._reading(name):
+            if column == "label" and len(values) and not -1 <= values.min() <= values.max() < most:
+                raise ValueError(f"it has labels outside the {most} categories")
+            if column != "pixels" and len(values) != self.count(domain, split) + (column == "offset"):
+                raise ValueError("it has another length than image_id")
+        return values
+
+    def _places(self, domain: str, split: str) -> tuple[npt.NDArray[Any], ...]:
+        """Return where each image begins, and heights and widths; raises DataError where they do not fit."""
+        offset, height, width = (self.column(domain, split, column) for column in ("offset", "height", "width"))
+        with self._reading(f"{domain}/{split}/offset"):
+            sizes = 3 * height.astype(np.int64) * width
+            if offset[0] or not np.array_equal(np.diff(offset), sizes):
+                raise ValueError("it does not fit heights and widths")
+            if offset[-1] != len(self._dataset(f"{domain}/{split}/pixels")):
+                raise ValueError("it does not fit the number of pixels")
+        return offset, height, width
 
     def blocks(self, domain: str, split: str, column: str) -> Iterator[npt.NDArray[Any]]:
         """Yield one column in order, in pieces of 24 Mi values: for splits larger than memory."""
         name = f"{domain}/{split}/{column}"
         with self._reading(name):
-            length = len(self._file[name])
+            length = len(self._dataset(name))
         for begin in range(0, length, BLOCK):
             yield self._column(name, slice(begin, begin + BLOCK))
 
     def _column(self, name: str, part: slice = slice(None)) -> npt.NDArray[Any]:
         with self._reading(name):
-            values: npt.NDArray[Any] = self._file[name][part]
+            values: npt.NDArray[Any] = self._dataset(name)[part]
             return values
+
+    def _dataset(self, name: str) -> h5py.Dataset:
+        return dataset(self._file, name, self._size)
 
     @contextlib.contextmanager
     def _reading(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, KeyError, RuntimeError) as error:  # all three are how h5py reports damage
+        # all of these are how h5py, and what reads of it, report damage
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:
             reason = error.args[0] if error.args else error
             raise DataError(
                 f"{self.path}:/{name} is damaged ({reason}): prepare the file again or copy it again."

@@ -30,6 +30,7 @@ class PackedSplit:
 
 
 COLUMNS = tuple(field.name for field in fields(PackedSplit))
+DTYPES = dict(zip(COLUMNS, (np.uint8, np.int64, np.uint16, np.uint16, np.int32, np.int64), strict=True))
 
 
 def digest_columns(split: PackedSplit) -> str:

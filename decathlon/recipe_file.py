@@ -15,6 +15,7 @@ from typing import Any
 
 from decathlon.errors import DataError, UsageError, unknown
 from decathlon.recipe import Recipe
+from decathlon.shape import shown
 
 FOLDER = resources.files("decathlon") / "recipes"
 
@@ -65,11 +66,11 @@ def _built_in(name: str, above: tuple[str, ...] = ()) -> Recipe:
 def _parse(data: bytes, source: str, above: tuple[str, ...] = ()) -> Recipe:
     try:
         values = tomllib.loads(data.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{source} is not valid TOML: {error}.") from None
     base = values.pop("base", None)
     if base is None:
         return Recipe().override(values, source)
     if base not in _names():
-        raise unknown("base", str(base), _names(), f" in {source}, it must be a built-in recipe")
+        raise unknown("base", shown(base).strip("'"), _names(), f" in {source}, it must be a built-in recipe")
     return _built_in(base, above).override(values, source)

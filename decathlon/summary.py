@@ -8,12 +8,14 @@ from typing import Any
 from decathlon.group import Group, seeds_text
 from decathlon.logs import METRICS, read_lines
 from decathlon.run import Run
+from decathlon.sealed import check_listed
 from decathlon.spread import spread
 from decathlon.tables import Column, Row, Table
 
 
 def last_metrics(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the last line of metrics of every domain."""
+    """Return the last line of metrics of every domain; of a finished run they must be those that training wrote."""
+    check_listed(run.folder, run.metrics.name)
     return {row["domain"]: row for row in read_lines(run.metrics, METRICS)}
 
 

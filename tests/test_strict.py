@@ -16,12 +16,12 @@ from decathlon.cli.main import command
 from decathlon.count import count_run
 from decathlon.entries import read_entries
 from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.files import write_json
+from decathlon.files import sha256, write_json
 from decathlon.group import SEEDS, Group, find_group
 from decathlon.logs import METRICS, read_lines
 from decathlon.predict import predict_run
 from decathlon.progress import TrainingProgress
-from decathlon.results import read_results
+from decathlon.results import protocol_path, read_results
 from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.score import Score
@@ -120,7 +120,7 @@ def test_mutated_seeds_are_refused_or_read(tmp_path: Path, count: int) -> None:
     assert battle(file, damaged, lambda: find_group(tmp_path)) > count / 2
 
 
-@pytest.mark.parametrize("name", ["score.json", "footprint.json", "results.protocol.json"])
+@pytest.mark.parametrize("name", ["score.json", "footprint.json"])
 @pytest.mark.parametrize("count", [150, pytest.param(1000, marks=pytest.mark.slow)])
 def test_mutated_numbers_are_refused_or_shown(run: Run, tmp_path: Path, name: str, count: int) -> None:
     own = copied(run, tmp_path)
@@ -136,6 +136,41 @@ def test_mutated_numbers_are_refused_or_shown(run: Run, tmp_path: Path, name: st
                 raise outcome.exception
 
     assert battle(file, damaged, read) > count / 4
+
+
+def told_of_results(data: bytes, digest: str) -> Any:
+    """Return what a protocol says, None where it must be refused; found without this project's code."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value.get("results_sha256", digest) == digest else None
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("count", [150, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_mutated_protocol_is_refused_or_shown(run: Run, tmp_path: Path, count: int, sealed: bool) -> None:
+    """Without a seal, as one written by hand, it must be of these results; with one, nothing may differ at all."""
+    results = copied(run, tmp_path).folder / "results.json"
+    file, digest = protocol_path(results), sha256(results)
+    whole = json.loads(file.read_text()) if sealed else plain(file)
+    wrong = 0
+    for seed in range(count):
+        damaged = mutate(whole, seed)
+        told = told_of_results(damaged, digest)
+        if sealed and told is not None and SEAL in told:
+            told = None  # what a mutation leaves as it was is not laid out as it was written
+        wrong += told is None
+        refused = battle(file, [damaged], lambda told=told: shows(results, told))  # type: ignore[misc]
+        odd = any(mark in damaged for mark in (b"NaN", b"\\ud800", b'"format": 1', b"Infinity"))
+        assert refused or told is not None, (seed, damaged)
+        assert not refused or told is None or odd or SEAL in whole, (seed, damaged)
+    assert wrong > (count / 2 if sealed else count / 10)
+
+
+def shows(results: Path, told: Any) -> None:
+    """Read results and compare what is known of them."""
+    assert read_results(results).protocol == told
 
 
 @pytest.mark.parametrize("count", [150, pytest.param(500, marks=pytest.mark.slow)])
