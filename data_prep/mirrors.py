@@ -50,7 +50,7 @@ def known_files(own: Path | None = None) -> dict[str, KnownFile]:
     """
     tables = _read(files("decathlon").joinpath(FACTS).read_bytes(), FACTS)
     if own is not None:
-        for name, table in _read(read_bytes(own), str(own)).items():
+        for name, table in _read(read_bytes(own, "the mirrors "), str(own)).items():
             tables[name] = _merged(tables.get(name, {}), table)
     return {name: _known(name, table, str(own or FACTS)) for name, table in tables.items()}
 

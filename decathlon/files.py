@@ -30,13 +30,15 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     The block writes and closes the file. On an error the temporary is removed and `path` is untouched. A link stays
     one: what it leads to is replaced. Temporaries of processes that died are removed. With `keep`, a name in
     the same folder, what was at `path` gets that name. Raises UsageError where something else than a file is there,
-    ResourceError for any OSError: the block does nothing but write.
+    ResourceError for an error of the system: the block does nothing but write.
     """
     told, path = path, path.resolve()
     try:
         with _replacing(path, keep) as part:
             yield part
     except OSError as error:
+        if error.errno is None:  # a library's
+            raise
         raise unwritable(told, error) from None
 
 
@@ -121,14 +123,14 @@ def read_json(path: Path, keep: Container[str] | None = None) -> Any:
     return parse_json(read_bytes(path), str(path), keep)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return what a file holds; raises DataError when it cannot be read, or is a pipe or a device."""
+def read_bytes(path: Path, what: str = "") -> bytes:
+    """Return what a file holds; raises DataError, naming `what` it is, for a pipe, a device, or what is unreadable."""
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise DataError(f"cannot read {path}: it is no regular file.")
+            raise DataError(f"cannot read {what}{path}: it is no regular file.")
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
+        raise DataError(f"cannot read {what}{path}: {error.strerror or error}.") from None
 
 
 def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:

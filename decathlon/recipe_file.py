@@ -29,7 +29,7 @@ def find_recipe(name: str) -> Recipe:
     """Return a built-in recipe by name or read one from a TOML file; raises UsageError or DataError."""
     if not name.endswith(".toml"):
         return _built_in(name)
-    return _parse(read_bytes(Path(name)), name)
+    return _parse(read_bytes(Path(name), "the recipe "), name)
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -48,7 +48,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_for(work: str, remedy: str) -> Iterator[None]:
-    """Raise ResourceError for a lack of memory in the block; `work` is as `with --batch 64`, `remedy` what helps."""
+    """Raise ResourceError for a lack of memory in the block; `work` is as `with --batch 8`, `remedy` what helps."""
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
