@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -12,7 +14,7 @@ from typing import Any
 import click
 
 from decathlon import __version__
-from decathlon.errors import DecathlonError
+from decathlon.failures import told
 
 
 class FolderGroup(click.Group):
@@ -57,24 +59,27 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command; a known error becomes one sentence on standard error and its exit code."""
+    """Run the command; an error becomes one sentence on standard error and its exit code."""
     # Waiting threads must sleep: beside another busy process, spinning ones slow training down tenfold and more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except DecathlonError as error:
-        click.echo(f"Error: {error}", err=True)
-        code = error.exit_code
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        click.echo(
-            f"Error: {error.strerror or error}{where}: check the path, its permissions and the disk.", err=True
-        )
-        code = 1
-    except click.Abort:
-        click.echo("Interrupted.", err=True)
-        code = 130
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk is to be told now: at the end of the process it would be too late
+    except Exception as error:
+        code = told(error)
+    _close_stdout()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _close_stdout() -> None:
+    """Let what cannot be written any more go nowhere, instead of a complaint at the end of the process."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -17,10 +17,11 @@ import click
 @click.option("--force", is_flag=True, help="Replace existing results.")
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
 @click.option("--merge/--no-merge", "merged", default=True, help="Merge adapters and fold norms first: faster.")
+@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Images at a time.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
 def command(
     run: Path, data: Path, split: Literal["test", "val"], out: Path | None, force: bool, device: str | None,
-    threads: int | None, merged: bool,
+    threads: int | None, merged: bool, batch: int,
 ) -> None:  # fmt: skip
     """Predict a split with every trained domain of RUN and write a results file of the challenge.
 
@@ -44,7 +45,7 @@ def command(
     if group is None:
         if not force:
             refuse_existing(out or run / name, "choose another name with -o, or replace it with --force")
-        _predict(run, data, split, out or run / name, device, merged)
+        _predict(run, data, split, out or run / name, device, merged, batch)
     elif out is not None:
         raise UsageError(f"{run} is a group of runs, each with results of its own: leave out -o.")
     else:
@@ -54,20 +55,20 @@ def command(
         for file in kept:
             click.echo(f"{file} is there already: kept, --force replaces it", err=True)
         for file in (file for file in files if file not in kept):
-            _predict(file.parent, data, split, file, device, merged)
+            _predict(file.parent, data, split, file, device, merged, batch)
     if split == "test":
         trained = run if group is None else group.runs[group.seeds[0]]
         _next(run if out in (None, run / name) else out, trained, data)
 
 
 def _predict(
-    run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool
+    run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool, batch: int
 ) -> None:
     from decathlon.predict import predict_run
     from decathlon.run import Run
     from decathlon.words import several
 
-    counts = predict_run(Run(run), data, split, out, device, merged)
+    counts = predict_run(Run(run), data, split, out, device, merged, batch)
     for name in [name for name, count in counts.items() if not count]:
         click.echo(f"{name} is left out: {data} holds no {split} image of it", err=True)
     domains = several(sum(count > 0 for count in counts.values()), "domain")

@@ -48,9 +48,13 @@ def command(ctx: click.Context, out: Path) -> None:
     out.mkdir(parents=True)
     began = time.monotonic()
     root = ctx.find_root().command
-    for arguments in road(out):
-        click.secho(f"\n$ decathlon {shlex.join(arguments)}", bold=True, err=True)
-        root.main(arguments, standalone_mode=False, prog_name="decathlon")
+    try:
+        for arguments in road(out):
+            click.secho(f"\n$ decathlon {shlex.join(arguments)}", bold=True, err=True)
+            root.main(arguments, standalone_mode=False, prog_name="decathlon")
+    finally:
+        if not any(out.iterdir()):  # nothing was made: the same command is to work when there is space
+            out.rmdir()
     seconds = time.monotonic() - began
     click.echo(
         f"\nDone in {seconds:.0f} s. Of the rows, 'trunk' is hard sharing, 'feature' a linear head on it,\n"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from decathlon.data_prep.names import unsafe
 from decathlon.errors import DataError, nearest, unknown
+from decathlon.files import read_bytes
 
 FACTS = "facts/mirrors.toml"
 OFFICIAL_GROUP = "official"
@@ -49,11 +50,7 @@ def known_files(own: Path | None = None) -> dict[str, KnownFile]:
     """
     tables = _read(files("decathlon").joinpath(FACTS).read_bytes(), FACTS)
     if own is not None:
-        try:
-            data = own.read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot read the mirrors {own}: {error.strerror}.") from None
-        for name, table in _read(data, str(own)).items():
+        for name, table in _read(read_bytes(own, "the mirrors "), str(own)).items():
             tables[name] = _merged(tables.get(name, {}), table)
     return {name: _known(name, table, str(own or FACTS)) for name, table in tables.items()}
 

@@ -18,7 +18,7 @@ from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.statistics import Moments, measured_split
 from decathlon.data_prep.workers import ordered
 from decathlon.domains import Benchmark
-from decathlon.errors import DecathlonError, VerificationError
+from decathlon.errors import VerificationError
 from decathlon.files import replacing
 from decathlon.packed import PackedFile
 
@@ -66,19 +66,13 @@ def pack(
     """Pack domains into the file `output`, beside those of the file `kept`; it appears when whole and verified.
 
     `describe` returns the benchmark's facts, from the measured moments of those domains that nobody published.
-    Raises DataError for a bad image, DecathlonError where the file cannot be written, VerificationError when the
+    Raises DataError for a bad image, ResourceError where the file cannot be written, VerificationError when the
     disk gave back other bytes than were written.
     """
-    try:
-        with replacing(output) as part:
-            digest, workers = _write(part, domains, describe, how, kept)
-            how.say("verifying")
-            _verify(part, digest, kept, how.say)
-    except OSError as error:  # what cannot be read is a DataError already
-        reason = error.strerror or str(error)
-        raise DecathlonError(
-            f"cannot write {output} ({reason}): free some space or choose another place."
-        ) from None
+    with replacing(output) as part:  # what cannot be read is a DataError already
+        digest, workers = _write(part, domains, describe, how, kept)
+        how.say("verifying")
+        _verify(part, digest, kept, how.say)
     return Prepared(output, sum(len(domain) for domain in domains), digest, own_peak() + workers)
 
 

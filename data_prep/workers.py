@@ -13,7 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import TypeVar
 
-from decathlon.errors import DecathlonError
+from decathlon.errors import ResourceError
+from decathlon.resources import memory_for
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,25 +26,42 @@ def ordered(
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for every item in order, from `workers` processes, or in this one when it is 1.
 
-    Close the iterator to stop early. Raises what `function` raises, and DecathlonError when a worker dies.
+    Close the iterator to stop early. Raises what `function` raises, and ResourceError when a worker dies, cannot be
+    started, or has not the memory.
     """
-    if workers == 1:
-        yield from map(function, items)
-        return
+    with memory_for("", "try fewer --workers, or a smaller --side"):
+        yield from map(function, items) if workers == 1 else _spread(function, items, workers)
+
+
+def _spread(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Generator[Result, None, None]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start)
     try:
         rest = iter(items)
         waiting: deque[Future[Result]] = deque()
         for item in islice(rest, workers * _AHEAD):
-            waiting.append(pool.submit(function, item))
+            waiting.append(_submit(pool, function, item))
         while waiting:
             result = waiting.popleft().result()
-            waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
+            waiting.extend(_submit(pool, function, item) for item in islice(rest, 1))
             yield result
     except BrokenProcessPool:
-        raise DecathlonError("a worker process died, perhaps for lack of memory: try fewer --workers.") from None
+        raise ResourceError("a worker process died, perhaps for lack of memory: try fewer --workers.") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
+) -> Future[Result]:  # it starts the workers, and a thread to speak with them
+    try:
+        return pool.submit(function, item)
+    except BrokenProcessPool:
+        raise
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ResourceError(f"worker processes cannot be started ({reason}): try --workers 1.") from None
 
 
 def _start() -> None:

@@ -15,11 +15,16 @@ def find_device(name: str | None) -> torch.device:
     """Return the named device, by default a GPU where there is one; raises UsageError for one that is not there."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available: leave out --device or say --device cpu.")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):
         raise UsageError(f"unknown device '{name}': say cpu, cuda or cuda:1.")
-    return torch.device(name)
+    if name == "cpu":
+        return torch.device(name)
+    if not torch.cuda.is_available():
+        raise UsageError("no CUDA device is available: leave out --device or say --device cpu.")
+    count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
+    if number >= count:
+        raise UsageError(f"there is no {name}: CUDA devices here are cuda:0 to cuda:{count - 1}.")
+    return torch.device("cuda", number) if ":" in name else torch.device(name)
 
 
 def use_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> bool:

@@ -39,6 +39,10 @@ class BusyError(DecathlonError):
     exit_code = 5
 
 
+class ResourceError(DecathlonError):
+    """The machine refused memory, space on a disk or a permission: with more of it the same work would succeed."""
+
+
 class Interrupted(DecathlonError):
     """The user ended the work with Ctrl-C."""
 

@@ -25,12 +25,15 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, pool: Pool, bf16: bool) -> Tensor:
-    """Return logits (images, classes) for the centre crops of a pool; raises DivergedError if not finite."""
+def predict(network: nn.Module, pool: Pool, bf16: bool, batch: int = BATCH) -> Tensor:
+    """Return logits (images, classes) for the centre crops of a pool, `batch` images at a time.
+
+    Raises DivergedError where they are not finite.
+    """
     network.eval()
     rows = []
-    for begin in range(0, len(pool), BATCH):
-        index = torch.arange(begin, min(begin + BATCH, len(pool)), device=pool.home)
+    for begin in range(0, len(pool), batch):
+        index = torch.arange(begin, min(begin + batch, len(pool)), device=pool.home)
         with autocast(pool.device, bf16):
             rows.append(network(pool.batch(index)).float())
     logits = torch.cat(rows)

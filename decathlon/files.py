@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from decathlon.errors import DataError, DecathlonError, UsageError
+from decathlon.errors import DataError, UsageError
+from decathlon.resources import unwritable
 
 
 @contextlib.contextmanager
@@ -29,9 +30,21 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
 
     The block writes and closes the file. On an error the temporary is removed and `path` is untouched. A link stays
     one: what it leads to is replaced. Temporaries of processes that died are removed. With `keep`, a name in
-    the same folder, what was at `path` gets that name. Raises UsageError where something else than a file is there.
+    the same folder, what was at `path` gets that name. Raises UsageError where something else than a file is there,
+    ResourceError for an error of the system: the block does nothing but write.
     """
-    path = path.resolve()
+    told, path = path, path.resolve()
+    try:
+        with _replacing(path, keep) as part:
+            yield part
+    except OSError as error:
+        if error.errno is None:  # a library's
+            raise
+        raise unwritable(told, error) from None
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, keep: Path | None) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path} is no file and is not replaced: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +105,7 @@ def _alive(process: int) -> bool:
 def appearing(folder: Path) -> Iterator[Path]:
     """Yield a new folder to fill; it gets the name `folder` when the block ends without an error, else it goes.
 
-    Raises UsageError where `folder` exists, DecathlonError where it cannot be written.
+    Raises UsageError where `folder` exists, ResourceError where it cannot be written.
     """
     refuse_existing(folder)
     try:
@@ -104,7 +117,7 @@ def appearing(folder: Path) -> Iterator[Path]:
             os.replace(root, folder)
             sync(folder.parent)
     except OSError as error:
-        raise DecathlonError(f"cannot write {folder}: {error.strerror or error}.") from error
+        raise unwritable(folder, error) from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -125,11 +138,17 @@ def dump_json(value: object) -> str:
 
 def read_json(path: Path, keep: Container[str] | None = None) -> Any:
     """Parse the JSON file `path` as `parse_json` does; raises DataError naming the file and what is wrong in it."""
+    return parse_json(read_bytes(path), str(path), keep)
+
+
+def read_bytes(path: Path, what: str = "") -> bytes:
+    """Return what a file holds; raises DataError, naming `what` it is, for pipes, devices and the unreadable."""
     try:
-        text = path.read_bytes()
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise DataError(f"cannot read {what}{path}: it is no regular file.")
+        return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
-    return parse_json(text, str(path), keep)
+        raise DataError(f"cannot read {what}{path}: {error.strerror or error}.") from None
 
 
 def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:

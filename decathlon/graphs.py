@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
+import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -26,9 +27,9 @@ SEAL = "decathlon.sha256"  # of the metadata in an ONNX file: the format has no 
 
 def write_program(path: Path, network: nn.Module, images: Tensor, about: Mapping[str, Any]) -> None:
     """Write a network as `torch.export` does, with `about` in the extra file decathlon.json."""
-    program = _program(network, images)
-    with path.open("wb") as file:  # an open file, because torch wants names to end in .pt2
-        torch.export.save(program, file, extra_files={f"{KEY}.json": json.dumps(about)})
+    program, data = _program(network, images), io.BytesIO()  # a failed write in torch ends the whole process
+    torch.export.save(program, data, extra_files={f"{KEY}.json": json.dumps(about)})
+    path.write_bytes(data.getbuffer())
 
 
 def read_program(path: Path) -> Callable[[Tensor], Tensor]:
@@ -100,7 +101,7 @@ def _onnx_seal(data: bytes) -> bytes:
 
     tail = onnx.ModelProto()
     onnx.helper.set_model_props(tail, {SEAL: hashlib.sha256(data).hexdigest()})
-    return tail.SerializeToString()
+    return bytes(tail.SerializeToString())
 
 
 def need_onnx() -> None:

@@ -1,4 +1,4 @@
-"""What a person is told when a signal ended training: one sentence with the command that goes on."""
+"""What a person is told when a signal or the machine ended training: one sentence with the command that goes on."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from decathlon.errors import Interrupted, Terminated
+from decathlon.errors import Interrupted, ResourceError, Terminated
 from decathlon.group import SEEDS
 from decathlon.signals import terminable
 
 
 @contextlib.contextmanager
 def resumable(out: Path) -> Iterator[None]:
-    """Raise Interrupted for Ctrl-C and Terminated for SIGTERM; the block trains the run or the group in `out`."""
+    """Raise Interrupted for Ctrl-C and Terminated for SIGTERM; the block trains the run or the group in `out`.
+
+    A ResourceError is told with the command that goes on once there is more of what was lacking.
+    """
     try:
         with terminable():
             yield
@@ -22,12 +25,24 @@ def resumable(out: Path) -> Iterator[None]:
         raise Interrupted(_advice(out)) from None
     except SystemExit:
         raise Terminated(_advice(out)) from None
+    except ResourceError as error:
+        if not _begun(out):
+            raise
+        raise ResourceError(f"{str(error).removesuffix('.')}; then go on with: {_command(out)}") from None
 
 
 def _advice(out: Path) -> str:
-    if not any((out / name).is_file() for name in ("run.json", SEEDS)):
+    if not _begun(out):
         return "interrupted before training began, nothing was to save; give the same command again."
-    command = shlex.join(["decathlon", "train", "--resume", "-o", str(out)])
+    command = _command(out)
     if not any(path.name != "start.safetensors" for path in out.glob("**/*.safetensors")):
         return f"interrupted before the first step, nothing was to save; begin with: {command}"
     return f"interrupted, go on with: {command}"  # a path may be quoted: no quotes around, nothing after it
+
+
+def _begun(out: Path) -> bool:
+    return any((out / name).is_file() for name in ("run.json", SEEDS))
+
+
+def _command(out: Path) -> str:
+    return shlex.join(["decathlon", "train", "--resume", "-o", str(out)])

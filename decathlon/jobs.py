@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,12 @@ from decathlon.packed import PackedFile
 from decathlon.pool import Pool, load_pool
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
+from decathlon.resources import memory_for
 from decathlon.run import Run
 from decathlon.signals import held
 from decathlon.storage import write_tensors
 
+FREE = "or end other programs that hold memory"
 CHECKPOINT_SECONDS = 300  # an epoch of a large domain is long: save inside it too
 
 
@@ -71,7 +74,8 @@ def _train(
     progress: TrainingProgress,
 ) -> None:  # fmt: skip
     """Train one job to its end; its pools are gone when this returns, before those of the next are loaded."""
-    job, held_out = _load(asked, packed, family, members.names, recipe)
+    with memory_for("for the images", f"train fewer domains at a time, or all at a smaller --size; {FREE}"):
+        job, held_out = _load(asked, packed, family, members.names, recipe)
     for name in [name for name, pool in job.pools.items() if pool.home != pool.device]:
         progress.console.print(f"Note: {name} stays in host memory, the GPU has no room for its pixels.")
     for cache in job.caches.values():
@@ -80,12 +84,17 @@ def _train(
         job.load_state(*members.state)
     what = members.names[0] if len(members.names) == 1 else f"{len(members.names)} domains"
     try:
-        with progress.job(what, job.steps, job.step):
+        with progress.job(what, job.steps, job.step), _memory_for(job.recipe):
             _job(run, job, members, held_out, progress)
     except DivergedError:
         run.write(asked | {"status": "diverged"})
         raise
     _finish(run, asked, packed.benchmark, job)
+
+
+def _memory_for(recipe: Recipe) -> AbstractContextManager[None]:
+    smaller = f"--batch {recipe.batch // 2} or " if recipe.batch > 1 else ""
+    return memory_for(f"with --batch {recipe.batch}", f"try {smaller}a smaller --size under another name; {FREE}")
 
 
 def divide(names: list[str], family: Family, recipe: Recipe) -> list[list[str]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from decathlon.errors import DataError
-from decathlon.files import parse_json, read_json
+from decathlon.files import parse_json, read_bytes, read_json
 from decathlon.sealed import unsealed
 from decathlon.shape import check, within
 
@@ -28,12 +27,8 @@ FOOTPRINT = {
 
 def read_lines(file: Path, shape: Any) -> list[dict[str, Any]]:
     """Return the objects in a file of JSON lines; raises DataError naming the line that is none of its kind."""
-    try:
-        lines = file.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror or error}.") from None
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_bytes(file).splitlines(), 1):
         source = f"line {number} of {file}"
         row = unsealed(parse_json(line, source), source, AGAIN)
         check(row, shape, source, AGAIN)

@@ -17,7 +17,9 @@ digests are compared with the file's own digest whenever it is opened.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -32,10 +34,12 @@ from decathlon.errors import DataError
 from decathlon.files import parse_json
 from decathlon.packed_parts import dataset, text
 from decathlon.packed_split import COLUMNS, PackedSplit, combine
+from decathlon.resources import lacks_memory, out_of_memory
 
 FORMAT = "decathlon-pack"
 VERSION = 1
 BLOCK = 24 << 20  # whole chunks and whole RGB pixels
+_MAKE = "make it with 'decathlon data prepare'"
 
 
 class PackedFile:
@@ -47,12 +51,11 @@ class PackedFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe is to wait for ever
+                raise DataError(f"cannot open {path}: it is no regular file; {_MAKE}.")
             self._file = h5py.File(path, "r")
         except OSError as error:
-            reason = f"it cannot be read ({error})" if path.is_file() else "there is no such file"
-            if path.is_dir():
-                reason = "it is a folder"
-            raise DataError(f"cannot open {path}: {reason}; make it with 'decathlon data prepare'.") from None
+            raise DataError(f"cannot open {path}: {_reason(path, error)}.") from None
         self._open: dict[str, h5py.Dataset] = {}
         self._size = path.stat().st_size
         try:
@@ -198,6 +201,8 @@ class PackedFile:
             yield
         # all of these are how h5py, and what reads of it, report damage
         except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:
+            if lacks_memory(error):  # nothing is wrong with the file
+                raise out_of_memory(error, f"reading {self.path}") from None
             reason = error.args[0] if error.args else error
             raise DataError(
                 f"{self.path}:/{name} is damaged ({reason}): prepare the file again or copy it again."
@@ -210,3 +215,14 @@ class PackedFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Say why a file cannot be opened; HDF5 tells the system's errors at length."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"there is no such file; {_MAKE}"
+    if path.is_dir():
+        return f"it is a folder; {_MAKE}"
+    if error.errno is not None:
+        return f"{os.strerror(error.errno)}; check the file and its permissions"
+    return f"it cannot be read ({error}); {_MAKE}"

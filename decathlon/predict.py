@@ -9,12 +9,13 @@ from typing import Any, Literal
 from decathlon.device import find_device
 from decathlon.domains import Domain
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.evaluate import predict
+from decathlon.evaluate import BATCH, predict
 from decathlon.merge import merge
 from decathlon.network import DomainNetwork
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.recipe import OWN, Recipe
+from decathlon.resources import memory_for
 from decathlon.results import write_results
 from decathlon.run import DOMAIN, Run
 from decathlon.storage import read_tensors
@@ -22,13 +23,15 @@ from decathlon.trunk_source import load_family
 
 
 def predict_run(
-    run: Run, data: Path, split: Literal["val", "test"], out: Path, device: str | None = None, merged: bool = True
-) -> dict[str, int]:
+    run: Run, data: Path, split: Literal["val", "test"], out: Path, device: str | None = None, merged: bool = True,
+    batch: int = BATCH,
+) -> dict[str, int]:  # fmt: skip
     """Write predictions for every trained domain of a run; return the number of images by domain.
 
     A domain without images in the split has 0 and is left out. `merged` predicts with adapters merged and norms
-    folded, which is faster and equal but for rounding. Raises DataError where no domain has images, and
-    VerificationError when the file's categories are not those the run learned, in their order.
+    folded, which is faster and equal but for rounding; `batch` images are predicted at a time. Raises DataError
+    where no domain has images, ResourceError for a lack of memory, and VerificationError when the file's categories
+    are not those the run learned, in their order.
     """
     asked, domains = run.read_done(), list[Domain]()
     recipe = Recipe().override(asked["recipe"])
@@ -48,8 +51,11 @@ def predict_run(
             counts[name] = packed.count(name, split)
             if not counts[name]:
                 continue
-            pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, family.device)
-            labels = predict(_plain(network) if merged else network, pool, asked["bf16"]).argmax(1).tolist()
+            with memory_for(f"for the images of {name}", "end other programs, or use --device cpu"):
+                pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, family.device)
+            with memory_for(f"with --batch {batch}", f"try --batch {batch // 4 or 1}, or --device cpu"):
+                logits = predict(_plain(network) if merged else network, pool, asked["bf16"], batch)
+            labels = logits.argmax(1).tolist()
             image_ids += pool.image_ids
             category_ids += [learned[label] for label in labels]
             domains.append(domain)

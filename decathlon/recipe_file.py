@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, UsageError, unknown
+from decathlon.files import read_bytes
 from decathlon.recipe import Recipe
 from decathlon.shape import shown
 
@@ -29,10 +30,7 @@ def find_recipe(name: str) -> Recipe:
     """Return a built-in recipe by name or read one from a TOML file; raises UsageError or DataError."""
     if not name.endswith(".toml"):
         return _built_in(name)
-    try:
-        return _parse(Path(name).read_bytes(), name)
-    except OSError as error:
-        raise DataError(f"cannot read the recipe {name}: {error.strerror}.") from None
+    return _parse(read_bytes(Path(name), "the recipe "), name)
 
 
 def recipe_text(recipe: Recipe) -> str:

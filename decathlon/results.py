@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import dump_json, parse_json, write_bytes
-from decathlon.sealed import read_sealed, write_sealed
+from decathlon.files import dump_json, parse_json, read_bytes, replacing, write_bytes
+from decathlon.sealed import read_sealed, seal
 from decathlon.truth import Truth, TruthDomain
 
 LISTED = 10  # offenders of each kind
@@ -60,10 +60,7 @@ def read_results(path: Path) -> Results:
     Raises DataError for anything but a list of rows with integer ids, VerificationError when the sidecar
     speaks of other bytes.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
+    data = read_bytes(path)
     protocol = _read_protocol(path, hashlib.sha256(data).hexdigest())
     image_ids, category_ids = _columns(parse_json(data, str(path)), path)
     return Results(path, image_ids, category_ids, protocol)
@@ -81,9 +78,12 @@ def write_results(
         for image, category in zip(image_ids, category_ids, strict=True)
     )
     data = ("[\n" + ",\n".join(rows) + "\n]\n").encode()
-    # This order: after a crash in between, the old sidecar does not fit and the pair is refused.
-    write_bytes(path, data)
-    write_sealed(protocol_path(path), {**protocol, "results_sha256": hashlib.sha256(data).hexdigest()})
+    sealed = seal({**protocol, "results_sha256": hashlib.sha256(data).hexdigest()})
+    # The sidecar has its place on the disk before the results appear, and its name after them: after a crash in
+    # between, the old sidecar does not fit and the pair is refused.
+    with replacing(protocol_path(path)) as part:
+        part.write_text(dump_json(sealed), encoding="utf-8")
+        write_bytes(path, data)
 
 
 def protocol_path(path: Path) -> Path:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.files import sha256, write_bytes
 from decathlon.group import refuse_group
 from decathlon.recipe import Recipe
+from decathlon.resources import writing
 from decathlon.sealed import FILES, read_sealed, write_sealed
 from decathlon.shape import check, name, path, within
 from decathlon.storage import read_tensors, write_tensors
@@ -173,16 +175,29 @@ class Run:
         return tensors, about
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """Append JSON lines to a file of the run."""
-        with (self.folder / name).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-            file.flush()
-            os.fsync(file.fileno())  # a checkpoint that counts on these lines comes after them
+        """Append JSON lines to a file of the run: all of them or, where they cannot be written, none."""
+        data = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+        with writing(self.folder / name), (self.folder / name).open("a+b", buffering=0) as file:
+            length = _whole_lines(file)
+            file.truncate(length)
+            try:
+                while data:  # a disk that gets full takes a part first
+                    data = data[file.write(data) :]
+                os.fsync(file.fileno())  # a checkpoint that counts on these lines comes after them
+            except OSError:
+                file.truncate(length)
+                raise
 
     def cut_metrics(self, length: int) -> None:
         """Shorten the metrics to what a checkpoint knows of; later lines will be written again."""
         kept = self.metrics.read_bytes()[:length] if self.metrics.exists() else b""
         write_bytes(self.metrics, kept)
+
+
+def _whole_lines(file: FileIO) -> int:
+    """Return the length of a file up to the end of its last whole line: a power cut may have left half of one."""
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1
 
 
 def _check_values(asked: dict[str, Any], file: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import dump_json, parse_json, sha256, write_json
+from decathlon.files import dump_json, parse_json, read_bytes, sha256, write_json
 
 SEAL = "sha256"
 FILES = "files"  # in the run.json of a finished run: the SHA-256 of its other files
@@ -32,10 +32,7 @@ def read_sealed(path: Path, remedy: str) -> Any:
 
     Raises DataError for what is no JSON, VerificationError where the seal is not of what is in the file.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
+    text = read_bytes(path)
     data = parse_json(text, str(path))
     rest = unsealed(data, str(path), remedy)
     if rest is not data and text != dump_json(data).encode():  # the same said in other words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from decathlon.errors import DataError, DecathlonError, VerificationError
+from decathlon.errors import DataError, VerificationError
 from decathlon.files import aside, parse_json, replacing
+from decathlon.resources import lacks_memory, out_of_memory, unwritable
 from decathlon.shape import check
 from decathlon.trunks.trunk import digest
 
@@ -36,8 +38,8 @@ def write_tensors(
         try:
             save_file(plain, folder / "tensors", metadata=metadata)
             os.replace(folder / "tensors", part)
-        except SafetensorError as error:
-            raise DecathlonError(f"{path} cannot be written ({error}): check the disk's free space.") from None
+        except SafetensorError as error:  # as "Error while serializing: I/O error: File too large (os error 27)"
+            raise unwritable(path, _reason(error)) from None
 
 
 def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -71,6 +73,12 @@ def _seal(values: str, text: str) -> str:
     return SEALED + hashlib.sha256(f"{values} {text}".encode()).hexdigest()
 
 
+def _reason(error: SafetensorError) -> OSError | str:
+    """Return the system's error in what safetensors says, or its words where there is none."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return str(error) if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
+
+
 def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
     """Return tensors, metadata and the digest of the tensors.
 
@@ -85,5 +93,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             return tensors, file.metadata() or {}, digest(tensors)
     except (SafetensorError, OSError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if lacks_memory(error):
+            raise out_of_memory(error, f"reading {path}") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read ({reason}): copy it again or train again.") from None

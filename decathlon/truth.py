@@ -74,6 +74,8 @@ def _documents(path: Path) -> Iterator[tuple[str, Any, str]]:
         yield from ((_domain_name(file.name), read_json(file), str(file)) for file in found)
     elif _is_truth(path.name):
         yield _domain_name(path.name), read_json(path), str(path)
+    elif path.exists() and not path.is_file():  # to open a pipe is to wait for ever
+        raise DataError(f"cannot read {path}: it is no regular file.")
     else:
         yield from _members(path)
 

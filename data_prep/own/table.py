@@ -20,6 +20,8 @@ def read_table(path: Path) -> Collection:
 
     Paths begin at the file's folder. Raises DataError naming the line that is wrong.
     """
+    if path.exists() and not path.is_file():
+        raise DataError(f"cannot read {path}: it is no regular file.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write a mark before UTF-8
             rows = csv.reader(file, strict=True)
