@@ -100,7 +100,7 @@ def _onnx_seal(data: bytes) -> bytes:
 
     tail = onnx.ModelProto()
     onnx.helper.set_model_props(tail, {SEAL: hashlib.sha256(data).hexdigest()})
-    return tail.SerializeToString()
+    return bytes(tail.SerializeToString())
 
 
 def need_onnx() -> None:
