@@ -113,8 +113,8 @@ def test_mutated_results_are_refused_or_scored_right(
     """What is scored has every image once, with a category of its domain, and earns what was counted here."""
     path, rows = tmp_path / "results.json", perfect(truth)
 
-    def use(seed: int) -> str:
-        path.write_bytes(damage(rows, seed))
+    def use(seed: int | None) -> str:
+        path.write_bytes(damage(rows, seed) if seed is not None else json.dumps(rows).encode())
         right = expected(path.read_bytes(), truth)
 
         def scored() -> str:
@@ -125,9 +125,11 @@ def test_mutated_results_are_refused_or_scored_right(
         assert (found == REFUSED) == (right is None), (seed, right)
         return found
 
-    came = forked(range(count), use)
-    assert came.counts.keys() <= {REFUSED, "right"} and came.counts[REFUSED] > count / 2
-    assert came.counts["right"] > 0 or damage is mutate  # which never hits a category of the domain
+    came = forked([*range(count), None], use)  # the last is the negative control: nothing changed
+    assert (
+        came.words[-1] == "right" and came.counts.keys() <= {REFUSED, "right"} and came.counts[REFUSED] > count / 2
+    )
+    assert came.counts["right"] > 1 or damage is mutate  # which never hits a category of the domain
     assert came.memory < 200 << 20
 
 
@@ -167,8 +169,8 @@ def test_mutated_ground_truth_is_refused_or_scored_against(truth: Path, tmp_path
     file = folder / "boats_test.json"
     whole = json.loads(file.read_text())
 
-    def use(seed: int) -> str:
-        file.write_bytes(mutate(whole, seed))
+    def use(seed: int | None) -> str:
+        file.write_bytes(mutate(whole, seed) if seed is not None else json.dumps(whole).encode())
 
         def scored() -> str:
             domains = json.loads(printed("score", path, "--truth", folder, "--json"))["domains"]
@@ -180,8 +182,10 @@ def test_mutated_ground_truth_is_refused_or_scored_against(truth: Path, tmp_path
 
         return judged(scored, longest=LONG)
 
-    came = forked(range(count), use)
-    assert came.counts.keys() <= {REFUSED, "right"} and came.counts[REFUSED] > count / 4
+    came = forked([*range(count), None], use)  # the last is the negative control: nothing changed
+    assert (
+        came.words[-1] == "right" and came.counts.keys() <= {REFUSED, "right"} and came.counts[REFUSED] > count / 4
+    )
     assert came.memory < 200 << 20
 
 
@@ -216,8 +220,8 @@ def test_mutated_recipes_are_refused_or_shown(tmp_path: Path, count: int) -> Non
     path = tmp_path / "x.toml"
     text = recipe_text(Recipe().override({"domains": {"apples": {"lr": 0.5}, "boats": {"epochs": 3}}}))
 
-    def use(seed: int) -> str:
-        path.write_bytes(change_toml(text, seed))
+    def use(seed: int | None) -> str:
+        path.write_bytes(change_toml(text, seed) if seed is not None else text.encode())
 
         def shown() -> str:
             told = printed("recipes", path)
@@ -226,6 +230,6 @@ def test_mutated_recipes_are_refused_or_shown(tmp_path: Path, count: int) -> Non
 
         return judged(shown)
 
-    came = forked(range(count), use)
-    assert came.counts.keys() <= {REFUSED, "same"} and came.counts[REFUSED] > count / 4
+    came = forked([*range(count), None], use)  # the last is the negative control: nothing changed
+    assert came.words[-1] == "same" and came.counts.keys() <= {REFUSED, "same"} and came.counts[REFUSED] > count / 4
     assert came.memory < 200 << 20

@@ -28,6 +28,10 @@ def prepared(source: Path, output: Path) -> None:
         raise error
 
 
+def changed(whole: Any, seed: int | None) -> bytes:
+    return json.dumps(whole).encode() if seed is None else mutate(whole, seed)
+
+
 def said_by(file: Path) -> dict[int, int]:
     """Return the category of every image in an annotation file, -1 where it has no labels."""
     told = json.loads(file.read_bytes())
@@ -51,8 +55,8 @@ def test_mutated_annotations_are_refused_or_packed(tmp_path: Path, split: str, c
     file = annotation_file(source, "apples", split)
     whole = json.loads(file.read_text())
 
-    def use(seed: int) -> str:
-        file.write_bytes(mutate(whole, seed))
+    def use(seed: int | None) -> str:
+        file.write_bytes(changed(whole, seed))
         output.unlink(missing_ok=True)
 
         def packed() -> str:
@@ -61,7 +65,8 @@ def test_mutated_annotations_are_refused_or_packed(tmp_path: Path, split: str, c
 
         return judged(packed)
 
-    came = forked(range(count), use)
+    came = forked([*range(count), None], use)
+    assert came.words[-1] == PACKED  # the negative control: nothing changed
     assert came.counts.keys() <= {REFUSED, PACKED} and came.counts[REFUSED] > count / 2
     assert came.slowest < 5 and came.memory < 300 << 20
     assert not list(tmp_path.glob(".*"))  # nothing half written stays
@@ -75,8 +80,8 @@ def test_mutated_facts_are_refused_or_packed(tmp_path: Path, count: int) -> None
         whole = json.loads(json.dumps(packed_file.benchmark.to_json()))
     file = source / "benchmark.json"
 
-    def use(seed: int) -> str:
-        file.write_bytes(mutate(whole, seed))
+    def use(seed: int | None) -> str:
+        file.write_bytes(changed(whole, seed))
         output.unlink()
 
         def packed() -> str:
@@ -90,7 +95,8 @@ def test_mutated_facts_are_refused_or_packed(tmp_path: Path, count: int) -> None
         return word
 
     keep = shutil.copy(output, tmp_path / "keep.h5")
-    came = forked(range(count), use)
+    came = forked([*range(count), None], use)
+    assert came.words[-1] == PACKED  # the negative control: nothing changed
     assert came.counts.keys() <= {REFUSED, PACKED} and came.counts[REFUSED] > count / 2
     assert came.slowest < 5 and came.memory < 300 << 20
 
