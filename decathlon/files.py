@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, ResourceError, UsageError
 from decathlon.resources import unwritable
 
 
@@ -36,6 +36,8 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     try:
         with _replacing(path, keep) as part:
             yield part
+    except ResourceError as error:  # of a block that writes `part` as durably: a person knows the other name
+        raise ResourceError(str(error).replace(str(part), str(told))) from None
     except OSError as error:
         if error.errno is None:  # a library's
             raise
@@ -124,7 +126,7 @@ def read_json(path: Path, keep: Container[str] | None = None) -> Any:
 
 
 def read_bytes(path: Path, what: str = "") -> bytes:
-    """Return what a file holds; raises DataError, naming `what` it is, for a pipe, a device, or what is unreadable."""
+    """Return what a file holds; raises DataError, naming `what` it is, for a pipe, a device, what is unreadable."""
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise DataError(f"cannot read {what}{path}: it is no regular file.")
