@@ -9,7 +9,7 @@ import io
 import os
 import pkgutil
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -71,15 +71,17 @@ def main() -> None:
             sys.stdout.flush()  # a full disk is to be told now: at the end of the process it would be too late
     except Exception as error:
         code = told(error)
-    _close_stdout()
+    for stream in (sys.stdout, sys.stderr):
+        _give_up(stream)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _close_stdout() -> None:
-    """Let what cannot be written any more go nowhere, instead of a complaint at the end of the process."""
+def _give_up(stream: TextIO | None) -> None:
+    """Let what cannot be written any more go nowhere, instead of a complaint and exit code 120 at the very end."""
+    if stream is None:
+        return
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        stream.flush()
     except OSError:
         with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

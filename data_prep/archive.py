@@ -73,13 +73,17 @@ def stem(path: Path) -> str:
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether the file starts as a tar archive does, plain or gzipped."""
+    """Say whether the file starts as a tar archive does, plain or gzipped; raises DataError where it may not."""
+    if not path.is_file():  # to open a pipe is to wait for ever
+        return False
     try:
         with path.open("rb") as file:
             gzipped = file.read(2) == _MAGIC
             file.seek(0)
             header = (gzip.open(file) if gzipped else file).read(tarfile.BLOCKSIZE)
         tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
     except (tarfile.HeaderError, OSError, EOFError, zlib.error):
         return False
     return True

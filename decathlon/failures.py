@@ -32,6 +32,8 @@ def told(error: Exception) -> int:
     if isinstance(error, click.Abort):
         _say("Interrupted.")
         return 130
+    if isinstance(error, BrokenPipeError):  # as in `decathlon leaderboard | head -1`: who read has enough
+        return DecathlonError.exit_code
     known = _known(error)
     _say(f"Error: {known or _fault(error)}")
     return known.exit_code if known else DecathlonError.exit_code

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, ResourceError, UsageError
 from decathlon.resources import unwritable
 
 
@@ -37,6 +37,8 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     try:
         with _replacing(path, keep) as part:
             yield part
+    except ResourceError as error:  # of a block that writes `part` as durably: a person knows the other name
+        raise ResourceError(str(error).replace(str(part), str(told))) from None
     except OSError as error:
         if error.errno is None:  # a library's
             raise
