@@ -31,11 +31,11 @@ def command(
     if run and (settings or trunk or freeze is not None):
         raise click.UsageError("a run says itself how it was made: leave out --set, --trunk and --freeze.")
     from decathlon import count
-    from decathlon.files import dump_json
     from decathlon.group import find_group
     from decathlon.method import Regime
     from decathlon.registry import read_options
     from decathlon.run import Run
+    from decathlon.strict_json import dump_json
     from decathlon.tables import write
 
     regime: Regime | None = None if freeze is None else "frozen" if freeze else "joint"

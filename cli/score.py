@@ -85,9 +85,9 @@ def command(
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
-    from decathlon.files import dump_json
     from decathlon.score import Score
     from decathlon.scorecard import show_group_score, show_score
+    from decathlon.strict_json import dump_json
 
     if as_json:
         click.echo(dump_json(found.to_json()), nl=False)
@@ -100,9 +100,9 @@ def _show(found: Score | GroupScore, as_json: bool) -> None:
 def _write(file: Path, found: Score) -> None:
     """Write a score; say so when another one stood there."""
     from decathlon.errors import DataError, VerificationError
-    from decathlon.files import dump_json
     from decathlon.score import Score
     from decathlon.sealed import seal, write_sealed
+    from decathlon.strict_json import dump_json
 
     document = found.to_json()
     if file.exists() and file.read_bytes() != dump_json(seal(document)).encode():

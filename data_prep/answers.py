@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from decathlon.data_prep.plan import PlannedDomain
-from decathlon.files import dump_json, replacing
+from decathlon.files import replacing
+from decathlon.strict_json import dump_json
 
 
 def without_answers(domain: PlannedDomain) -> PlannedDomain:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from decathlon.domains import Domain
 from decathlon.errors import DataError
-from decathlon.files import dump_json
 from decathlon.official import OFFICIAL, is_official
 from decathlon.packed import PackedFile
 from decathlon.packed_split import COLUMNS, combine
+from decathlon.strict_json import dump_json
 
 
 def problems(path: Path) -> list[str]:

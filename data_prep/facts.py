@@ -10,8 +10,8 @@ from decathlon.data_prep.source import Source
 from decathlon.data_prep.statistics import Moments
 from decathlon.domains import CROP_POLICIES, Benchmark, Domain
 from decathlon.errors import DataError
-from decathlon.files import parse_json
 from decathlon.official import OFFICIAL, is_official
+from decathlon.strict_json import parse_json
 
 FACTS = "benchmark.json"
 OFFICIAL_NAME = "visual-decathlon"

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from decathlon.data_prep.images import Decoded
 from decathlon.domains import Benchmark
-from decathlon.files import dump_json
-from decathlon.packed import FORMAT, VERSION, PackedFile
-from decathlon.packed_parts import fixed
+from decathlon.packed import PackedFile
+from decathlon.packed_parts import FORMAT, VERSION, fixed
 from decathlon.packed_split import combine
+from decathlon.strict_json import dump_json
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

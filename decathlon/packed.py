@@ -17,9 +17,7 @@ digests are compared with the file's own digest whenever it is opened.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -31,15 +29,12 @@ import numpy.typing as npt
 
 from decathlon.domains import SPLITS, Benchmark
 from decathlon.errors import DataError
-from decathlon.files import parse_json
-from decathlon.packed_parts import dataset, text
+from decathlon.packed_parts import check_finished, dataset, opened, text
 from decathlon.packed_split import COLUMNS, PackedSplit, combine
 from decathlon.resources import lacks_memory, out_of_memory
+from decathlon.strict_json import parse_json
 
-FORMAT = "decathlon-pack"
-VERSION = 1
 BLOCK = 24 << 20  # whole chunks and whole RGB pixels
-_MAKE = "make it with 'decathlon data prepare'"
 
 
 class PackedFile:
@@ -50,36 +45,18 @@ class PackedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe is to wait for ever
-                raise DataError(f"cannot open {path}: it is no regular file; {_MAKE}.")
-            self._file = h5py.File(path, "r")
-        except OSError as error:
-            raise DataError(f"cannot open {path}: {_reason(path, error)}.") from None
+        self._file = opened(path)
         self._open: dict[str, h5py.Dataset] = {}
         self._size = path.stat().st_size
         try:
             with self._reading(""):
-                self._check()
+                check_finished(self._file, path)
             facts = self._column("benchmark").tobytes()
             self.benchmark = Benchmark.from_json(parse_json(facts, f"{path}:/benchmark"), f"{path}:/benchmark")
             self._check_digest(facts)
         except BaseException:
             self._file.close()
             raise
-
-    def _check(self) -> None:
-        attributes = self._file.attrs
-        if "format" not in attributes or text(self._file, "format") != FORMAT:
-            raise DataError(f"{self.path} is not a packed file: make one with 'decathlon data prepare'.")
-        version, complete = attributes.get("version"), attributes.get("complete")
-        if not isinstance(version, np.integer) or version != VERSION:
-            raise DataError(
-                f"{self.path} has format version {str(version)[:40]}, this release reads {VERSION}: "
-                "prepare it again."
-            )
-        if not isinstance(complete, np.bool_) or not complete:
-            raise DataError(f"{self.path} was never finished: prepare it again.")
 
     def _check_digest(self, facts: bytes) -> None:
         """Refuse facts or digests that are not those the file was finished with, and a split that is lost."""
@@ -215,14 +192,3 @@ class PackedFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-
-
-def _reason(path: Path, error: OSError) -> str:
-    """Say why a file cannot be opened; HDF5 tells the system's errors at length."""
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"there is no such file; {_MAKE}"
-    if path.is_dir():
-        return f"it is a folder; {_MAKE}"
-    if error.errno is not None:
-        return f"{os.strerror(error.errno)}; check the file and its permissions"
-    return f"it cannot be read ({error}); {_MAKE}"

@@ -1,13 +1,45 @@
-"""Attributes and datasets of a packed file, taken only where they are of the kind that was written."""
+"""What a packed file is made of, taken only where it is of the kind that was written: the file, attributes, datasets."""
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from decathlon.errors import DataError
 from decathlon.packed_split import DTYPES
+
+FORMAT = "decathlon-pack"
+VERSION = 1
+_MAKE = "make it with 'decathlon data prepare'"
+
+
+def opened(path: Path) -> h5py.File:
+    """Open a file to read; raises DataError where that is not possible."""
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe is to wait for ever
+            raise DataError(f"cannot open {path}: it is no regular file; {_MAKE}.")
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"cannot open {path}: {_reason(path, error)}.") from None
+
+
+def check_finished(file: h5py.File, path: Path) -> None:
+    """Raise DataError for what is no packed file, of another version, or was never finished."""
+    attributes = file.attrs
+    if "format" not in attributes or text(file, "format") != FORMAT:
+        raise DataError(f"{path} is not a packed file: make one with 'decathlon data prepare'.")
+    version, complete = attributes.get("version"), attributes.get("complete")
+    if not isinstance(version, np.integer) or version != VERSION:
+        raise DataError(
+            f"{path} has format version {str(version)[:40]}, this release reads {VERSION}: prepare it again."
+        )
+    if not isinstance(complete, np.bool_) or not complete:
+        raise DataError(f"{path} was never finished: prepare it again.")
 
 
 def text(holder: Any, name: str) -> str:
@@ -40,3 +72,14 @@ def dataset(file: h5py.File, name: str, size: int) -> h5py.Dataset:
     if found.size * wanted.itemsize > size:
         raise TypeError("it is larger than the file")
     return found
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Say why a file cannot be opened; HDF5 tells the system's errors at length."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"there is no such file; {_MAKE}"
+    if path.is_dir():
+        return f"it is a folder; {_MAKE}"
+    if error.errno is not None:
+        return f"{os.strerror(error.errno)}; check the file and its permissions"
+    return f"it cannot be read ({error}); {_MAKE}"

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import dump_json, parse_json, read_bytes, replacing, write_bytes
+from decathlon.files import read_bytes, replacing, write_bytes
 from decathlon.sealed import read_sealed, seal
+from decathlon.strict_json import dump_json, parse_json
 from decathlon.truth import Truth, TruthDomain
 
 LISTED = 10  # offenders of each kind

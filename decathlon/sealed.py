@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import dump_json, parse_json, read_bytes, sha256, write_json
+from decathlon.files import read_bytes, sha256, write_json
+from decathlon.strict_json import dump_json, parse_json
 
 SEAL = "sha256"
 FILES = "files"  # in the run.json of a finished run: the SHA-256 of its other files

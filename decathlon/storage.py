@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import aside, parse_json, replacing
+from decathlon.files import aside, replacing
 from decathlon.resources import lacks_memory, out_of_memory, unwritable
 from decathlon.shape import check
+from decathlon.strict_json import parse_json
 from decathlon.trunks.trunk import digest
 
 HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from decathlon.files import dump_json
+from decathlon.strict_json import dump_json
 
 Value = str | float | None
 Row = tuple[Value, ...]

@@ -15,7 +15,7 @@ from decathlon.device import find_device, use_bf16
 from decathlon.domains import Domain
 from decathlon.errors import DataError, UsageError
 from decathlon.family import Family
-from decathlon.files import dump_json, refuse_existing, sha256
+from decathlon.files import refuse_existing, sha256
 from decathlon.jobs import divide, train_jobs
 from decathlon.lock import locked
 from decathlon.method import Regime
@@ -28,6 +28,7 @@ from decathlon.registry import find_method
 from decathlon.remarks import remarks
 from decathlon.run import Run
 from decathlon.start import write_start
+from decathlon.strict_json import dump_json
 from decathlon.trunk_source import TrunkSource, find_trunk
 from decathlon.versions import versions
 

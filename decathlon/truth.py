@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
-from decathlon.files import parse_json, read_json
+from decathlon.files import read_json
+from decathlon.strict_json import parse_json
 
 SUFFIX = "_test.json"
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB

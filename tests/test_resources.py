@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from decathlon import device, evaluate, failures, jobs, predict, train
+from decathlon import device, evaluate, failures, jobs, predict
 from decathlon.cli.main import main
 from decathlon.errors import ResourceError, UsageError
 from decathlon.files import replacing, write_bytes
@@ -24,6 +24,7 @@ from decathlon.pool import load_pool
 from decathlon.progress import TrainingProgress
 from decathlon.resources import lacks_memory, memory_for, out_of_memory
 from decathlon.results import protocol_path, write_results
+from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.storage import write_tensors
 from tests.machine import decathlon, refused
@@ -80,7 +81,7 @@ def test_out_of_memory_in_a_step_keeps_the_checkpoint_and_resumes_to_the_same_bi
     remedy = f"try --batch 4 or a smaller --size under another name; {FREE}"
     assert (code, said) == (1, f"Error: out of {told}: {remedy}{run.folder}")
     assert run.checkpoint.exists() and run.read()["status"] == "running"
-    train.resume(run.folder, None, TrainingProgress())  # the lock is free
+    resume(run.folder, None, TrainingProgress())  # the lock is free
     assert digests(run) == digests(done)
 
 
@@ -99,7 +100,7 @@ def test_out_of_memory_while_loading_and_validating(
         patched.setattr("decathlon.epoch.evaluate", failing(RuntimeError(CPU), 0, evaluate.evaluate))
         code, said = command(patched, capsys, "train", "--resume", "-o", tmp_path / "run")
     assert code == 1 and said.startswith("Error: out of memory with --batch 8 (4,000.0 MiB more wanted): try")
-    train.resume(tmp_path / "run", None, TrainingProgress())
+    resume(tmp_path / "run", None, TrainingProgress())
     assert digests(Run(tmp_path / "run")) == digests(done)
 
 
@@ -198,7 +199,7 @@ def test_a_full_disk_in_training_keeps_the_last_checkpoint(
     )
     assert not list(run.folder.glob(".*.part"))
     (small_disk / "filler").unlink()
-    train.resume(run.folder, None, TrainingProgress())
+    resume(run.folder, None, TrainingProgress())
     assert digests(run) == digests(done)
     assert decathlon("verify", run.folder).returncode == 0
 

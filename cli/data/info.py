@@ -16,8 +16,8 @@ def command(file: Path, as_json: bool) -> None:
     The baseline error is that of full fine-tuning, in percent of the test images.
     """
     from decathlon.data_prep.describe import describe, info_table
-    from decathlon.files import dump_json
     from decathlon.packed import PackedFile
+    from decathlon.strict_json import dump_json
     from decathlon.tables import write
 
     with PackedFile(file) as packed:

@@ -17,8 +17,8 @@ def command(file: Path, as_json: bool) -> None:
     the file holds.
     """
     from decathlon.data_prep.describe import statistics, statistics_table
-    from decathlon.files import dump_json
     from decathlon.packed import PackedFile
+    from decathlon.strict_json import dump_json
     from decathlon.tables import write
 
     with PackedFile(file) as packed:

@@ -14,9 +14,9 @@ from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError
-from decathlon.files import dump_json
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
+from decathlon.strict_json import dump_json
 from tests.data_prep.sources import NAMES, annotation_file, write_domain
 
 

@@ -1,0 +1,53 @@
+"""JSON as it must be: what is read has every key once and only numbers, what is written is the same every time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Container
+from functools import partial
+from typing import Any, NoReturn
+
+from decathlon.errors import DataError
+
+
+def dump_json(value: object) -> str:
+    """Return `value` as indented JSON with a final newline; raises ValueError for NaN or infinity."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:
+    """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`.
+
+    Of every object only the keys in `keep` are kept, by default all: a million entries then take half the memory.
+    """
+    hook = _unique if keep is None else partial(_unique, keep=keep)
+    try:
+        plain = text.decode(json.detect_encoding(text))  # json.loads would let halves of characters pass
+        found = json.loads(plain, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
+        if "\\ud" in plain or "\\uD" in plain:
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeError:
+        raise DataError(f"{name} holds text that is not Unicode.") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{name} is not valid JSON: {error}.") from None
+
+
+def _unique(pairs: list[tuple[str, Any]], keep: Container[str] | None = None) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key '{twice}' stands twice in one object")
+    return found if keep is None else {key: value for key, value in pairs if key in keep}
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a number JSON knows")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value
