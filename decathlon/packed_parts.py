@@ -1,4 +1,4 @@
-"""What a packed file is made of, taken only where it is of the kind that was written: the file, attributes, datasets."""
+"""What a packed file is made of, taken only where it is of the kind that was written."""
 
 from __future__ import annotations
 

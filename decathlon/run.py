@@ -17,47 +17,21 @@ import os
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
+from decathlon.asked import read_asked
 from decathlon.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.files import sha256, write_bytes
 from decathlon.group import refuse_group
-from decathlon.recipe import Recipe
 from decathlon.resources import writing
-from decathlon.sealed import FILES, read_sealed, write_sealed
-from decathlon.shape import check, name, path, within
+from decathlon.sealed import FILES, write_sealed
 from decathlon.storage import read_tensors, write_tensors
 
-SHAPE = {  # of run.json
-    "format": Literal[1],
-    "status": Literal["running", "done", "diverged"],
-    "method": str,
-    "label": str,
-    "options": {str: (bool, int, float, str)},
-    "regime": Literal["frozen", "joint", "private"],
-    "trunk": {"name": str, "source?": str, "trained?": str},
-    "recipe": dict,
-    "fit": Literal["train", "train+val"],
-    "seed": int,
-    "starts_from_own_norms": [name],  # domains that began from norms which an earlier run left for them
-    "domains": [{"name": name, "categories": [int], "images?": within(int, 1, 10**12)}],
-    "benchmark": str,
-    "data": {"path": path, "digest": str},
-    "device": str,
-    "bf16": bool,
-    "threads": within(int, 1, 4096),
-    "versions?": {str: str},
-    "start?": str,  # SHA-256 of start.safetensors
-    "begun?": str,  # SHA-256 of run.json as it was when the run began, before any change
-    "changes?": [{"name": str, "after_lines": within(int, 0, 10**12)}],
-    FILES + "?": {str: str},
-}
 TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors
 DOMAIN = {"domain": str, "method": str, "trunk": str, "fit": str, "categories": [int], "facts?": dict}
-AGAIN = "train again"
 TIMING_FILE = "timing.jsonl"
 
 
@@ -108,17 +82,7 @@ class Run:
         refuse_group(self.folder)
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
-        file = self.folder / "run.json"
-        asked = read_sealed(file, AGAIN)
-        if isinstance(asked, dict):
-            if "own_norms" in asked:  # its name before a method's option was called so
-                asked["starts_from_own_norms"] = asked.pop("own_norms")
-            for key, value in (("label", asked.get("method")), ("options", {})):
-                asked.setdefault(key, value)  # runs from before methods had options
-        check(asked, SHAPE, str(file), AGAIN)
-        _check_values(asked, file)
-        asked.pop(FILES, None)
-        return dict(asked)
+        return read_asked(self.folder / "run.json")
 
     def read_done(self) -> dict[str, Any]:
         """Return run.json of a run that is trained to the end; raises UsageError for another."""
@@ -198,17 +162,3 @@ def _whole_lines(file: FileIO) -> int:
     """Return the length of a file up to the end of its last whole line: a power cut may have left half of one."""
     file.seek(0)
     return file.read().rfind(b"\n") + 1
-
-
-def _check_values(asked: dict[str, Any], file: Path) -> None:
-    """Raise DataError for domains or categories that stand twice or are none; complete the recipe or refuse it."""
-    names = [entry["name"] for entry in asked["domains"]]
-    lists = {"domains": names} | {f"categories of {e['name']}": e["categories"] for e in asked["domains"]}
-    for what, entries in lists.items():
-        if not entries or len(set(entries)) < len(entries):
-            raise DataError(f"{file} is damaged: its {what} are none or one stands twice; {AGAIN}.")
-    try:
-        # knobs that the run's release did not know are at their defaults
-        asked["recipe"] = Recipe().override(asked["recipe"], "recipe").to_json()
-    except UsageError as error:
-        raise DataError(f"{file} is damaged or not of this release: {error}") from None
