@@ -17,6 +17,7 @@ from decathlon.domains import Benchmark
 from decathlon.errors import BusyError, DataError, UsageError
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
+from decathlon.resources import writing
 
 
 def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: bool) -> Prepared:
@@ -85,13 +86,14 @@ def held(output: Path) -> Iterator[None]:
     A block inside another one of the same process changes nothing: hold it to read, plan and then `extend`.
     """
     real = output.resolve()
-    real.parent.mkdir(parents=True, exist_ok=True)
     path = real.parent / f".{real.name}.lock"
     lock = filelock.FileLock(path, timeout=0, is_singleton=True)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None
+    with writing(output):
+        real.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise BusyError(f"another process is adding to {output}: wait for it to end, then try again.") from None
     try:
         yield
     finally:
