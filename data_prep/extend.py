@@ -17,6 +17,7 @@ from decathlon.errors import DataError, UsageError
 from decathlon.lock import locked
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
+from decathlon.resources import writing
 
 
 def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: bool) -> Prepared:
@@ -92,5 +93,6 @@ def held(output: Path) -> AbstractContextManager[None]:
     A block inside another one of the same process changes nothing: hold it to read, plan and then `extend`.
     """
     real = output.resolve()
-    real.parent.mkdir(parents=True, exist_ok=True)
+    with writing(output):
+        real.parent.mkdir(parents=True, exist_ok=True)
     return locked(real.parent / f".{real.name}.lock", f"{output} is being written", inner=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 
 from decathlon.errors import BusyError
+from decathlon.resources import writing
 
 
 @contextlib.contextmanager
@@ -21,12 +22,14 @@ def locked(path: Path, doing: str, inner: bool = False) -> Iterator[None]:
     with `doing`, as in "runs/a is being trained", and names the holder.
     """
     lock = filelock.FileLock(path, timeout=0, is_singleton=inner)
+    with writing(path):
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise BusyError(f"{doing} by {_holder(path)}: wait for it to end, or stop it, then try again.") from None
     try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise BusyError(f"{doing} by {_holder(path)}: wait for it to end, or stop it, then try again.") from None
-    try:
-        path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk: it holds without a name, too
+            path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
         if lock.lock_counter == 1:  # the outermost block; who waits at a file that is gone looks again

@@ -15,7 +15,7 @@ from decathlon.network import DomainNetwork
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.recipe import OWN, Recipe
-from decathlon.resources import memory_for
+from decathlon.resources import memory_for, refuse_unwritable
 from decathlon.results import write_results
 from decathlon.run import DOMAIN, Run
 from decathlon.storage import read_tensors
@@ -33,6 +33,7 @@ def predict_run(
     where no domain has images, ResourceError for a lack of memory, and VerificationError when the file's categories
     are not those the run learned, in their order.
     """
+    refuse_unwritable(out)  # before the work of an hour
     asked, domains = run.read_done(), list[Domain]()
     recipe = Recipe().override(asked["recipe"])
     family = load_family(run, find_device(device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,12 @@ def unwritable(path: Path, error: OSError | str) -> ResourceError:
         return ResourceError(f"cannot write {path} ({error}): {_SPACE}.")
     remedy = _REMEDIES.get(error.errno or 0, "check the disk, or choose another place")
     return ResourceError(f"cannot write {path} ({error.strerror or error}): {remedy}.")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise ResourceError where `path` lies in a folder that nothing can be written to."""
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        raise unwritable(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 @contextlib.contextmanager

@@ -96,5 +96,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
     except (SafetensorError, OSError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if lacks_memory(error):
             raise out_of_memory(error, f"reading {path}") from None
+        if isinstance(error, PermissionError):
+            raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read ({reason}): copy it again or train again.") from None

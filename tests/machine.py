@@ -31,7 +31,7 @@ def decathlon(
     return subprocess.run(
         [sys.executable, "-c", CODE, *map(str, words)], preexec_fn=prepare, cwd=cwd,
         env=clean | {"OMP_NUM_THREADS": "1", **(env or {})}, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-        text=True, timeout=120,
+        text=True, errors="replace", timeout=120,
     )  # fmt: skip
 
 

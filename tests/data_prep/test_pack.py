@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_sentence_and_no_crash(source: Path, output: Path, ki
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_one_sentence(source: Path, output: Path) -> None:
     output.parent.mkdir(mode=0o500)
-    with pytest.raises(DecathlonError, match="cannot write .* free some space or choose another place"):
+    with pytest.raises(DecathlonError, match="cannot write .*: choose another place, or get the right"):
         prepare([source], output)
 
 
