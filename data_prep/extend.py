@@ -95,4 +95,4 @@ def held(output: Path) -> AbstractContextManager[None]:
     real = output.resolve()
     with writing(output):
         real.parent.mkdir(parents=True, exist_ok=True)
-    return locked(real.parent / f".{real.name}.lock", f"{output} is being written", inner=True)
+    return locked(real.parent / f".{real.name}.lock", output, "is being written", inner=True)

@@ -23,7 +23,7 @@ def fetch(file: KnownFile, folder: Path, how: Fetching) -> bool:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f".{file.name}.lock", f"{folder / file.name} is being fetched"):
+        with locked(folder / f".{file.name}.lock", folder / file.name, "is being fetched"):
             return _fetch(file, Part(folder, file.name), how)
     except OSError as error:  # of the disk: what fails on the web has a sentence already
         reason = error.strerror or str(error)

@@ -15,18 +15,20 @@ from decathlon.resources import writing
 
 
 @contextlib.contextmanager
-def locked(path: Path, doing: str, inner: bool = False) -> Iterator[None]:
+def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[None]:
     """Hold the lock file `path`, in which the holder's process and machine stand; it is gone after the block.
 
-    With `inner` a block inside another one of the same process changes nothing. Raises BusyError, which begins
-    with `doing`, as in "runs/a is being trained", and names the holder.
+    With `inner` a block inside another one of the same process changes nothing. Raises BusyError, which names the
+    holder as in "`what` is being trained by process 12", and ResourceError where nothing can be written.
     """
     lock = filelock.FileLock(path, timeout=0, is_singleton=inner)
-    with writing(path):
+    with writing(what):
         try:
             lock.acquire()
         except filelock.Timeout:
-            raise BusyError(f"{doing} by {_holder(path)}: wait for it to end, or stop it, then try again.") from None
+            raise BusyError(
+                f"{what} {doing} by {_holder(path)}: wait for its end or stop it, then try again."
+            ) from None
     try:
         with contextlib.suppress(OSError):  # a full disk: it holds without a name, too
             path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")

@@ -143,4 +143,4 @@ def hold(run: Run) -> AbstractContextManager[None]:
     """Hold the lock of a run directory; raises DataError where there is none, BusyError when another has it."""
     if not run.folder.is_dir():
         raise DataError(f"{run.folder} does not exist: begin it without --resume.")
-    return locked(run.folder / ".lock", f"{run.folder} is being trained")
+    return locked(run.folder / ".lock", run.folder, "is being trained")

@@ -194,7 +194,7 @@ def test_a_second_process_on_one_file_is_turned_away_until_the_first_is_killed(
     assert second.end() == BusyError.exit_code
     assert second.said().splitlines()[-1] == (
         f"Error: {writing.output} is being written by process {first.group}: "
-        "wait for it to end, or stop it, then try again."
+        "wait for its end or stop it, then try again."
     )
     first.kill()
     assert writing.left() == ("nothing" if kind == "prepare" else "the old file")

@@ -16,7 +16,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from decathlon.lock import locked
-with locked(Path(sys.argv[1]), "held"):
+with locked(Path(sys.argv[1]), Path("it"), "is held"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -28,41 +28,41 @@ def test_the_holder_is_named_and_its_death_frees_the_lock(tmp_path: Path) -> Non
         assert holder.stdout is not None
         holder.stdout.readline()
         for _ in range(2):  # being refused does not wipe out who holds it
-            with pytest.raises(BusyError, match=rf"^the run is in use by process {holder.pid}: wait for it to end"):
-                locked(path, "the run is in use").__enter__()
+            with pytest.raises(BusyError, match=rf"^the run is in use by process {holder.pid}: wait for its end"):
+                locked(path, Path("the run"), "is in use").__enter__()
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     assert path.exists()
-    with locked(path, "the run is in use"):
+    with locked(path, Path("the run"), "is in use"):
         pass
     assert not path.exists()
 
 
 @pytest.mark.parametrize("text", ["", "x y", "1 2 3", "\0", "12"])
 def test_a_lock_that_does_not_name_its_holder_still_holds(tmp_path: Path, text: str) -> None:
-    with locked(tmp_path / "x", "held"):
+    with locked(tmp_path / "x", Path("it"), "is held"):
         (tmp_path / "x").write_text(text)
-        with pytest.raises(BusyError, match="^held by another process: wait"):
-            locked(tmp_path / "x", "held").__enter__()
+        with pytest.raises(BusyError, match="^it is held by another process: wait"):
+            locked(tmp_path / "x", Path("it"), "is held").__enter__()
 
 
 def test_a_holder_on_another_machine_is_named_with_it(tmp_path: Path) -> None:
-    with locked(tmp_path / "x", "held"):
+    with locked(tmp_path / "x", Path("it"), "is held"):
         (tmp_path / "x").write_text("12 elsewhere")
-        with pytest.raises(BusyError, match="^held by process 12 on elsewhere: wait"):
-            locked(tmp_path / "x", "held").__enter__()
+        with pytest.raises(BusyError, match="^it is held by process 12 on elsewhere: wait"):
+            locked(tmp_path / "x", Path("it"), "is held").__enter__()
 
 
 def test_an_error_in_the_block_frees_the_lock(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="wrong"), locked(tmp_path / "x", "held"):
+    with pytest.raises(ValueError, match="wrong"), locked(tmp_path / "x", Path("it"), "is held"):
         raise ValueError("wrong")
     assert not (tmp_path / "x").exists()
 
 
 def test_an_inner_block_of_the_same_process_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "x"
-    with locked(path, "held", inner=True):
-        with locked(path, "held", inner=True):
+    with locked(path, Path("it"), "is held", inner=True):
+        with locked(path, Path("it"), "is held", inner=True):
             pass
         assert path.exists()
     assert not path.exists()

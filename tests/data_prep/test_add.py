@@ -379,7 +379,7 @@ def test_a_second_process_is_turned_away(tree: Path, own: Path) -> None:
         assert second.returncode == BusyError.exit_code
         assert second.stderr == (
             f"Error: {own} is being written by process {os.getpid()}: "
-            "wait for it to end, or stop it, then try again.\n"
+            "wait for its end or stop it, then try again.\n"
         )
         os.symlink(own, own.parent / "link.h5")  # another name of the same file
         linked = subprocess.run(

@@ -126,7 +126,7 @@ def test_a_busy_file_is_still_busy(source: Path, output: Path) -> None:
     output.parent.mkdir()
     with filelock.FileLock(output.parent / f".{output.name}.lock"):
         done = decathlon("data", "prepare", source, "-o", output)
-    assert refused(done, BusyError.exit_code).startswith(f"another process is adding to {output}")
+    assert refused(done, BusyError.exit_code).startswith(f"{output} is being written by another process")
 
 
 def test_a_pipe_is_no_packed_file_and_no_data_set(tmp_path: Path) -> None:
