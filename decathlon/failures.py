@@ -8,6 +8,7 @@ DECATHLON_TRACEBACK=1 prints the traceback of every error.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -47,7 +48,9 @@ def _known(error: Exception) -> DecathlonError | None:
         return out_of_memory(error)
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        return DecathlonError(f"{error.strerror or error}{where}: check the path, its permissions and the disk.")
+        long = error.errno == errno.ENAMETOOLONG
+        remedy = "choose a shorter one" if long else "check the path, its permissions and the disk"
+        return DecathlonError(f"{error.strerror or error}{where}: {remedy}.")
     if isinstance(error, UnicodeEncodeError):
         names = [word for word in sys.argv if not word.isprintable() and _undecoded(word)]
         return UsageError(f"the name {ascii(names[0])} is not valid UTF-8: rename it.") if names else None

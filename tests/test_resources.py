@@ -201,7 +201,6 @@ def test_a_full_disk_in_training_keeps_the_last_checkpoint(
     (small_disk / "filler").unlink()
     resume(run.folder, None, TrainingProgress())
     assert digests(run) == digests(done)
-    assert decathlon("verify", run.folder).returncode == 0
 
 
 @pytest.mark.slow

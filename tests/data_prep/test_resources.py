@@ -101,6 +101,7 @@ def test_a_full_disk_at_any_place_is_no_crash(source: Path, output: Path) -> Non
     assert problems(output) == []
 
 
+@pytest.mark.slow
 def test_permissions(source: Path, tmp_path: Path) -> None:
     """A source that is read only is packed; what cannot be read or written is named, with exit codes 3 and 1."""
     closed = tmp_path / "closed"
