@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from decathlon.data_prep.plan import PlannedDomain
 from decathlon.files import replacing
+from decathlon.sealed import seal
 from decathlon.strict_json import dump_json
 
 
@@ -43,7 +44,7 @@ def answers(domain: PlannedDomain) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def answers_appearing(file: Path, document: object | None) -> Iterator[None]:
+def answers_appearing(file: Path, document: Mapping[str, Any] | None) -> Iterator[None]:
     """Write a JSON file that appears when the block ends without an error; None removes what stood there."""
     if document is None:
         yield
@@ -52,7 +53,7 @@ def answers_appearing(file: Path, document: object | None) -> Iterator[None]:
     new = not file.parent.exists()
     try:
         with replacing(file) as part:
-            part.write_text(dump_json(document), encoding="utf-8")
+            part.write_text(dump_json(seal(document)), encoding="utf-8")
             yield
     except BaseException:
         if new:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
-from decathlon.files import read_json
+from decathlon.sealed import read_sealed, unsealed
 from decathlon.strict_json import parse_json
 
 SUFFIX = "_test.json"
+AGAIN = "copy it again, or add the domain again"
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 IDS_PER_DOMAIN = 10**7
 
@@ -72,9 +73,9 @@ def _documents(path: Path) -> Iterator[tuple[str, Any, str]]:
     if path.is_dir():
         folders = (path, path / "annotations")
         found = next((files for files in map(_truth_files, folders) if files), [])
-        yield from ((_domain_name(file.name), read_json(file), str(file)) for file in found)
+        yield from ((_domain_name(file.name), read_sealed(file, AGAIN), str(file)) for file in found)
     elif _is_truth(path.name):
-        yield _domain_name(path.name), read_json(path), str(path)
+        yield _domain_name(path.name), read_sealed(path, AGAIN), str(path)
     elif path.exists() and not path.is_file():  # to open a pipe is to wait for ever
         raise DataError(f"cannot read {path}: it is no regular file.")
     else:
@@ -99,7 +100,11 @@ def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
         with zipfile.ZipFile(path) as archive:
             for name, member in _truths(archive, path).items():
                 source = f"{path}:{member.filename}"
-                yield _domain_name(name), parse_json(_unpack(archive, member, source), source), source
+                yield (
+                    _domain_name(name),
+                    unsealed(parse_json(_unpack(archive, member, source), source), source, AGAIN),
+                    source,
+                )
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     # RuntimeError is a password, NotImplementedError an unknown compression.

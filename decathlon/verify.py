@@ -18,6 +18,7 @@ from decathlon.run import Run
 from decathlon.score import Score
 from decathlon.sealed import FILES, read_sealed
 from decathlon.trunk_source import load_family
+from decathlon.truth import SUFFIX as TRUTH
 from decathlon.verify_file import KINDS, Kind, kind_of
 
 OK, UNSEALED = "ok", "ok, but it has no checksum"
@@ -60,6 +61,8 @@ def _folder(folder: Path) -> Iterator[Checked]:
                 yield from _run(Run(path))
     elif (folder / "run.json").exists():
         yield from _run(Run(folder))
+    elif truths := sorted(folder.glob(f"[!.]*{TRUTH}")):
+        yield from (_checked(path, kind_of(path)) for path in truths)
     else:
         raise UsageError(f"{folder} is nothing that can be verified: name {KINDS}.")
 

@@ -8,19 +8,22 @@ from pathlib import Path
 
 from decathlon.errors import DataError
 from decathlon.files import read_json
+from decathlon.graphs import SEAL
 from decathlon.group import SEEDS, find_group
 from decathlon.logs import METRICS, TIMING, read_footprint, read_lines
-from decathlon.merged import FORMAT, load_merged
+from decathlon.merged import FORMAT, description, load_merged
 from decathlon.results import protocol_path, read_results
 from decathlon.run import DOMAIN, TRUNK, Run
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
 from decathlon.sealed import is_sealed, read_sealed
 from decathlon.storage import read_tensors
+from decathlon.truth import SUFFIX as TRUTH
+from decathlon.truth import read_truth
 
 KINDS = (
-    "a packed file, a run directory, a group of runs, weights or a merged network (.safetensors), a results file, "
-    "a score.json or a saved baseline"
+    "a packed file, a run directory, a group of runs, weights or a merged network (.safetensors, .onnx, .pt2), "
+    "a results file, a score.json, a saved baseline or ground truth (<domain>_test.json)"
 )
 
 
@@ -41,6 +44,10 @@ def kind_of(path: Path) -> Kind | None:
         return BY_NAME[path.name]
     if path.suffix == ".safetensors":
         return Kind("checkpoint" if path.stem in ("checkpoint", "checkpoint-1") else "weights", _weights)
+    if path.suffix in (".onnx", ".pt2"):
+        return Kind("merged network", _graph)
+    if path.name.endswith(TRUTH):
+        return Kind("ground truth", _truth)
     if path.name.endswith(".protocol.json"):
         return Kind("protocol", _protocol)
     if path.suffix != ".json":
@@ -119,6 +126,16 @@ def _weights(path: Path) -> bool:
     elif path.name == "trunk.safetensors":
         read_tensors(path, TRUNK)
     return True
+
+
+def _graph(path: Path) -> bool:
+    description(path)
+    return path.suffix == ".pt2" or SEAL.encode() in path.read_bytes()  # a .pt2 is a zip: it has checksums
+
+
+def _truth(path: Path) -> bool:
+    read_truth(path)
+    return is_sealed(path.read_bytes())
 
 
 def _metrics(path: Path) -> bool:

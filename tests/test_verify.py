@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
-from decathlon.errors import UsageError, VerificationError
+from decathlon.data_prep.answers import answers_appearing
+from decathlon.errors import DataError, UsageError, VerificationError
+from decathlon.files import read_json
 from decathlon.group import Group
 from decathlon.run import Run
+from decathlon.truth import read_truth
 from tests.mutations import flip
 from tests.packs import write_truth
 from tests.runs import ASKED, RECIPE, dying_at, go
@@ -128,3 +132,54 @@ def test_json_that_is_none_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text('{"domains": ')
     error = ask("verify", tmp_path / "cut.json").exception
     assert isinstance(error, VerificationError) and "cut.json is not valid JSON" in str(error)
+
+
+def truth_of(folder: Path) -> Path:
+    """Write the truth of a domain as `data add` and `data build` do."""
+    file = folder / "mine-truth" / "apples_test.json"
+    released = read_json(write_truth(folder / "truth") / file.name)
+    with answers_appearing(file, released):
+        pass
+    return file
+
+
+def test_ground_truth_that_the_project_writes_is_sealed_and_the_released_is_not(tmp_path: Path) -> None:
+    own = truth_of(tmp_path)
+    outcome = ask("verify", own.parent)
+    assert outcome.exit_code == 0 and "no checksum" not in outcome.output and "ground truth" in outcome.output
+    assert "no checksum" in ask("verify", tmp_path / "truth").output
+    released = read_truth(tmp_path / "truth" / own.name).domains
+    assert read_truth(own).domains == released == read_truth(zipped(own)).domains
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(300, marks=pytest.mark.slow)])
+def test_no_flipped_bit_in_the_projects_truth_is_scored(tmp_path: Path, count: int) -> None:
+    own = truth_of(tmp_path)
+    whole = own.read_bytes()
+    for seed in range(count):
+        own.write_bytes(flip(whole, seed))
+        for path in (own, own.parent):
+            with pytest.raises((DataError, VerificationError)):
+                read_truth(path)
+        with pytest.raises((DataError, VerificationError)):
+            read_truth(zipped(own))
+
+
+def zipped(file: Path) -> Path:
+    with zipfile.ZipFile(file.with_suffix(".zip"), "w") as archive:
+        archive.write(file, file.name)
+    return file.with_suffix(".zip")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_exported_networks_are_verified(root: Path, tmp_path: Path, suffix: str) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnx")
+    file = tmp_path / f"apples{suffix}"
+    assert ask("merge", root / "run", "apples", "-o", file).exit_code == 0
+    outcome = ask("verify", file)
+    assert outcome.exit_code == 0 and "merged network" in outcome.output and "no checksum" not in outcome.output
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    assert isinstance(ask("verify", file).exception, VerificationError)
