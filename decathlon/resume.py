@@ -39,9 +39,19 @@ def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run
             refuse(folder, changes, again.allow)
             asked = _go_on(run, asked, changes, packed, progress)
             torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
-            family = read_start(run, asked, find_device(asked["device"]))
+            family = read_start(run, asked, _device(run, asked))
             train_jobs(run, asked, packed, family, progress)
     return run
+
+
+def _device(run: Run, asked: dict[str, Any]) -> torch.device:
+    try:
+        return find_device(asked["device"])
+    except UsageError:
+        raise UsageError(
+            f"{run.folder} was begun on {asked['device']}, which is not here: add --device cpu --allow-change to go "
+            "on without it."
+        ) from None
 
 
 def _refuse_done(run: Run, changes: list[Change]) -> None:
@@ -73,6 +83,6 @@ def _go_on(
     asked = changed(asked, changes, lines)
     asked["data"] = {"path": str(packed.path.resolve()), "digest": packed.digest}
     if {"precision", "device"} & {change.name for change in changes}:
-        asked["bf16"] = use_bf16(asked["recipe"]["precision"], find_device(asked["device"]))
+        asked["bf16"] = use_bf16(asked["recipe"]["precision"], _device(run, asked))
     run.write(asked)
     return asked

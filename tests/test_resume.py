@@ -209,6 +209,28 @@ def test_metrics_that_are_not_what_was_written_are_not_built_upon(run: Path, who
     assert digests(resume(run, None, TrainingProgress())) == whole
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_run_of_a_machine_with_a_gpu_can_be_gone_on_with_on_one_without(run: Path) -> None:
+    write_sealed(run / "run.json", read_sealed(run / "run.json", "") | {"device": "cuda"})
+    with pytest.raises(UsageError, match=r"begun on cuda, which is not here: add --device cpu --allow-change"):
+        resume(run, None, TrainingProgress())
+    asked = resume(run, Again(device="cpu", allow=True), TrainingProgress()).read()
+    assert asked["status"] == "done" and asked["device"] == "cpu" and asked["changes"][0]["name"] == "device"
+
+
+def test_a_run_of_an_early_release_resumes(run: Path, whole: dict[str, str]) -> None:
+    """Nothing bound its checkpoints to it."""
+    asked = read_sealed(run / "run.json", "")
+    for key in ("begun", "start", "changes"):
+        asked.pop(key, None)
+    write_json(run / "run.json", asked)
+    for path in (Run(run).checkpoint, Run(run).older_checkpoint):
+        if path.exists():
+            tensors, values = read_tensors(path)
+            write_tensors(path, tensors, {k: v for k, v in values.items() if k not in ("begun", "metrics_sha256")})
+    assert digests(resume(run, None, TrainingProgress())) == whole
+
+
 def test_a_run_json_changed_by_hand_is_refused(run: Path) -> None:
     asked = read_sealed(run / "run.json", "")
     sealed = read_sealed.__globals__["parse_json"]((run / "run.json").read_bytes(), "")
