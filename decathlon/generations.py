@@ -20,7 +20,7 @@ from decathlon.storage import read_tensors, write_tensors
 
 COUNT = within(int, 0, 10**12)
 CHECKPOINT = {
-    "begun?": (str, None), "job": COUNT, "step": COUNT, "metrics": COUNT, "metrics_sha256?": str, "optimizer": dict,
+    "begun": (str, None), "job": COUNT, "step": COUNT, "metrics": COUNT, "metrics_sha256": str, "optimizer": dict,
     "groups": [[dict]],
 }  # fmt: skip
 State = tuple[dict[str, Tensor], dict[str, Any]]
@@ -77,11 +77,10 @@ class Generations:
             tensors, values = read_tensors(path, CHECKPOINT)
         except (DataError, VerificationError):
             return f"{path.name} is damaged"
-        if values.get("begun") != self._begun:  # neither run.json nor checkpoint said so in an early release
+        if values["begun"] != self._begun:
             return f"{path.name} is another run's"
         metrics = self.run.metrics.read_bytes() if self.run.metrics.exists() else b""
-        known = hashlib.sha256(metrics[: values["metrics"]]).hexdigest()
-        if values.get("metrics_sha256", known) != known:
+        if hashlib.sha256(metrics[: values["metrics"]]).hexdigest() != values["metrics_sha256"]:
             return f"{self.run.metrics.name} is damaged"
         return tensors, values
 

@@ -49,8 +49,8 @@ def _device(run: Run, asked: dict[str, Any]) -> torch.device:
         return find_device(asked["device"])
     except UsageError:
         raise UsageError(
-            f"{run.folder} was begun on {asked['device']}, which is not here: add --device cpu --allow-change to go "
-            "on without it."
+            f"{run.folder} was begun on {asked['device']}, which is not here: "
+            "add --device cpu --allow-change to go on without it."
         ) from None
 
 

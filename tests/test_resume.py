@@ -218,19 +218,6 @@ def test_a_run_of_a_machine_with_a_gpu_can_be_gone_on_with_on_one_without(run: P
     assert asked["status"] == "done" and asked["device"] == "cpu" and asked["changes"][0]["name"] == "device"
 
 
-def test_a_run_of_an_early_release_resumes(run: Path, whole: dict[str, str]) -> None:
-    """Nothing bound its checkpoints to it."""
-    asked = read_sealed(run / "run.json", "")
-    for key in ("begun", "start", "changes"):
-        asked.pop(key, None)
-    write_json(run / "run.json", asked)
-    for path in (Run(run).checkpoint, Run(run).older_checkpoint):
-        if path.exists():
-            tensors, values = read_tensors(path)
-            write_tensors(path, tensors, {k: v for k, v in values.items() if k not in ("begun", "metrics_sha256")})
-    assert digests(resume(run, None, TrainingProgress())) == whole
-
-
 def test_a_run_json_changed_by_hand_is_refused(run: Path) -> None:
     asked = read_sealed(run / "run.json", "")
     sealed = read_sealed.__globals__["parse_json"]((run / "run.json").read_bytes(), "")
