@@ -1,7 +1,7 @@
 """Which lines that handle errors no test has run: all `raise` statements and all lines of `except` blocks.
 
-coverage run -m pytest -m "not slow"
-python -m benchmarks.error_lines          # reads .coverage; --json FILE keeps the counts
+coverage run -m pytest && coverage combine
+python -m benchmarks.error_lines             # reads .coverage; --json FILE keeps the counts
 """
 
 from __future__ import annotations
