@@ -62,10 +62,14 @@ def _knobs(command: click.Command) -> click.Command:
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--seeds", type=click.IntRange(1), help="Repeat the run with so many seeds; --out holds them all.")
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="CPU threads; default: torch's.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run directory to make.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out; needs no other option.")
-@click.option("--allow-change", is_flag=True, help="With --resume: take options that differ from the run's.")
+@click.option(
+    "--allow-change",
+    is_flag=True,
+    help="With --resume: take another --lr, --threads, --device, … than the run was begun with.",
+)
 @click.pass_context
 def command(
     ctx: click.Context, /, out: Path, resume: bool, data: Path | None, threads: int | None, seeds: int | None,
@@ -86,6 +90,8 @@ def command(
 
     if not resume and (data is None or asked["method"] is None):
         raise click.UsageError("a new run needs --data FILE.h5 and --method NAME (see 'decathlon methods').", ctx)
+    if ctx.params["allow_change"] and not resume:
+        raise click.UsageError("--allow-change goes with --resume: leave it out, or add --resume.", ctx)
     with resumable(out):
         import torch  # takes seconds, in which a signal may come too
 
@@ -153,8 +159,7 @@ def _again(given: dict[str, Any], out: Path) -> Any:
     if "seeds" in given:
         raise click.UsageError(f"{out} is no group of runs: leave out --seeds.")
     knobs = {name: given[name] for name in KNOBS if name in given}
-    if "recipe" in given:
-        knobs = find_recipe(given["recipe"]).override(knobs, "the command line").to_json()
+    recipe = find_recipe(given["recipe"]).override(knobs, "the command line") if "recipe" in given else None
     request = dict[str, Any](
         (name, given[name]) for name in ("method", "trunk", "seed", "fit", "domains") if name in given
     )
@@ -163,7 +168,13 @@ def _again(given: dict[str, Any], out: Path) -> Any:
     if "settings" in given:
         request["options"] = read_options(given.get("method") or Run(out).read()["method"], given["settings"])
     return Again(
-        given.get("data"), given.get("device"), given.get("threads"), knobs, request, "allow_change" in given
+        given.get("data"),
+        given.get("device"),
+        given.get("threads"),
+        knobs,
+        recipe,
+        request,
+        "allow_change" in given,
     )
 
 

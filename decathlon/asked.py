@@ -8,7 +8,7 @@ from typing import Any, Literal
 from decathlon.errors import DataError, UsageError
 from decathlon.recipe import Recipe
 from decathlon.sealed import FILES, read_sealed
-from decathlon.shape import check, name, path, within
+from decathlon.shape import check, find_fault, name, path, within
 
 SHAPE = {
     "format": Literal[1],
@@ -32,9 +32,16 @@ SHAPE = {
     "start?": str,  # SHA-256 of start.safetensors
     "begun?": str,  # SHA-256 of run.json as it was when the run began, before any change
     "changes?": [{"name": str, "after_lines": within(int, 0, 10**12)}],
-    FILES + "?": {str: str},
+    FILES + "?": {str: str},  # by the path of a file in the run directory, its SHA-256
 }
-AGAIN = "train again"
+AGAIN = "put back a copy or train again"
+
+
+def check_request(asked: dict[str, Any]) -> None:
+    """Raise UsageError for what would be written and could never be read again."""
+    fault = find_fault(asked, SHAPE)
+    if fault:
+        raise UsageError(f"this cannot be trained: {fault}; ask for another.")
 
 
 def read_asked(file: Path) -> dict[str, Any]:
@@ -47,6 +54,9 @@ def read_asked(file: Path) -> dict[str, Any]:
             asked.setdefault(key, value)  # runs from before methods had options
     check(asked, SHAPE, str(file), AGAIN)
     _check_values(asked, file)
+    for listed in asked.get(FILES, ()):
+        if Path(listed).is_absolute() or ".." in Path(listed).parts:
+            raise DataError(f"{file} is damaged: it lists {listed}, which is not in its folder; {AGAIN}.")
     asked.pop(FILES, None)
     return dict(asked)
 

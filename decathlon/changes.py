@@ -10,36 +10,44 @@ from typing import Any
 from decathlon.errors import UsageError
 from decathlon.packed import PackedFile
 from decathlon.recipe import Recipe
+from decathlon.registry import find_method
 
 FLAGS = {"domains": "the domains", "options": "--set", "regime": "--freeze or --no-freeze"}
 # the state of a run is counted in steps of these, or shaped by them
 FIXED = (
     "epochs", "batch", "epoch_batches", "sampling", "together", "optimizer", "momentum", "weighting", "domains",
 )  # fmt: skip
+INPUT = ("size", "side", "crop")
 
 
 @dataclass(frozen=True)
 class Again:
     """What is said when resuming; what is None or empty was not said and stays as it was.
 
-    `request` holds method, trunk, seed, … by the names they have in run.json. `allow` takes changes on purpose.
+    `knobs` are those said one by one, `recipe` is a whole one with those in it. `request` holds method, trunk,
+    seed, … by the names they have in run.json. `allow` takes changes on purpose.
     """
 
     data: Path | None = None
     device: str | None = None
     threads: int | None = None
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     allow: bool = False
 
 
 @dataclass(frozen=True)
 class Change:
-    """One value that is not what a run was begun with; `possible` says whether the run can go on with it."""
+    """One value that is not what a run was begun with, and the `flag` that said so.
+
+    `possible` says whether the run can go on with it.
+    """
 
     name: str
     before: Any
     now: Any
+    flag: str
     possible: bool = True
 
     def told(self) -> str:
@@ -47,15 +55,25 @@ class Change:
         return f"{self.name} {words(self.before)}, not {words(self.now)}"
 
 
-def find_changes(asked: Mapping[str, Any], again: Again) -> list[Change]:
-    """Return what is asked for otherwise than run.json says, the data aside."""
+def find_changes(asked: Mapping[str, Any], again: Again, partly: bool) -> list[Change]:
+    """Return what is asked for otherwise than run.json says, the data aside.
+
+    `partly` says that some domains are trained to the end: what their networks are fed can change no more.
+    """
+    found = [
+        Change(name, *_compared(asked, name, value), FLAGS.get(name, f"--{name}"), False)
+        for name, value in again.request.items()
+    ]
     before = Recipe().override(asked["recipe"])
-    knobs, wanted = before.to_json(), before.override(again.knobs, "the command line").to_json()
-    found = [Change(name, *_compared(asked, name, value), False) for name, value in again.request.items()]
-    for name in wanted.keys() - {"about"}:
-        found.append(Change(name, knobs[name], wanted[name], name not in FIXED))
+    wanted = again.recipe.to_json() if again.recipe else before.override(again.knobs, "the command line").to_json()
+    fixed = FIXED + INPUT if partly else FIXED
+    for name, value in before.to_json().items():
+        said = name in again.knobs
+        if said or (again.recipe and name != "about"):
+            flag = f"--{name.replace('_', '-')}" if said else "--recipe"
+            found.append(Change(name, value, wanted[name], flag, name not in fixed))
     for name, value in (("device", again.device), ("threads", again.threads)):
-        found.append(Change(name, asked[name], asked[name] if value is None else value))
+        found.append(Change(name, asked[name], asked[name] if value is None else value, f"--{name}"))
     return sorted((change for change in found if change.before != change.now), key=lambda change: change.name)
 
 
@@ -74,20 +92,21 @@ def data_change(asked: Mapping[str, Any], packed: PackedFile) -> list[Change]:
         images = sum(packed.count(entry["name"], split) for split in splits) if there else 0
         alike &= images == entry.get("images", images)
     before = f"{asked['data']['path']} ({asked['data']['digest'][:16]})"
-    return [Change("data", before, f"{packed.path} ({packed.digest[:16]})", alike)]
+    return [Change("data", before, f"{packed.path} ({packed.digest[:16]})", "--data", alike)]
 
 
 def refuse(folder: Path, changes: list[Change], allow: bool) -> None:
-    """Raise UsageError for the first change that is not possible, or not allowed."""
-    for change in changes:
-        flag = FLAGS.get(change.name, f"--{change.name.replace('_', '-')}")
-        said = f"{folder} was begun with {change.told()}"
-        if not change.possible:
-            raise UsageError(f"{said}: leave out {flag}, or train a new run under another name.")
-        if not allow:
-            raise UsageError(
-                f"{said}: leave out {flag}, or add --allow-change to go on with the new one; run.json then says so."
-            )
+    """Raise UsageError where one of the changes is not possible, or none is allowed."""
+    never = [change for change in changes if not change.possible]
+    others = [change for change in changes if change.possible and not allow]
+    for some, way in (
+        (never, "or train a new run under another name"),
+        (others, "or add --allow-change to go on with what is new; run.json then says so"),
+    ):
+        if some:
+            flags = " and ".join(dict.fromkeys(change.flag for change in some))
+            told = "; ".join(change.told() for change in some)
+            raise UsageError(f"{folder} was begun with {told}: leave out {flags}, {way}.")
 
 
 def changed(asked: Mapping[str, Any], changes: list[Change], lines: int) -> dict[str, Any]:
@@ -105,6 +124,8 @@ def changed(asked: Mapping[str, Any], changes: list[Change], lines: int) -> dict
 def _compared(asked: Mapping[str, Any], name: str, value: Any) -> tuple[Any, Any]:
     """Return what run.json has under a name of a request and what is wanted, in the same form."""
     if name == "trunk":
+        kind = find_method(asked["method"])
+        value = kind.trunk_name(value, kind.choose(asked["options"]))
         source = asked["trunk"].get("source") or asked["trunk"]["name"]
         same = Path(source).is_dir() and Path(value).is_dir() and Path(source).samefile(value)
         return source, source if same else value

@@ -20,8 +20,8 @@ from decathlon.storage import read_tensors, write_tensors
 
 COUNT = within(int, 0, 10**12)
 CHECKPOINT = {
-    "begun": (str, None), "job": COUNT, "step": COUNT, "metrics": COUNT, "metrics_sha256": str, "optimizer": dict,
-    "groups": [[dict]],
+    "begun": (str, None), "job": COUNT, "step": COUNT, "metrics": COUNT, "metrics_sha256": str,
+    "finished": {str: str}, "optimizer": dict, "groups": [[dict]],
 }  # fmt: skip
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -55,7 +55,7 @@ class Generations:
         if wrong:
             raise VerificationError(
                 f"{self.run.folder} has no whole checkpoint to go on from ({' and '.join(dict.fromkeys(wrong))}): "
-                "put back a copy, or remove the checkpoints and resume, which begins the run anew."
+                "put back a copy, or remove checkpoints and metrics.jsonl and resume, which begins the run anew."
             )
         return None
 

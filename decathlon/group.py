@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.sealed import read_sealed, write_sealed
 from decathlon.shape import check, path, within
 
@@ -60,7 +60,20 @@ class Group:
                 f"seed {seed} of {self.folder} is not trained to the end: "
                 f"'decathlon train --resume -o {self.folder}'."
             )
+        self._refuse_foreign(seed)
         return self.runs[seed]
+
+    def _refuse_foreign(self, seed: int) -> None:
+        """Raise VerificationError where another run stands in the place of a seed's: it would count twice."""
+        run = self.runs[seed]
+        asked = read_sealed(run / "run.json", AGAIN)
+        wanted = {"seed": seed, "method": self.asked["method"], "recipe": self.asked["recipe"]}
+        for name, value in wanted.items():
+            if asked.get(name) != value and not _old(asked.get(name), value):
+                raise VerificationError(
+                    f"{run} is no run of this group, its {name} is another: put back its own, or remove it and "
+                    f"go on with 'decathlon train --resume -o {self.folder}'."
+                )
 
     def every(self) -> dict[int, Path]:
         """Return the run directories of all seeds; raises UsageError naming the first that is not finished."""
@@ -69,6 +82,12 @@ class Group:
     def write(self) -> None:
         """Write seeds.json."""
         write_sealed(self.folder / SEEDS, {"format": 1, "seeds": list(self.seeds), "asked": dict(self.asked)})
+
+
+def _old(found: Any, wanted: Any) -> bool:
+    """Say whether two recipes differ only in knobs that one of two releases did not know."""
+    both = isinstance(found, dict) and isinstance(wanted, Mapping)
+    return both and all(found[knob] == wanted[knob] for knob in found.keys() & wanted.keys())
 
 
 def find_group(folder: Path) -> Group | None:

@@ -9,9 +9,9 @@ from typing import Any
 
 from decathlon.domains import Benchmark
 from decathlon.epoch import end_epoch
-from decathlon.errors import DivergedError, UsageError
+from decathlon.errors import DivergedError, UsageError, VerificationError
 from decathlon.family import Family
-from decathlon.files import write_json
+from decathlon.files import sha256, write_json
 from decathlon.generations import Generations, State
 from decathlon.job import Job
 from decathlon.packed import PackedFile
@@ -39,18 +39,43 @@ def train_jobs(
     jobs = divide(names, family, recipe)
     checkpoints = Generations(run, asked.get("begun"))
     found = checkpoints.read(progress.console.print)
+    if found is None:
+        _refuse_lost(run, len(jobs[0]))
     at, length = (found[1]["job"], found[1]["metrics"]) if found else (0, 0)
+    finished: dict[str, str] = dict(found[1]["finished"]) if found else {}
+    _check_finished(run, finished)
     run.cut_metrics(length)
-    for number, members in enumerate(jobs):
-        for name in members:
+    for number, names in enumerate(jobs):
+        for name in names:
             family.add(name, len(packed.benchmark[name].categories))
         if number < at:
             continue
-        state = found if number == at else None
-        _train(run, asked, packed, _Members(number, tuple(members), state, checkpoints), family, recipe, progress)
+        members = _Members(number, tuple(names), found if number == at else None, checkpoints, finished)
+        _train(run, asked, packed, members, family, recipe, progress)
+        finished |= {name: sha256(run.domain(name)) for name in names}
+    _check_finished(run, finished)
     write_json(run.folder / "footprint.json", family.footprint().to_json())
     run.write(asked | {"status": "done"})
     remove_state(run)
+
+
+def _refuse_lost(run: Run, lines: int) -> None:
+    """Refuse to begin anew what has more than the `lines` of metrics that stand before a first checkpoint."""
+    if run.metrics.is_file() and run.metrics.read_bytes().count(b"\n") > lines:
+        raise VerificationError(
+            f"{run.folder} has lost its checkpoints: put back a copy, or remove {run.metrics} too and resume, "
+            "which begins the run anew."
+        )
+
+
+def _check_finished(run: Run, finished: dict[str, str]) -> None:
+    """Raise VerificationError where the file of a domain is not, by its SHA-256, the one a job ended with."""
+    for name, digest in finished.items():
+        file = run.domain(name)
+        if not file.is_file() or sha256(file) != digest:
+            raise VerificationError(
+                f"{file} is damaged or missing, and its training is over: put back a copy, or train again."
+            )
 
 
 def remove_state(run: Run) -> None:
@@ -67,6 +92,7 @@ class _Members:
     names: tuple[str, ...]
     state: State | None
     checkpoints: Generations
+    finished: dict[str, str]  # the SHA-256 of the files of domains that earlier jobs trained
 
 
 def _train(
@@ -134,7 +160,7 @@ def _job(run: Run, job: Job, members: _Members, held_out: dict[str, Pool], progr
             if not (whole or signalled or time.monotonic() - saved >= CHECKPOINT_SECONDS):
                 continue
             tensors, state = job.state()
-            members.checkpoints.write(tensors, state | {"job": members.number})
+            members.checkpoints.write(tensors, state | {"job": members.number, "finished": members.finished})
             saved = time.monotonic()
             if signalled:
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ from decathlon.changes import Again
 from decathlon.device import find_device
 from decathlon.errors import DataError, DivergedError, UsageError
 from decathlon.files import refuse_existing
-from decathlon.group import SEEDS, Group, find_group, status
+from decathlon.group import SEEDS, SHAPE, Group, find_group, status
+from decathlon.lock import locked
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
+from decathlon.resources import writing
 from decathlon.resume import resume
 from decathlon.run import Run
+from decathlon.shape import find_fault
 from decathlon.train import Request, train
+
+LOCK = ".lock"
 
 
 def train_seeds(request: Request, count: int, progress: TrainingProgress) -> Group:
@@ -27,19 +33,27 @@ def train_seeds(request: Request, count: int, progress: TrainingProgress) -> Gro
 
     Raises UsageError when that exists, or when the trunk is a group without one of the seeds.
     """
-    if not _blank(request.out):
-        refuse_existing(request.out, "choose another name, or go on with --resume")
+    _refuse_begun(request.out)
     group = Group(request.out, tuple(range(request.seed, request.seed + count)), _asked(request))
     for seed in group.seeds:
         member_request(group, seed)
-    group.write()
+    fault = find_fault({"format": 1, "seeds": list(group.seeds), "asked": dict(group.asked)}, SHAPE)
+    if fault:
+        raise UsageError(f"this cannot be trained: {fault}; ask for another.")
+    with writing(group.folder):
+        group.folder.mkdir(parents=True, exist_ok=True)
     try:
-        return _train(group, None, progress)
+        with _hold(group.folder):
+            _refuse_begun(group.folder)  # again: another process may have begun it meanwhile
+            group.write()
+            try:
+                return _train(group, None, progress)
+            finally:
+                if not any(folder.exists() for folder in group.runs.values()):  # refused: the name is free again
+                    (group.folder / SEEDS).unlink()
     finally:
-        if not any(folder.exists() for folder in group.runs.values()):  # refused: a mended command may use the name
-            (group.folder / SEEDS).unlink()
-            with contextlib.suppress(OSError):  # not empty: that is not ours to remove
-                group.folder.rmdir()
+        with contextlib.suppress(OSError):  # not empty: that is not ours to remove
+            group.folder.rmdir()
 
 
 def resume_seeds(group: Group, data: Path | None, progress: TrainingProgress) -> Group:
@@ -52,7 +66,17 @@ def resume_seeds(group: Group, data: Path | None, progress: TrainingProgress) ->
                 f"{packed.path} holds other data than {group.folder} was begun with: name that file with --data."
             )
     torch.set_num_threads(group.asked["threads"])
-    return _train(group, data, progress)
+    with _hold(group.folder):
+        return _train(group, data, progress)
+
+
+def _hold(folder: Path) -> AbstractContextManager[None]:
+    return locked(folder / LOCK, folder, "is being trained")
+
+
+def _refuse_begun(folder: Path) -> None:
+    if not _blank(folder):
+        refuse_existing(folder, "choose another name, or go on with --resume")
 
 
 def member_request(group: Group, seed: int) -> Request:
@@ -113,6 +137,6 @@ def _blank(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     return all(
-        path.name.startswith((SEEDS, f".{SEEDS}.")) or (path.name.startswith("seed-") and Run(path).blank())
+        path.name.startswith((SEEDS, f".{SEEDS}.", LOCK)) or (path.name.startswith("seed-") and Run(path).blank())
         for path in folder.iterdir()
     )

@@ -10,12 +10,15 @@ import torch
 from decathlon.changes import Again, Change, changed, data_change, find_changes, refuse, words
 from decathlon.device import find_device, use_bf16
 from decathlon.errors import UsageError
+from decathlon.group import find_group
 from decathlon.jobs import remove_state, train_jobs
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
+from decathlon.recipe import Recipe
 from decathlon.run import Run
+from decathlon.sealed import is_sealed
 from decathlon.start import read_start
-from decathlon.train import hold
+from decathlon.train import check_possible, hold
 from decathlon.versions import versions
 
 
@@ -28,20 +31,39 @@ def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run
     run, again = Run(folder), again or Again()
     with hold(run):
         asked = run.read()
-        changes = find_changes(asked, again)
+        changes = find_changes(asked, again, partly=bool(run.domains()))
         if asked["status"] == "done":
             _refuse_done(run, changes)
             remove_state(run)  # a run that was killed in its last moment
             return run
         refuse(folder, changes, again.allow)
-        with PackedFile(again.data or Path(asked["data"]["path"])) as packed:
+        with _data(run, asked, again) as packed:
             changes += data_change(asked, packed)
             refuse(folder, changes, again.allow)
+            _refuse_member(run, changes)
             asked = _go_on(run, asked, changes, packed, progress)
             torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
             family = read_start(run, asked, _device(run, asked))
+            check_possible(family.method, Recipe().override(asked["recipe"]), family.device)
+            run.write(asked)
             train_jobs(run, asked, packed, family, progress)
     return run
+
+
+def _data(run: Run, asked: dict[str, Any], again: Again) -> PackedFile:
+    path = Path(asked["data"]["path"])
+    if again.data is None and not path.exists():
+        raise UsageError(f"{path}, which {run.folder} was begun with, is not there: name where it is with --data.")
+    return PackedFile(again.data or path)
+
+
+def _refuse_member(run: Run, changes: list[Change]) -> None:
+    group = find_group(run.folder.resolve().parent) if changes else None
+    if group and run.folder.resolve() in group.runs.values():
+        raise UsageError(
+            f"{run.folder} is a run of the group {run.folder.parent}, whose runs are alike: "
+            "copy it to another folder to change it there."
+        )
 
 
 def _device(run: Run, asked: dict[str, Any]) -> torch.device:
@@ -64,25 +86,23 @@ def _refuse_done(run: Run, changes: list[Change]) -> None:
 def _go_on(
     run: Run, asked: dict[str, Any], changes: list[Change], packed: PackedFile, progress: TrainingProgress
 ) -> dict[str, Any]:
-    """Return what to go on with, changes written down in run.json; say what may cost the last bits."""
+    """Return what to go on with, changes written down; say them, and what may cost the last bits."""
     for name, now in versions().items():
         if (before := asked.get("versions", {}).get(name, now)) != now:
             progress.console.print(f"Note: begun with {name} {before}, now it is {now}: the last bits may differ.")
+    if not is_sealed((run.folder / "run.json").read_bytes()):
+        progress.console.print(f"Note: {run.folder / 'run.json'} has no checksum: it is taken as it stands.")
     if asked["status"] == "diverged":
-        advice = (
-            "" if changes else ", which led to it once: --allow-change takes a smaller --lr or --precision fp32"
-        )
+        advice = "" if changes else ", where it did: add a smaller --lr or --precision fp32, and --allow-change"
         progress.console.print(f"Note: {run.folder} diverged; going on from its last good state{advice}.")
-        asked["status"] = "running"
-        run.write(asked)
-    if not changes:
-        return asked
     for change in changes:
         progress.console.print(f"Changed: {change.name} from {words(change.before)} to {words(change.now)}.")
+    asked = asked | {"status": "running"}
+    if not changes:
+        return asked
     lines = run.metrics.read_bytes().count(b"\n") if run.metrics.exists() else 0
     asked = changed(asked, changes, lines)
     asked["data"] = {"path": str(packed.path.resolve()), "digest": packed.digest}
     if {"precision", "device"} & {change.name for change in changes}:
         asked["bf16"] = use_bf16(asked["recipe"]["precision"], _device(run, asked))
-    run.write(asked)
     return asked

@@ -21,13 +21,13 @@ from typing import Any
 
 from torch import Tensor
 
-from decathlon.asked import read_asked
+from decathlon.asked import AGAIN, read_asked
 from decathlon.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.files import sha256, write_bytes
 from decathlon.group import refuse_group
 from decathlon.resources import writing
-from decathlon.sealed import FILES, write_sealed
+from decathlon.sealed import FILES, read_sealed, write_sealed
 from decathlon.storage import read_tensors, write_tensors
 
 TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors
@@ -105,6 +105,18 @@ class Run:
         kept = [self.trunk, *sorted((self.folder / "domains").glob("*.safetensors"))]
         kept += [self.folder / "footprint.json", self.metrics]
         return {file.relative_to(self.folder).as_posix(): sha256(file) for file in kept if file.is_file()}
+
+    def check_files(self) -> None:
+        """Raise VerificationError where a file that training left is missing, or not the one run.json lists."""
+        file = self.folder / "run.json"
+        listed = read_sealed(file, AGAIN).get(FILES, {})
+        wanted = {f"domains/{entry['name']}.safetensors" for entry in self.read()["domains"]}
+        for name in sorted(wanted | {name for name in listed if name.endswith(".safetensors")}):
+            path = self.folder / name
+            if not path.is_file():
+                raise VerificationError(f"{path} is missing, though {file} names it: {AGAIN}.")
+            if name in listed and sha256(path) != listed[name]:
+                raise VerificationError(f"{path} is not what {file} says training wrote: {AGAIN}.")
 
     def domains(self) -> list[str]:
         """Return the domains that are trained to the end, in the order of the run."""

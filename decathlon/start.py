@@ -29,7 +29,9 @@ def write_start(run: Run, family: Family) -> None:
 
 def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> Family:
     """Rebuild the family as it was before the first step."""
-    if run.start.is_file() and asked.get("start", sha256(run.start)) != sha256(run.start):
+    if not run.start.is_file():
+        raise VerificationError(f"{run.start} is missing, the run cannot go on: put back a copy or train again.")
+    if asked.get("start", sha256(run.start)) != sha256(run.start):
         raise VerificationError(f"{run.start} is not what the run began with: put back its own, or train again.")
     tensors, about = read_tensors(run.start, {"name": str})
     if about["name"] != asked["trunk"]["name"]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from decathlon.asked import check_request
 from decathlon.device import find_device, use_bf16
 from decathlon.domains import Domain
 from decathlon.errors import DataError, UsageError
@@ -18,7 +19,7 @@ from decathlon.family import Family
 from decathlon.files import refuse_existing, sha256
 from decathlon.jobs import divide, train_jobs
 from decathlon.lock import locked
-from decathlon.method import Regime
+from decathlon.method import Method, Regime
 from decathlon.packed import PackedFile
 from decathlon.progress import TrainingProgress
 from decathlon.randomness import seeded
@@ -57,21 +58,14 @@ def train(request: Request, progress: TrainingProgress) -> Run:
     device, kind = find_device(request.device), find_method(request.method)
     options = kind.choose(request.options)
     run = Run(request.out)
-    if not run.blank():
-        refuse_existing(request.out, "choose another name, or go on with --resume")
+    _refuse_begun(run)
     with PackedFile(request.data) as packed:
         domains = [packed.benchmark[name] for name in dict.fromkeys(request.domains or packed.benchmark.names)]
         _check_splits(packed, domains, request.fit)
         source = find_trunk(kind.trunk_name(request.trunk, options), request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
-        if request.recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
-            raise UsageError(
-                f"method '{method.name()}' has no taps to cache here: that goes with feature, and with mtan and "
-                "dense over a frozen trunk (--freeze)."
-            )
-        if request.recipe.cuda_graphs and device.type != "cuda":
-            raise UsageError("CUDA graphs need a GPU: leave out cuda_graphs (--no-cuda-graphs).")
+        check_possible(method, request.recipe, device)
         for remark in remarks(source, method, request.recipe, packed.benchmark.names):
             progress.console.print(f"Note: {remark}")
         names = [domain.name for domain in domains]
@@ -79,14 +73,35 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         family = Family(method, request.seed, device, source.norms_for(method, names), starts)
         _check_categories(source, [domain for domain in domains if domain.name in starts])
         divide(names, family, request.recipe)  # refused before anything is written
+        asked = _asked(request, packed, domains, family, source)
+        check_request(asked)
         run.folder.mkdir(parents=True, exist_ok=True)
         with hold(run):
+            _refuse_begun(run)  # again: another process may have begun it meanwhile
             write_start(run, family)
-            asked = _asked(request, packed, domains, family, source) | {"start": sha256(run.start)}
+            asked["start"] = sha256(run.start)
             asked["begun"] = hashlib.sha256(dump_json(asked).encode()).hexdigest()  # what its checkpoints belong to
             run.write(asked)
             train_jobs(run, asked, packed, family, progress)
     return run
+
+
+def check_possible(method: Method, recipe: Recipe, device: torch.device) -> None:
+    """Raise UsageError where a recipe wants what the method or the device has not."""
+    if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
+        raise UsageError(
+            f"method '{method.name()}' has no taps to cache here: that goes with feature, and with mtan and "
+            "dense over a frozen trunk (--freeze)."
+        )
+    if recipe.cuda_graphs and device.type != "cuda":
+        raise UsageError("CUDA graphs need a GPU: leave out cuda_graphs (--no-cuda-graphs).")
+
+
+def _refuse_begun(run: Run) -> None:
+    if run.folder.is_file():
+        raise UsageError(f"{run.folder} is a file: name a folder to make.")
+    if not run.blank():
+        refuse_existing(run.folder, "choose another name, or go on with --resume")
 
 
 def _asked(
@@ -107,7 +122,7 @@ def _asked(
         "domains": [
             {
                 "name": domain.name,
-                "categories": domain.category_ids,
+                "categories": list(domain.category_ids),
                 "images": sum(packed.count(domain.name, split) for split in request.fit.split("+")),
             }
             for domain in domains

@@ -91,23 +91,29 @@ def load_family(run: Run, device: torch.device) -> Family:
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
     norms = dict.fromkeys(asked["starts_from_own_norms"], norms_of(method.trunk))
     family = Family(method, asked["seed"], device, norms)
+    if asked["status"] == "done":
+        run.check_files()
     identity = ""
     if method.regime != "private":
         identity = _load_shared(run, family)
     for entry in asked["domains"]:
         if run.domain(entry["name"]).is_file():
-            stored, about = run.read_domain(entry["name"], identity)
-            if about.get("method") != asked["method"]:
-                raise VerificationError(
-                    f"{run.domain(entry['name'])} holds method {about.get('method')}: train again."
-                )
-            if about["categories"] != entry["categories"]:
-                raise VerificationError(
-                    f"{run.domain(entry['name'])} has other categories than run.json says: train again."
-                )
-            family.add(entry["name"], len(entry["categories"]))
-            family.load(entry["name"], stored, str(run.domain(entry["name"])))
+            _load_domain(run, family, asked, entry, identity)
     return family
+
+
+def _load_domain(
+    run: Run, family: Family, asked: Mapping[str, Any], entry: Mapping[str, Any], identity: str
+) -> None:
+    """Load a domain's file into a family; `entry` is what run.json says of it."""
+    file = run.domain(entry["name"])
+    stored, about = run.read_domain(entry["name"], identity)
+    if about.get("method") != asked["method"]:
+        raise VerificationError(f"{file} holds method {about.get('method')}: train again.")
+    if about["categories"] != entry["categories"]:
+        raise VerificationError(f"{file} has other categories than run.json says: train again.")
+    family.add(entry["name"], len(entry["categories"]))
+    family.load(entry["name"], stored, str(file))
 
 
 def method_of(run: Run, asked: Mapping[str, Any]) -> Method:

@@ -114,7 +114,7 @@ def test_two_damaged_checkpoints_are_refused_by_name(dead: Run, tmp_path: Path, 
         VerificationError, match=r"\(checkpoint\.s\w+ is damaged and checkpoint-1\.s\w+ is damaged\)"
     ) as one:
         again(run)
-    assert "remove the checkpoints and resume" in str(one.value) and "\n" not in str(one.value)
+    assert "remove checkpoints and metrics.jsonl and resume" in str(one.value) and "\n" not in str(one.value)
     assert digests(run) == before  # metrics too
 
 
@@ -125,6 +125,9 @@ def test_the_remedy_works(dead: Run, tmp_path: Path, whole: dict[str, str]) -> N
     with pytest.raises(VerificationError, match=r"no whole checkpoint .*\(checkpoint\.safetensors is damaged\)"):
         again(run)
     run.checkpoint.unlink()
+    with pytest.raises(VerificationError, match="has lost its checkpoints: put back a copy, or remove"):
+        again(run)
+    run.metrics.unlink()
     assert digests(again(run)) == whole
 
 

@@ -176,7 +176,7 @@ def test_a_diverged_run_goes_on_from_its_last_good_state(
         patched.setattr(Job, "advance", lambda job: _poisoned(job) if job.step == 20 else real(job))
         with pytest.raises(DivergedError):
             resume(run, None, TrainingProgress())
-    assert "led to it once: --allow-change takes a smaller --lr" in " ".join(capsys.readouterr().err.split())
+    assert "going on from its last good state, where it did: add a smaller --lr or" in " ".join(capsys.readouterr().err.split())
     done = resume(run, Again(knobs={"lr": 0.001}, allow=True), TrainingProgress())
     assert done.read()["status"] == "done" and done.read()["changes"][0]["after_lines"] == 6
 
