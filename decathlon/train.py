@@ -80,7 +80,9 @@ def train(request: Request, progress: TrainingProgress) -> Run:
             _refuse_begun(run)  # again: another process may have begun it meanwhile
             write_start(run, family)
             asked["start"] = sha256(run.start)
-            asked["begun"] = hashlib.sha256(dump_json(asked).encode()).hexdigest()  # what its checkpoints belong to
+            asked["begun"] = hashlib.sha256(
+                b"begun" + dump_json(asked).encode()
+            ).hexdigest()  # its checkpoints know it
             run.write(asked)
             train_jobs(run, asked, packed, family, progress)
     return run

@@ -91,14 +91,14 @@ def load_family(run: Run, device: torch.device) -> Family:
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
     norms = dict.fromkeys(asked["starts_from_own_norms"], norms_of(method.trunk))
     family = Family(method, asked["seed"], device, norms)
-    if asked["status"] == "done":
-        run.check_files()
     identity = ""
     if method.regime != "private":
         identity = _load_shared(run, family)
     for entry in asked["domains"]:
         if run.domain(entry["name"]).is_file():
             _load_domain(run, family, asked, entry, identity)
+    if asked["status"] == "done":
+        run.check_files()  # last: what was found before says more
     return family
 
 

@@ -78,7 +78,7 @@ def copied(run: Run, folder: Path) -> Run:
     return Run(Path(shutil.copytree(run.folder, folder)))
 
 
-STATE: dict[str, Any] = {"job": 0, "optimizer": {}, "groups": [[]]}
+STATE: dict[str, Any] = {"job": 0, "finished": {}, "optimizer": {}, "groups": [[]]}
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

@@ -23,6 +23,7 @@ from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.sealed import read_sealed, write_sealed
 from decathlon.storage import read_tensors, write_tensors
+from decathlon.trunk_source import load_family
 from tests.packs import COUNTS, write_pack
 from tests.runs import RECIPE, digests, dying_at, go, request
 
@@ -176,7 +177,9 @@ def test_a_diverged_run_goes_on_from_its_last_good_state(
         patched.setattr(Job, "advance", lambda job: _poisoned(job) if job.step == 20 else real(job))
         with pytest.raises(DivergedError):
             resume(run, None, TrainingProgress())
-    assert "going on from its last good state, where it did: add a smaller --lr or" in " ".join(capsys.readouterr().err.split())
+    assert "going on from its last good state, where it did: add a smaller --lr or" in " ".join(
+        capsys.readouterr().err.split()
+    )
     done = resume(run, Again(knobs={"lr": 0.001}, allow=True), TrainingProgress())
     assert done.read()["status"] == "done" and done.read()["changes"][0]["after_lines"] == 6
 
@@ -235,3 +238,125 @@ def test_a_request_is_begun_with_what_binds_its_checkpoints(tiny: Path, tmp_path
     assert read_tensors(tmp_path / "run" / "checkpoint.safetensors")[1]["begun"] == asked["begun"]
     assert request(tiny, tmp_path).seed == asked["seed"] and len(asked["start"]) == 64
     assert [entry["images"] for entry in asked["domains"]] == [24, 24, 24]
+
+
+def test_a_run_that_lost_its_checkpoints_is_not_begun_anew_in_silence(run: Path, whole: dict[str, str]) -> None:
+    for path in (Run(run).checkpoint, Run(run).older_checkpoint):
+        path.unlink(missing_ok=True)
+    lines = Run(run).metrics.read_text().splitlines(keepends=True)
+    Run(run).metrics.write_text("".join(lines) + lines[0])
+    with pytest.raises(VerificationError, match="has lost its checkpoints: put back a copy, or remove"):
+        resume(run, None, TrainingProgress())
+    Run(run).metrics.write_text("".join(lines))  # killed before the first checkpoint: nothing is lost
+    assert digests(resume(run, None, TrainingProgress())) == whole
+
+
+@pytest.fixture(scope="module")
+def half(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two jobs that died in the second."""
+    folder = tmp_path_factory.mktemp("half") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch, dying_at(monkeypatch, 14):
+        go(tiny, folder, "scratch", domains=("apples", "towers"))
+    return folder
+
+
+def test_a_finished_job_stays_what_it_was(half: Path, tiny: Path, tmp_path: Path) -> None:
+    for damage in ("removed", "flipped", "foreign"):
+        own = Path(shutil.copytree(half, tmp_path / damage))
+        file = Run(own).domain("apples")
+        if damage == "removed":
+            file.unlink()
+        elif damage == "flipped":
+            file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1]))
+        else:
+            other = go(tiny, tmp_path / "other", "scratch", domains=("apples",), seed=3)
+            shutil.copy(other.domain("apples"), file)
+        with pytest.raises(VerificationError, match=r"apples\.safetensors is damaged or missing, and its training"):
+            resume(own, None, TrainingProgress())
+        assert Run(own).read()["status"] == "running"
+
+
+@pytest.mark.parametrize("knobs", [{"size": 24}, {"side": 20}, {"crop": "full"}])
+def test_what_finished_domains_are_fed_can_change_no_more(
+    half: Path, tmp_path: Path, knobs: dict[str, Any]
+) -> None:
+    own = Path(shutil.copytree(half, tmp_path / "run"))
+    with pytest.raises(UsageError, match="train a new run under another name"):
+        resume(own, Again(knobs=knobs, allow=True), TrainingProgress())
+
+
+def test_what_training_refuses_is_refused_on_resuming(run: Path) -> None:
+    knobs = {"cache_taps": 1.0, "augment": False}
+    with pytest.raises(UsageError, match="method 'bn' has no taps to cache"):
+        resume(run, Again(knobs=knobs, allow=True), TrainingProgress())
+    assert "changes" not in Run(run).read()
+
+
+def test_other_images_in_another_number_are_refused(run: Path, tmp_path: Path) -> None:
+    other = write_pack(tmp_path / "other.h5", counts=COUNTS | {"train": 25})
+    with pytest.raises(UsageError, match="leave out --data, or train a new run"):
+        resume(run, Again(data=other, allow=True), TrainingProgress())
+
+
+def test_data_that_moved_is_named_with_an_option(
+    run: Path, tiny: Path, tmp_path: Path, whole: dict[str, str]
+) -> None:
+    asked = read_sealed(run / "run.json", "")
+    write_sealed(run / "run.json", asked | {"data": asked["data"] | {"path": str(tmp_path / "gone.h5")}})
+    with pytest.raises(UsageError, match=r"gone\.h5, which .* was begun with, is not there: .* with --data"):
+        resume(run, None, TrainingProgress())
+    shutil.copy(tiny, tmp_path / "moved.h5")
+    assert digests(resume(run, Again(data=tmp_path / "moved.h5"), TrainingProgress())) == whole
+
+
+def test_a_trunk_may_be_named_in_another_way(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trunk = go(tiny, tmp_path / "trunk", recipe=RECIPE.override({"epochs": 1}), domains=("apples",))
+    with dying_at(monkeypatch, 4):
+        go(tiny, tmp_path / "over", "parallel", trunk=str(trunk.folder), domains=("apples",))
+    monkeypatch.chdir(tmp_path)
+    assert (
+        resume(tmp_path / "over", Again(request={"trunk": "trunk"}), TrainingProgress()).read()["status"] == "done"
+    )
+    with dying_at(monkeypatch, 4):
+        go(tiny, tmp_path / "split", "split", options={"preset": "wide"}, domains=("apples",))
+    again = Again(request={"trunk": "wrn-10-1", "options": {"preset": "wide"}})
+    assert resume(tmp_path / "split", again, TrainingProgress()).read()["trunk"]["name"] == "wrn-10-2"
+
+
+def test_every_difference_is_named_with_its_own_option(run: Path) -> None:
+    with pytest.raises(UsageError) as one:
+        again = Again(recipe=RECIPE.override({"batch": 16, "lr": 0.2, "size": 24}), knobs={"lr": 0.2}, allow=True)
+        resume(run, again, TrainingProgress())
+    assert "batch 8, not 16: leave out --recipe, or train a new run" in str(one.value)
+    with pytest.raises(UsageError, match=r"lr 0\.05, not 0\.2; size 16, not 24: leave out --lr and --size, or add"):
+        resume(run, Again(knobs={"lr": 0.2, "size": 24}), TrainingProgress())
+
+
+def test_a_run_json_without_a_checksum_is_told(run: Path, capsys: Captured) -> None:
+    write_json(run / "run.json", read_sealed(run / "run.json", ""))
+    resume(run, None, TrainingProgress())
+    assert "run.json has no checksum: it is taken as it stands" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_finished_run_is_used_whole_or_not_at_all(tiny: Path, tmp_path: Path) -> None:
+    """Files of another run that fit are found by their SHA-256, lost ones are not left out."""
+    runs = [go(tiny, tmp_path / str(seed), recipe=RECIPE.override({"epochs": 1}), seed=seed) for seed in (0, 1)]
+    file = runs[0].domain("boats")
+    kept = file.read_bytes()
+    file.unlink()
+    with pytest.raises(VerificationError, match=r"boats\.safetensors is missing, though .*run\.json names it"):
+        load_family(runs[0], torch.device("cpu"))
+    file.write_bytes(kept)
+    shutil.copy(runs[1].folder / "run.json", runs[0].folder)
+    with pytest.raises(VerificationError, match=r"is not what .*run\.json says training wrote"):
+        load_family(runs[0], torch.device("cpu"))
+
+
+@pytest.mark.parametrize("wrong", [{"seed": 10**20}, {"threads": 5000}])
+def test_what_could_not_be_read_again_is_not_trained(
+    tiny: Path, tmp_path: Path, wrong: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: wrong.get("threads", 1))
+    with pytest.raises(UsageError, match=r"this cannot be trained: (seed|threads) is"):
+        go(tiny, tmp_path / "run", seed=wrong.get("seed", 0))
+    assert not (tmp_path / "run").exists()
