@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decathlon.errors import DataError
-from decathlon.files import read_json
+from decathlon.files import read_bytes, read_json
 from decathlon.graphs import SEAL
 from decathlon.group import SEEDS, find_group
 from decathlon.group_score import GroupScore
@@ -72,7 +72,7 @@ def _by_content(path: Path) -> Kind | None:
 
 
 def _sealed(path: Path) -> bool:
-    return is_sealed(path.read_bytes())
+    return is_sealed(read_bytes(path))
 
 
 def _request(path: Path) -> bool:
@@ -134,7 +134,7 @@ def _graph(path: Path) -> bool:
 
 def _truth(path: Path) -> bool:
     read_truth(path)
-    return is_sealed(path.read_bytes())
+    return is_sealed(read_bytes(path))
 
 
 def _metrics(path: Path) -> bool:
