@@ -10,16 +10,15 @@ import gzip
 import io
 import mmap
 import tarfile
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from decathlon.data_prep.headers import wary_headers
-from decathlon.data_prep.names import unsafe
+from decathlon.data_prep.names import keeps, plain, unsafe
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
 
@@ -187,16 +186,3 @@ def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: s
     if member.offset_data + member.size > end:
         raise tarfile.ReadError(f"{member.name!r} has fewer bytes than it should")
     return True
-
-
-def plain(name: str) -> str:
-    """Return a file name as it is compared: composed characters, no empty or `.` parts."""
-    if name.isascii() and "//" not in name and "./" not in name and not name.endswith(("/", "/.")):
-        return name  # asked for a million names
-    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
-
-
-def keeps(name: str) -> bool:
-    """Say whether a file is of the data set: not what a Mac leaves beside every file."""
-    parts = name.split("/")
-    return "__MACOSX" not in parts and not parts[-1].startswith("._")

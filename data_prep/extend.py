@@ -50,14 +50,16 @@ def refuse_there(output: Path, names: Sequence[str], force: bool, truth: Path | 
     if force or not output.exists():
         return
     with PackedFile(output) as kept:
-        for name in names:
-            if name in kept.benchmark.names:
-                if truth is not None and kept.count(name, "test") and not truth.exists():
-                    raise UsageError(
-                        f"{output} holds {name} already, without the labels of its test images in {truth}: "
-                        "--force packs it anew and writes both."
-                    )
-                raise UsageError(f"{output} holds {name} already: choose another file, or --force to pack it anew.")
+        there = [name for name in names if name in kept.benchmark.names]
+        if not there:
+            return
+        alone = truth is not None and kept.count(there[0], "test") > 0 and not truth.exists()
+    if alone:
+        raise UsageError(
+            f"{output} holds {there[0]} already, without the labels of its test images in {truth}: "
+            "--force packs it anew and writes both."
+        )
+    raise UsageError(f"{output} holds {there[0]} already: choose another file, or --force to pack it anew.")
 
 
 def extended(old: Benchmark, domains: Sequence[PlannedDomain], moments: Mapping[str, Moments]) -> Benchmark:

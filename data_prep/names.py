@@ -1,8 +1,10 @@
-"""File names written by others, in annotations and in archives: what makes one unsafe."""
+"""File names written by others, in annotations and archives: what makes one unsafe, and how they are compared."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from pathlib import PurePosixPath
 
 # control characters, halves of surrogate pairs, and what breaks or turns a line of text
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -20,3 +22,16 @@ def unsafe(name: str) -> str | None:
     if UNPRINTABLE.search(name):
         return "holds characters no file name has"
     return None
+
+
+def plain(name: str) -> str:
+    """Return a file name as it is compared: composed characters, no empty or `.` parts."""
+    if name.isascii() and "//" not in name and "./" not in name and not name.endswith(("/", "/.")):
+        return name  # asked for a million names
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
+
+
+def keeps(name: str) -> bool:
+    """Say whether a file is of the data set: not what a Mac leaves beside every file."""
+    parts = name.split("/")
+    return "__MACOSX" not in parts and not parts[-1].startswith("._")

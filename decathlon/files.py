@@ -7,6 +7,7 @@ then renamed over it. A crash at any moment leaves the old file or the new one, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, ResourceError, UsageError
+from decathlon.links import refuse_links
 from decathlon.resources import unwritable
 from decathlon.strict_json import dump_json, parse_json
 
@@ -26,12 +28,14 @@ from decathlon.strict_json import dump_json, parse_json
 def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block ends without an error.
 
-    The block writes and closes the file. On an error the temporary is removed and `path` is untouched. A link stays
-    one: what it leads to is replaced. Temporaries of processes that died are removed. With `keep`, a name in
-    the same folder, what was at `path` gets that name. Raises UsageError where something else than a file is there,
-    ResourceError for an error of the system: the block does nothing but write.
+    The block writes and closes the file, and does nothing else. On an error the temporary is removed and `path` is
+    untouched. A link stays one: what it leads to is replaced. The permissions of a file that is replaced stay.
+    Temporaries of processes that died are removed. With `keep`, a name in the same folder, what was at `path` gets
+    that name. Raises UsageError where something else than a file is there, DataError for a link in a run directory,
+    ResourceError for an error of the system.
     """
-    told, path = path, path.resolve()
+    refuse_links(path)
+    told, path = path, _resolved(path)
     try:
         with _replacing(path, keep) as part:
             yield part
@@ -41,6 +45,14 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
         if error.errno is None:  # a library's
             raise
         raise unwritable(told, error) from None
+
+
+def _resolved(path: Path) -> Path:
+    """Return where a path leads; raises ResourceError for links that lead to one another."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # which of them depends on the version of Python
+        raise unwritable(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP))) from None
 
 
 @contextlib.contextmanager
@@ -54,7 +66,8 @@ def _replacing(path: Path, keep: Path | None) -> Iterator[Path]:
     part = Path(name)
     try:
         yield part
-        part.chmod(0o666 & ~_umask())  # mkstemp makes 0600; users expect their umask
+        # mkstemp makes 0600; users expect their umask, or what they made of it
+        part.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         sync(part)
         if keep is not None and path.exists():
             os.replace(path, keep)
@@ -105,15 +118,19 @@ def _alive(process: int) -> bool:
 def appearing(folder: Path) -> Iterator[Path]:
     """Yield a new folder to fill; it gets the name `folder` when the block ends without an error, else it goes.
 
-    Raises UsageError where `folder` exists, ResourceError where it cannot be written.
+    What processes that died left of it is removed. Raises UsageError where `folder` exists, ResourceError where it
+    cannot be written.
     """
     refuse_existing(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part") as part:
+        _sweep(folder)
+        prefix = f".{folder.name}."
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix, suffix=_suffix()) as part:
             root = Path(part) / "whole"  # a folder of its own: the temporary one is closed to other users
             root.mkdir()
             yield root
+            os.sync()  # all at once: a million images one by one would take an hour
             os.replace(root, folder)
             sync(folder.parent)
     except OSError as error:

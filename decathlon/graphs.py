@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from decathlon.errors import UsageError
+from decathlon.errors import DataError, UsageError
+from decathlon.program_file import read_extra, refuse_long
 from decathlon.seams import replace
+from decathlon.strict_json import parse_json
 from decathlon.trunks.trunk import PointwiseConv
 
 KEY = "decathlon"  # of the description in either format
 SEAL = "decathlon.sha256"  # of the metadata in an ONNX file: the format has no checksum
+ONNX_LARGEST = 1 << 31  # bytes
 
 
 def write_program(path: Path, network: nn.Module, images: Tensor, about: Mapping[str, Any]) -> None:
@@ -33,7 +35,7 @@ def write_program(path: Path, network: nn.Module, images: Tensor, about: Mapping
 
 
 def read_program(path: Path) -> Callable[[Tensor], Tensor]:
-    """Return the network in a torch-export file."""
+    """Return the network in a torch-export file that this process wrote: a stranger's may run anything."""
     with path.open("rb") as file:
         module: Callable[[Tensor], Tensor] = torch.export.load(file).module()
     return module
@@ -67,29 +69,32 @@ def read_onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """Return the description in a file of either format; raises what their libraries raise for another file."""
-    if path.suffix == ".onnx":
-        need_onnx()
-        import onnx
+    """Return the description in a file of either format; nothing in the file is run, and memory is bounded.
 
-        data = path.read_bytes()
-        entries = {entry.key: entry.value for entry in onnx.load_from_string(data).metadata_props}
-        told = entries[KEY]
-        if SEAL in entries and not data.endswith(_onnx_seal(data[: -len(_onnx_seal(b""))])):
-            raise ValueError("its SHA-256 is not that of what it holds")
-    else:
-        if not zipfile.is_zipfile(path):  # torch would log a traceback
-            raise ValueError("it is no torch-export file")
-        with zipfile.ZipFile(path) as archive:
-            wrong = archive.testzip()  # torch does not look at the checksums
-        if wrong:
-            raise ValueError(f"the checksum of {wrong} is not that of what it holds")
-        extra = {f"{KEY}.json": ""}
-        with path.open("rb") as file:
-            torch.export.load(file, extra_files=extra)
-        told = extra[f"{KEY}.json"]
-    about: dict[str, Any] = json.loads(told)
+    Raises DataError, and of ONNX what its library raises, for another file and for damage.
+    """
+    told = _onnx_about(path) if path.suffix == ".onnx" else read_extra(path, f"{KEY}.json")
+    about = parse_json(told, f"the description in {path}")
+    if not isinstance(about, dict):
+        raise DataError(f"the description in {path} is not a JSON object: merge it again.")
     return about
+
+
+def _onnx_about(path: Path) -> bytes:
+    need_onnx()
+    import onnx
+
+    if path.stat().st_size >= ONNX_LARGEST:
+        raise DataError(f"{path} is no ONNX file: the format ends at 2 GiB.")
+    data = path.read_bytes()
+    entries = [(entry.key, entry.value) for entry in onnx.load_from_string(data).metadata_props]
+    if len(dict(entries)) < len(entries):
+        raise DataError(f"{path} is damaged: an entry of its metadata stands twice; merge it again.")
+    if SEAL in dict(entries) and not data.endswith(_onnx_seal(data[: -len(_onnx_seal(b""))])):
+        raise ValueError("its SHA-256 is not that of what it holds")
+    told: bytes = dict(entries)[KEY].encode()
+    refuse_long(path, len(told))
+    return told
 
 
 def _onnx_seal(data: bytes) -> bytes:

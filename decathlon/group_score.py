@@ -10,7 +10,12 @@ from typing import Any
 from decathlon.errors import DataError
 from decathlon.group import Group, find_group, seeds_text
 from decathlon.score import DomainScore, Score
+from decathlon.sealed import read_sealed
+from decathlon.shape import check
 from decathlon.spread import Spread, spread
+
+AGAIN = "make it again with 'decathlon score'"
+SHAPE = {"seeds": [int], "score": dict, "mean_accuracy": dict, "domains": dict, "baseline": str, "runs": [dict]}
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,21 @@ class GroupScore:
             "baseline": first.baseline,
             "runs": [score.to_json() for score in self.scores],
         }
+
+    @classmethod
+    def read(cls, path: Path) -> GroupScore:
+        """Read what `to_json` wrote to a file; raises DataError where it is none or contradicts itself."""
+        data = read_sealed(path, AGAIN)
+        check(data, SHAPE, str(path), AGAIN)
+        seeds, runs = tuple(data["seeds"]), data["runs"]
+        if not runs or len(runs) != len(seeds) or len(set(seeds)) < len(seeds):
+            raise DataError(f"{path} contradicts itself: it has {len(runs)} runs of {len(seeds)} seeds; {AGAIN}.")
+        scores = tuple(Score.from_json(run, f"runs[{number}] of {path}") for number, run in enumerate(runs))
+        found = cls(seeds, scores)
+        told = found.to_json()
+        if any(told[key] != data[key] for key in SHAPE if key != "runs"):
+            raise DataError(f"{path} contradicts itself: its means are not those of its runs; {AGAIN}.")
+        return found
 
     def _protocol(self) -> Mapping[str, Any] | None:
         told = [score.protocol for score in self.scores if score.protocol is not None]

@@ -21,6 +21,8 @@ _REMEDIES = {
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "remove the link that is there",
+    errno.EISDIR: "remove the folder that is there, or choose another place",
     errno.ENOTDIR: "choose another place, a file stands where a folder would be",
     errno.EEXIST: "choose another place, a file stands where a folder would be",
 }

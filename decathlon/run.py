@@ -24,7 +24,7 @@ from torch import Tensor
 from decathlon.asked import AGAIN, read_asked
 from decathlon.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.files import sha256, write_bytes
+from decathlon.files import read_bytes, sha256, write_bytes
 from decathlon.group import refuse_group
 from decathlon.resources import writing
 from decathlon.sealed import FILES, read_sealed, write_sealed
@@ -82,6 +82,8 @@ class Run:
         refuse_group(self.folder)
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
+        if self.metrics.exists() and not self.metrics.is_file():
+            raise DataError(f"{self.metrics} is no file: remove it, and put back its own.")
         return read_asked(self.folder / "run.json")
 
     def read_done(self) -> dict[str, Any]:
@@ -153,7 +155,7 @@ class Run:
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Append JSON lines to a file of the run: all of them or, where they cannot be written, none."""
         data = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
-        with writing(self.folder / name), (self.folder / name).open("a+b", buffering=0) as file:
+        with writing(self.folder / name), _open(self.folder / name) as file:
             length = _whole_lines(file)
             file.truncate(length)
             try:
@@ -166,8 +168,13 @@ class Run:
 
     def cut_metrics(self, length: int) -> None:
         """Shorten the metrics to what a checkpoint knows of; later lines will be written again."""
-        kept = self.metrics.read_bytes()[:length] if self.metrics.exists() else b""
+        kept = read_bytes(self.metrics)[:length] if self.metrics.exists() else b""
         write_bytes(self.metrics, kept)
+
+
+def _open(path: Path) -> FileIO:
+    """Open a file to read it and to append to it, never through a link: it could lead out of the run."""
+    return open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b", buffering=0)
 
 
 def _whole_lines(file: FileIO) -> int:

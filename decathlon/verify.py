@@ -5,21 +5,23 @@ Packed files are checked where they are made: `decathlon.data_prep.check`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from decathlon.errors import DataError, DecathlonError, UsageError
 from decathlon.files import sha256
-from decathlon.group import SEEDS, find_group
+from decathlon.group import SEEDS, Group, find_group
 from decathlon.run import Run
 from decathlon.score import Score
 from decathlon.sealed import FILES, read_sealed
 from decathlon.trunk_source import load_family
 from decathlon.truth import SUFFIX as TRUTH
 from decathlon.verify_file import KINDS, Kind, kind_of
+from decathlon.verify_state import state_faults, unsafe_names
 
 OK, UNSEALED = "ok", "ok, but it has no checksum"
 
@@ -56,15 +58,25 @@ def _folder(folder: Path) -> Iterator[Checked]:
             group = find_group(folder)
         except DecathlonError:
             return
-        for path in group.runs.values() if group else ():
-            if path.is_dir():
-                yield from _run(Run(path))
+        yield from _members(group) if group else ()
     elif (folder / "run.json").exists():
         yield from _run(Run(folder))
     elif truths := sorted(folder.glob(f"[!.]*{TRUTH}")):
         yield from (_checked(path, kind_of(path)) for path in truths)
     else:
         raise UsageError(f"{folder} is nothing that can be verified: name {KINDS}.")
+
+
+def _members(group: Group) -> Iterator[Checked]:
+    """Check the runs of a group. They are trained in order: one that is missing was lost, or is not begun yet."""
+    there = {seed: path.is_dir() for seed, path in group.runs.items()}
+    for number, (seed, path) in enumerate(group.runs.items()):
+        if there[seed]:
+            yield from _run(Run(path))
+        elif any(list(there.values())[number:]):
+            yield Checked(path, "run of the group", f"{path} is missing: copy it back or train the group again.")
+        else:
+            yield Checked(path, "run of the group", None, "missing; 'train --resume' begins it")
 
 
 def _run(run: Run) -> Iterator[Checked]:
@@ -75,14 +87,25 @@ def _run(run: Run) -> Iterator[Checked]:
     if first.wrong:
         return
     asked, digests = run.read(), read_sealed(request, "train again").get(FILES, {})
+    if unsafe := unsafe_names(digests):
+        yield Checked(request, "request", f"{request} is damaged: {unsafe[0]!r} is no file of a run; train again.")
+        return
+    rows = _files(run, asked, digests)
+    yield from rows
+    if not any(row.wrong for row in rows) and (asked["status"] == "done" or run.trunk.exists()):
+        yield _together(run)
+
+
+def _files(run: Run, asked: dict[str, Any], digests: Mapping[str, str]) -> list[Checked]:
+    """Check every file of a run that is there or should be, except run.json."""
     done = asked["status"] == "done"
     wanted = {f"domains/{entry['name']}.safetensors" for entry in asked["domains"] if done} | digests.keys()
     wanted |= {run.trunk.name} if done and asked["regime"] != "private" else set()
+    faults = {} if done else state_faults(run, asked)
+    wanted |= {path.name for path in faults}
     found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
-    rows = [_of_run(run.folder / name, digests.get(name)) for name in sorted(wanted | found - {request.name})]
-    yield from (row for row in rows if row is not None)
-    if not any(row and row.wrong for row in rows) and (done or run.trunk.exists()):
-        yield _together(run)
+    rows = [_of_run(run.folder / name, digests.get(name)) for name in sorted(wanted | found - {"run.json"})]
+    return [replace(row, wrong=faults.get(row.path, row.wrong)) for row in rows if row is not None]
 
 
 def _of_run(path: Path, digest: str | None) -> Checked | None:

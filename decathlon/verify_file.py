@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decathlon.errors import DataError
-from decathlon.files import read_json
+from decathlon.files import read_bytes, read_json
 from decathlon.graphs import SEAL
 from decathlon.group import SEEDS, find_group
+from decathlon.group_score import GroupScore
 from decathlon.logs import METRICS, TIMING, read_footprint, read_lines
 from decathlon.merged import FORMAT, description, load_merged
 from decathlon.results import protocol_path, read_results
 from decathlon.run import DOMAIN, TRUNK, Run
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
-from decathlon.sealed import is_sealed, read_sealed
+from decathlon.sealed import is_sealed
 from decathlon.storage import read_tensors
 from decathlon.truth import SUFFIX as TRUTH
 from decathlon.truth import read_truth
@@ -71,7 +72,7 @@ def _by_content(path: Path) -> Kind | None:
 
 
 def _sealed(path: Path) -> bool:
-    return is_sealed(path.read_bytes())
+    return is_sealed(read_bytes(path))
 
 
 def _request(path: Path) -> bool:
@@ -86,10 +87,8 @@ def _seeds(path: Path) -> bool:
 
 def _score(path: Path) -> bool:
     data = read_json(path)
-    if isinstance(data, dict) and "runs" in data and "seeds" in data:  # of a group: its runs say all
-        for number, run in enumerate(data["runs"] if isinstance(data["runs"], list) else [None]):
-            Score.from_json(run, f"runs[{number}] of {path}")
-            read_sealed(path, "make it again with 'decathlon score'")
+    if isinstance(data, dict) and "runs" in data and "seeds" in data:
+        GroupScore.read(path)
     else:
         Score.read(path)
     return _sealed(path)
@@ -135,7 +134,7 @@ def _graph(path: Path) -> bool:
 
 def _truth(path: Path) -> bool:
     read_truth(path)
-    return is_sealed(path.read_bytes())
+    return is_sealed(read_bytes(path))
 
 
 def _metrics(path: Path) -> bool:
