@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class GroupScore:
         return spread(score.domains[domain].points for score in self.scores)
 
     def mean(self) -> Score:
-        """Return the means as one score, its protocol what the runs share."""
+        """Return the means as one score, its protocol that of the runs; what differs is told as `3 or 5`."""
         first = self.scores[0]
         domains = []
         for i, domain in enumerate(first.domains):
@@ -91,14 +91,10 @@ class GroupScore:
         told = [score.protocol for score in self.scores if score.protocol is not None]
         if len(told) < len(self.scores):
             return None
-        own = ("seed", "results_sha256")
-        shared = {
-            name: value
-            for name, value in told[0].items()
-            if name not in own and all(other.get(name) == value for other in told)
-        }
+        names = dict.fromkeys(name for protocol in told for name in protocol)
         kind, _, seeds = seeds_text(self.seeds).partition(" ")
-        return shared | {kind: seeds}
+        own = ("seed", "results_sha256")
+        return {name: _together(name, told) for name in names if name not in own} | {kind: seeds}
 
 
 def read_group_score(group: Group) -> GroupScore:
@@ -113,6 +109,17 @@ def read_score(path: Path) -> Score:
     """Read a score.json, the one of a run directory, or the mean over those of a group."""
     group = find_group(path)
     return Score.read(path) if group is None else read_group_score(group).mean()
+
+
+def _together(name: str, told: Sequence[Mapping[str, Any]]) -> Any:
+    """Return what the protocols say under a name: what was changed in any run, or all that they say."""
+    if name == "changed":
+        changes = (change for protocol in told for change in str(protocol.get(name) or "").split(" and "))
+        return " and ".join(dict.fromkeys(filter(None, changes)))
+    first = told[0].get(name)
+    if all(protocol.get(name) == first for protocol in told):
+        return first
+    return " or ".join(dict.fromkeys(str(protocol.get(name, "none")) for protocol in told))
 
 
 def _measure(score: Score) -> tuple[tuple[str, int, float | None], ...]:
