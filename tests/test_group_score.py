@@ -155,6 +155,29 @@ def test_a_group_of_baselines_gives_its_mean_errors(group: Group) -> None:
     assert single["domains"]["bee"]["baseline_error"] == pytest.approx(0.2)
 
 
+def test_a_baseline_without_a_checksum_is_told(group: Group) -> None:
+    parent = group.folder.parent
+    words = ["score", group.runs[0] / "results.json", "--truth", parent / "truth", "--baseline"]
+    told = "Note: {} has no checksum: its errors are taken as they stand.\n"
+
+    def said(baseline: Path, *options: object) -> str:
+        done = CliRunner().invoke(command, list(map(str, [*words, baseline, *options])), catch_exceptions=False)
+        return done.stderr
+
+    assert said(parent / "other") == told.format(parent / "other" / "score.json")
+    assert said(parent / "other" / "score.json", "--save-baseline", parent / "kept.json").startswith("Note: ")
+    assert said(parent / "kept.json") == ""
+    kept = json.loads((parent / "kept.json").read_text())
+    del kept["sha256"]
+    write_json(parent / "bare.json", kept)
+    assert said(parent / "bare.json") == told.format(parent / "bare.json")
+    score_group(group)
+    assert said(group.folder) == ""
+    bare = group.runs[1] / "score.json"
+    write_json(bare, {key: value for key, value in json.loads(bare.read_text()).items() if key != "sha256"})
+    assert said(group.folder) == told.format(bare)
+
+
 def test_the_leaderboard_has_one_row_a_group_beside_single_runs(group: Group) -> None:
     score_group(group)
     single = group.folder.parent / "single"
