@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,8 @@ def command(
         write_sealed(output, (over_seeds or scores[0]).to_json())
     _show(over_seeds or scores[0], as_json)
     if save_baseline is not None:
-        click.echo(f"errors kept as a baseline: score other runs with --baseline {save_baseline}", err=True)
+        kept = shlex.quote(str(save_baseline))
+        click.echo(f"errors kept as a baseline: score other runs with --baseline {kept}", err=True)
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
@@ -125,5 +127,6 @@ def _results(run: Path, asked: Path) -> Path:
     if run.is_dir() and status(run) == "diverged":
         raise UsageError(f"{run} diverged and has no score: train it again under another name with a smaller --lr.")
     if run.is_dir() and not (run / "results.json").is_file():
-        raise UsageError(f"{run} has no results.json: run 'decathlon predict {asked} --data FILE.h5' first.")
+        predict = f"decathlon predict {shlex.quote(str(asked))} --data FILE.h5"
+        raise UsageError(f"{run} has no results.json: run '{predict}' first.")
     return run / "results.json" if run.is_dir() else run

@@ -9,7 +9,7 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.group import Group, find_group, seeds_text
-from decathlon.score import DomainScore, Score
+from decathlon.score import DomainScore, Score, how_to_score
 from decathlon.spread import Spread, spread
 
 
@@ -101,7 +101,7 @@ def read_group_score(group: Group) -> GroupScore:
     """Read the score.json of every run; raises DataError where one is missing or they do not belong together."""
     for folder in group.runs.values():
         if not (folder / "score.json").is_file():
-            raise DataError(f"{folder} has no score.json: run 'decathlon score {group.folder} --truth PATH' first.")
+            raise DataError(f"{folder} has no score.json: run '{how_to_score(group.folder)}' first.")
     return GroupScore(group.seeds, tuple(Score.read(folder) for folder in group.runs.values()))
 
 
