@@ -127,6 +127,10 @@ def _results(run: Path, asked: Path) -> Path:
     if run.is_dir() and status(run) == "diverged":
         raise UsageError(f"{run} diverged and has no score: train it again under another name with a smaller --lr.")
     if run.is_dir() and not (run / "results.json").is_file():
+        if status(run) == "running":
+            from decathlon.run import Run  # torch takes a while to load
+
+            Run(run).read_done()
         predict = f"decathlon predict {shlex.quote(str(asked))} --data FILE.h5"
         raise UsageError(f"{run} has no results.json: run '{predict}' first.")
     return run / "results.json" if run.is_dir() else run

@@ -98,9 +98,14 @@ class GroupScore:
 
 
 def read_group_score(group: Group) -> GroupScore:
-    """Read the score.json of every run; raises DataError where one is missing or they do not belong together."""
+    """Read the score.json of every run.
+
+    Raises UsageError where one is missing of a group that is not trained to the end, and DataError where one is
+    missing else, or they do not belong together.
+    """
     for folder in group.runs.values():
         if not (folder / "score.json").is_file():
+            group.every()
             raise DataError(f"{folder} has no score.json: run '{how_to_score(group.folder)}' first.")
     return GroupScore(group.seeds, tuple(Score.read(folder) for folder in group.runs.values()))
 

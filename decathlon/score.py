@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
+from decathlon.group import status
 from decathlon.results import Results, check
 from decathlon.sealed import read_sealed
 from decathlon.shape import find_fault, within
@@ -145,9 +146,13 @@ class Score:
 
     @classmethod
     def read(cls, path: Path) -> Score:
-        """Read a score.json, or the one in the run directory `path`."""
+        """Read a score.json, or the one in the run directory `path`; UsageError where that is not trained."""
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
+            if status(path) in ("running", "diverged"):  # there is more to do first than to score
+                from decathlon.run import Run  # torch takes a while to load
+
+                Run(path).read_done()
             raise DataError(f"{path} has no score.json: run '{how_to_score(path)}' first.")
         return cls.from_json(read_sealed(file, MAKE), str(file))
 
