@@ -56,11 +56,12 @@ def command(ctx: click.Context, out: Path) -> None:
         if not any(out.iterdir()):  # nothing was made: the same command is to work when there is space
             out.rmdir()
     seconds = time.monotonic() - began
+    packed, trunk = (shlex.quote(str(out / name)) for name in ("synth.h5", "trunk"))
     click.echo(
         f"\nDone in {seconds:.0f} s. Of the rows, 'trunk' is hard sharing, 'feature' a linear head on it,\n"
         f"'mtan' masks over it, 'baseline' one fine-tuned network a domain. See {out / 'points.png'}\n\n"
         "Three commands to try next (the command is .venv/bin/decathlon after 'make demo'):\n"
-        f"  decathlon train --data {out / 'synth.h5'} --recipe quick --method finetune --trunk {out / 'trunk'} "
+        f"  decathlon train --data {packed} --recipe quick --method finetune --trunk {trunk} "
         "-o runs/finetune\n"
         f"  decathlon params --method mtan --trunk wrn-28-4\n"
         "  decathlon data prepare FOLDER_OR_ARCHIVE -o my.h5"

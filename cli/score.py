@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ def command(
     decathlon score runs/finetune --truth mine-truth --save-baseline finetune.json
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
-    from decathlon.baseline import find_baseline
+    from decathlon.baseline import find_baseline, unsealed_files
     from decathlon.files import refuse_existing
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
@@ -70,6 +71,8 @@ def command(
             refuse_existing(path)
     answers = read_truth(truth)
     against = find_baseline(answers, baseline, data)
+    for file in unsealed_files(baseline):
+        click.echo(f"Note: {file} has no checksum: its errors are taken as they stand.", err=True)
     scores = [score(read_results(file), answers, against, partial) for file in files]
     over_seeds = GroupScore(group.seeds, tuple(scores)) if group else None
     if group or (results.is_dir() and output is None):
@@ -81,7 +84,8 @@ def command(
         write_sealed(output, (over_seeds or scores[0]).to_json())
     _show(over_seeds or scores[0], as_json)
     if save_baseline is not None:
-        click.echo(f"errors kept as a baseline: score other runs with --baseline {save_baseline}", err=True)
+        kept = shlex.quote(str(save_baseline))
+        click.echo(f"errors kept as a baseline: score other runs with --baseline {kept}", err=True)
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
@@ -123,5 +127,10 @@ def _results(run: Path, asked: Path) -> Path:
     if run.is_dir() and status(run) == "diverged":
         raise UsageError(f"{run} diverged and has no score: train it again under another name with a smaller --lr.")
     if run.is_dir() and not (run / "results.json").is_file():
-        raise UsageError(f"{run} has no results.json: run 'decathlon predict {asked} --data FILE.h5' first.")
+        if status(run) == "running":
+            from decathlon.run import Run  # torch takes a while to load
+
+            Run(run).read_done()
+        predict = f"decathlon predict {shlex.quote(str(asked))} --data FILE.h5"
+        raise UsageError(f"{run} has no results.json: run '{predict}' first.")
     return run / "results.json" if run.is_dir() else run

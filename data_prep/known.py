@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def check_known(paths: Iterable[Path], strict: bool, say: Callable[[str], None])
             continue
         told = f"{path} has {known[path.name].checked_by} {found}, the known file has {known[path.name].digest}"
         if strict:
-            raise VerificationError(f"{told}: get it again with 'decathlon data fetch {path.name}'.")
+            again = f"decathlon data fetch {shlex.quote(path.name)} -o {shlex.quote(str(path.parent))} --force"
+            raise VerificationError(f"{told}: get it again with '{again}'.")
         say(f"Warning: {told}.")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +149,8 @@ def _verify(part: Path, digest: str, kept: PackedFile | None, say: Say) -> None:
     with PackedFile(part) as file:
         found = list(damage(file))
         if found and kept is not None and any(damage(kept)):
-            raise VerificationError(f"{kept.path} is damaged: 'decathlon data check' says where; prepare it again.")
+            where = f"decathlon data check {shlex.quote(str(kept.path))}"
+            raise VerificationError(f"{kept.path} is damaged: '{where}' says where; prepare it again.")
         if found or file.digest != digest:
             first = found[0].replace(str(part), "the file") if found else "its digest is another one"
             raise VerificationError(

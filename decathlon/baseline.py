@@ -7,11 +7,13 @@ from pathlib import Path
 
 from decathlon.domains import Benchmark
 from decathlon.errors import DataError, UsageError
-from decathlon.files import read_json
+from decathlon.files import read_bytes, read_json
+from decathlon.group import find_group
 from decathlon.group_score import read_score
 from decathlon.official import OFFICIAL, is_official
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Baseline
+from decathlon.sealed import is_sealed
 from decathlon.truth import Truth
 
 OFFICIAL_TEXT = "official: the Finetune row of Rebuffi et al. 2017"
@@ -31,6 +33,17 @@ def find_baseline(truth: Truth, asked: str | None = None, data: Path | None = No
     if asked is not None:
         return _asked(truth, Path(asked), data)
     return _told(truth, data)
+
+
+def unsealed_files(asked: str | None) -> list[Path]:
+    """Return the files behind a baseline that was asked for and found which have no checksum of what they say."""
+    if asked in (None, "official"):
+        return []
+    path = Path(asked or "")
+    group = find_group(path)
+    folders = list(group.runs.values()) if group else [path]
+    files = [folder / "score.json" if folder.is_dir() else folder for folder in folders]
+    return [file for file in files if not is_sealed(read_bytes(file))]
 
 
 def _told(truth: Truth, data: Path | None) -> Baseline:

@@ -46,8 +46,8 @@ def about_method(method: str, trunk: str, options: Mapping[str, Any] | None = No
 
 
 def about_run(run: Run) -> dict[str, Any]:
-    """Say what is counted of a run."""
-    asked = run.read()
+    """Say what is counted of a run; raises UsageError when it is not trained to the end."""
+    asked = run.read_done()
     return {"method": asked["label"], "trunk": asked["trunk"]["name"], "run": str(run.folder)}
 
 

@@ -14,7 +14,7 @@ from decathlon.group_score import GroupScore, read_group_score
 from decathlon.logs import read_footprint
 from decathlon.protocol import protocol_text
 from decathlon.published import published_rows
-from decathlon.score import DomainScore, Score
+from decathlon.score import DomainScore, Score, how_to_score
 from decathlon.sealed import check_listed
 
 
@@ -80,7 +80,8 @@ def _read_run(path: Path) -> Entry:
     protocol = score.protocol or {}
     results, digest = folder / "results.json", protocol.get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
-        raise DataError(f"{folder}/score.json was made from other results: run 'decathlon score {folder}' again.")
+        again = how_to_score(folder, partial=bool(score.missing))
+        raise DataError(f"{folder}/score.json was made from other results: run '{again}'.")
     return Entry(name, score, params, protocol_text(protocol), method=_method(protocol))
 
 

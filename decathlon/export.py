@@ -71,8 +71,8 @@ def export(run: Run, domain: str, path: Path, form: Form) -> Exported:
     size = about["input"]["size"]
     images = torch.randn(IMAGES, 3, size, size, generator=generator("merge", domain))
     with replacing(path) as part, aside(part) as folder:
-        difference = _write_checked(folder / path.name, plain, images, network(images), about, form)
-        os.replace(folder / path.name, part)
+        difference = _write_checked(folder / f"network{path.suffix}", plain, images, network(images), about, form)
+        os.replace(folder / f"network{path.suffix}", part)
     adapters = sum(callable(getattr(part, "merged", None)) for part in network.modules())
     work = _multiply_adds(network, images[:1]), _multiply_adds(plain, images[:1])
     return Exported(about, adapters, folded, kept, difference, work)

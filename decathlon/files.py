@@ -11,6 +11,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -86,7 +87,10 @@ def aside(part: Path) -> Iterator[Path]:
     """
     prefix = part.name.removesuffix(_suffix()) + "."
     with tempfile.TemporaryDirectory(dir=part.parent, prefix=prefix, suffix=_suffix()) as folder:
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        except ResourceError as error:
+            raise ResourceError(re.sub(rf"{re.escape(folder)}\S*", str(part), str(error))) from None
 
 
 def _suffix() -> str:

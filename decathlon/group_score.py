@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.group import Group, find_group, seeds_text
-from decathlon.score import DomainScore, Score
+from decathlon.score import DomainScore, Score, how_to_score
 from decathlon.sealed import read_sealed
 from decathlon.shape import check
 from decathlon.spread import Spread, spread
@@ -63,7 +63,7 @@ class GroupScore:
         return spread(score.domains[domain].points for score in self.scores)
 
     def mean(self) -> Score:
-        """Return the means as one score, its protocol what the runs share."""
+        """Return the means as one score, its protocol that of the runs; what differs is told as `3 or 5`."""
         first = self.scores[0]
         domains = []
         for i, domain in enumerate(first.domains):
@@ -111,21 +111,22 @@ class GroupScore:
         told = [score.protocol for score in self.scores if score.protocol is not None]
         if len(told) < len(self.scores):
             return None
-        own = ("seed", "results_sha256")
-        shared = {
-            name: value
-            for name, value in told[0].items()
-            if name not in own and all(other.get(name) == value for other in told)
-        }
+        names = dict.fromkeys(name for protocol in told for name in protocol)
         kind, _, seeds = seeds_text(self.seeds).partition(" ")
-        return shared | {kind: seeds}
+        own = ("seed", "results_sha256")
+        return {name: _together(name, told) for name in names if name not in own} | {kind: seeds}
 
 
 def read_group_score(group: Group) -> GroupScore:
-    """Read the score.json of every run; raises DataError where one is missing or they do not belong together."""
+    """Read the score.json of every run.
+
+    Raises UsageError where one is missing of a group that is not trained to the end, and DataError where one is
+    missing else, or they do not belong together.
+    """
     for folder in group.runs.values():
         if not (folder / "score.json").is_file():
-            raise DataError(f"{folder} has no score.json: run 'decathlon score {group.folder} --truth PATH' first.")
+            group.every()
+            raise DataError(f"{folder} has no score.json: run '{how_to_score(group.folder)}' first.")
     return GroupScore(group.seeds, tuple(Score.read(folder) for folder in group.runs.values()))
 
 
@@ -133,6 +134,17 @@ def read_score(path: Path) -> Score:
     """Read a score.json, the one of a run directory, or the mean over those of a group."""
     group = find_group(path)
     return Score.read(path) if group is None else read_group_score(group).mean()
+
+
+def _together(name: str, told: Sequence[Mapping[str, Any]]) -> Any:
+    """Return what the protocols say under a name: what was changed in any run, or all that they say."""
+    if name == "changed":
+        changes = (change for protocol in told for change in str(protocol.get(name) or "").split(" and "))
+        return " and ".join(dict.fromkeys(filter(None, changes)))
+    first = told[0].get(name)
+    if all(protocol.get(name) == first for protocol in told):
+        return first
+    return " or ".join(dict.fromkeys(str(protocol.get(name, "none")) for protocol in told))
 
 
 def _measure(score: Score) -> tuple[tuple[str, int, float | None], ...]:

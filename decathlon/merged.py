@@ -156,7 +156,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} is {kind} file by its name, no safetensors: load it with {loader.format(str(path))}."
         ) from None
     if about.get("format") != FORMAT:
-        raise DataError(f"{path} is no merged network of this release: make one with 'decathlon merge'.")
+        make = "decathlon merge RUN DOMAIN -o FILE"
+        raise DataError(f"{path} is no merged network of this release: make one with '{make}'.")
     check(about, SHAPE, f"the metadata of {path}", "merge it again")
     return tensors, about
 

@@ -15,7 +15,7 @@ from decathlon.packed_split import DTYPES
 
 FORMAT = "decathlon-pack"
 VERSION = 1
-_MAKE = "make it with 'decathlon data prepare'"
+_MAKE = "make it with 'decathlon data prepare SOURCE -o FILE.h5'"
 
 
 def opened(path: Path) -> h5py.File:
@@ -32,7 +32,7 @@ def check_finished(file: h5py.File, path: Path) -> None:
     """Raise DataError for what is no packed file, of another version, or was never finished."""
     attributes = file.attrs
     if "format" not in attributes or text(file, "format") != FORMAT:
-        raise DataError(f"{path} is not a packed file: make one with 'decathlon data prepare'.")
+        raise DataError(f"{path} is not a packed file; {_MAKE}.")
     version, complete = attributes.get("version"), attributes.get("complete")
     if not isinstance(version, np.integer) or version != VERSION:
         raise DataError(

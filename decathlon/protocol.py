@@ -13,6 +13,7 @@ def protocol_text(protocol: Mapping[str, Any]) -> str | None:
     units = {
         "fit": "{}",
         "epochs": "{}",
+        "changed": "{} changed",
         "size": "{} px",
         "trunk": "{}",
         "trained": "after ({})",
@@ -21,6 +22,7 @@ def protocol_text(protocol: Mapping[str, Any]) -> str | None:
     }
     told = {name: value for name, value in protocol.items() if value is not None}
     if "epochs" in told:
-        told["epochs"] = several(told["epochs"], "epoch")
+        changed = f" ({told.pop('changed')} changed)" if "changed" in told else ""
+        told["epochs"] = several(told["epochs"], "epoch") + changed
     said = [unit.format(told[name]) for name, unit in units.items() if name in told]
     return ", ".join(said) or None

@@ -14,7 +14,7 @@ from decathlon.sealed import read_sealed
 from decathlon.shape import find_fault, within
 
 SHAPE = {"baseline_errors": {str: {"error": float, "images": within(int, 1, 10**12)}}, "baseline": str}
-MAKE = "make one with 'decathlon score RUN --save-baseline'"
+MAKE = "make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,21 @@ Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual adapter
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
+from decathlon.group import status
 from decathlon.results import Results, check
 from decathlon.sealed import read_sealed
 from decathlon.shape import find_fault, within
 from decathlon.truth import Truth
 
 MOST_POINTS = 1000.0
+MAKE = "make it again with 'decathlon score RUN --truth PATH'"
 PART = within(float, 0, 1)
 SHAPE = {
     "score": (float, None),
@@ -128,7 +131,7 @@ class Score:
         """Build a score from parsed JSON; raises DataError when it is none or contradicts itself."""
         fault = find_fault(data, SHAPE) or ("" if data["domains"] else "it has no domains")
         if fault:
-            raise DataError(f"{source} is not a score ({fault}): make one with 'decathlon score'.")
+            raise DataError(f"{source} is not a score ({fault}): {MAKE}.")
         domains, missing = data["domains"], tuple(data.get("missing", ()))
         entries = tuple(_domain(name, entry) for name, entry in domains.items())
         score = cls(entries, data["baseline"], missing, data["protocol"])
@@ -138,16 +141,25 @@ class Score:
         agrees &= _same(score.total, data["score"])
         agrees &= _same(score.mean_accuracy, data.get("mean_accuracy", score.mean_accuracy))
         if not agrees:
-            raise DataError(f"{source} contradicts itself: make it again with 'decathlon score'.")
+            raise DataError(f"{source} contradicts itself: {MAKE}.")
         return score
 
     @classmethod
     def read(cls, path: Path) -> Score:
-        """Read a score.json, or the one in the run directory `path`."""
+        """Read a score.json, or the one in the run directory `path`; UsageError where that is not trained."""
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
-            raise DataError(f"{path} has no score.json: run 'decathlon score {path} --truth PATH' first.")
-        return cls.from_json(read_sealed(file, "make it again with 'decathlon score'"), str(file))
+            if status(path) in ("running", "diverged"):  # there is more to do first than to score
+                from decathlon.run import Run  # torch takes a while to load
+
+                Run(path).read_done()
+            raise DataError(f"{path} has no score.json: run '{how_to_score(path)}' first.")
+        return cls.from_json(read_sealed(file, MAKE), str(file))
+
+
+def how_to_score(path: Path, partial: bool = False) -> str:
+    """Return the command that scores a run, a group or results."""
+    return f"decathlon score {shlex.quote(str(path))} --truth PATH" + (" --partial" if partial else "")
 
 
 def points(error: float, baseline_error: float) -> float | None:

@@ -18,7 +18,9 @@ from decathlon.errors import DataError, UsageError
 from decathlon.files import write_json
 from decathlon.group import Group, seeds_text
 from decathlon.group_score import GroupScore, read_score
+from decathlon.protocol import protocol_text
 from decathlon.results import write_results
+from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import DomainScore, Score
 from decathlon.sealed import seal
 from decathlon.spread import Spread, spread
@@ -109,6 +111,35 @@ def test_a_group_of_one_seed_speaks_of_one() -> None:
     assert (seeds_text((4,)), seeds_text((4, 5))) == ("seed 4", "seeds 4-5")
 
 
+def test_what_differs_between_runs_is_told() -> None:
+    told: list[dict[str, object]] = [
+        {"fit": "train", "epochs": 3, "seed": 0, "own": "lr of boats"},
+        {"fit": "train", "epochs": 5, "seed": 1, "changed": "lr and epochs"},
+        {"fit": "train", "epochs": 3, "seed": 2, "changed": "lr and data"},
+    ]
+    domains = scored({"ant": 0.1}, 0).domains
+    scores = tuple(Score(domains, "b", protocol=protocol) for protocol in told)
+    mean = GroupScore((0, 1, 2), scores).mean()
+    assert mean.protocol == {
+        "fit": "train", "epochs": "3 or 5", "own": "lr of boats or none", "changed": "lr and epochs and data",
+        "seeds": "0-2",
+    }  # fmt: skip
+    text = "train, 3 or 5 epochs (lr and epochs and data changed), own lr of boats or none, seeds 0-2"
+    assert protocol_text(mean.protocol) == SavedBaseline.of(mean).text == text
+
+
+@pytest.mark.parametrize(
+    ("protocol", "text"),
+    [
+        ({"fit": "train", "epochs": 20, "size": 16, "changed": "lr"}, "train, 20 epochs (lr changed), 16 px"),
+        ({"fit": "train", "changed": "lr"}, "train, lr changed"),
+        ({"epochs": 1, "changed": None}, "1 epoch"),
+    ],
+)
+def test_the_protocol_says_what_was_changed_on_the_way(protocol: dict[str, object], text: str) -> None:
+    assert protocol_text(protocol) == text
+
+
 def test_a_group_without_all_results_writes_no_score(group: Group) -> None:
     (group.runs[1] / "results.json").unlink()
     with pytest.raises(UsageError, match=r"seed-1 has no results.json: run 'decathlon predict .*group --data"):
@@ -122,6 +153,29 @@ def test_a_group_of_baselines_gives_its_mean_errors(group: Group) -> None:
                                "--baseline", group.folder, "--json"))  # fmt: skip
     assert single["domains"]["ant"]["baseline_error"] == pytest.approx(0.2)
     assert single["domains"]["bee"]["baseline_error"] == pytest.approx(0.2)
+
+
+def test_a_baseline_without_a_checksum_is_told(group: Group) -> None:
+    parent = group.folder.parent
+    words = ["score", group.runs[0] / "results.json", "--truth", parent / "truth", "--baseline"]
+    told = "Note: {} has no checksum: its errors are taken as they stand.\n"
+
+    def said(baseline: Path, *options: object) -> str:
+        done = CliRunner().invoke(command, list(map(str, [*words, baseline, *options])), catch_exceptions=False)
+        return done.stderr
+
+    assert said(parent / "other") == told.format(parent / "other" / "score.json")
+    assert said(parent / "other" / "score.json", "--save-baseline", parent / "kept.json").startswith("Note: ")
+    assert said(parent / "kept.json") == ""
+    kept = json.loads((parent / "kept.json").read_text())
+    del kept["sha256"]
+    write_json(parent / "bare.json", kept)
+    assert said(parent / "bare.json") == told.format(parent / "bare.json")
+    score_group(group)
+    assert said(group.folder) == ""
+    bare = group.runs[1] / "score.json"
+    write_json(bare, {key: value for key, value in json.loads(bare.read_text()).items() if key != "sha256"})
+    assert said(group.folder) == told.format(bare)
 
 
 def test_the_leaderboard_has_one_row_a_group_beside_single_runs(group: Group) -> None:

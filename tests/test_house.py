@@ -78,12 +78,22 @@ def test_imports_run_one_way(room: str) -> None:
             if parts[0] == "decathlon" and len(parts) > 1:
                 target = parts[1] if parts[1] in ROOMS else "decathlon"
                 finds_methods = path.name == "registry.py" and target == "adapters"
-                assert target in MAY_IMPORT[room] or finds_methods, f"{path} imports {name}"
+                is_command = path.name == "__main__.py" and target == "cli"
+                assert target in MAY_IMPORT[room] or finds_methods or is_command, f"{path} imports {name}"
 
 
 def test_data_preparation_knows_no_torch() -> None:
     for path in python_files("data_prep"):
         assert not any(name.split(".")[0] in ("torch", "timm", "torchvision") for name in imported(path)), path
+
+
+@pytest.mark.parametrize("module", ["decathlon", "decathlon.cli.main"])
+def test_the_command_is_a_module_too(module: str) -> None:
+    asked = [sys.executable, "-m", module]
+    done = subprocess.run([*asked, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("decathlon, version ")
+    wrong = subprocess.run([*asked, "trian"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "did you mean train" in wrong.stderr
 
 
 @pytest.mark.parametrize("words", COMMANDS)

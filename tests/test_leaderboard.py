@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,8 +124,14 @@ def test_a_score_of_older_results_is_refused(tmp_path: Path) -> None:
     score = Score(insects(0.1).domains, "b", protocol={"results_sha256": "0" * 64})
     path = make(tmp_path, "mine", score)
     write_results(path / "results.json", [1], [2], {})
-    with pytest.raises(DataError, match="made from other results"):
+    with pytest.raises(DataError, match=f"made from other results: run 'decathlon score {path} --truth PATH'"):
         run(path)
+    write_json(path / "score.json", replace(score, missing=("wasp",)).to_json())
+    with pytest.raises(DataError, match="--truth PATH --partial'"):
+        run(path)
+    spaced = path.rename(tmp_path / "my run")
+    with pytest.raises(DataError, match=f"'decathlon score '{spaced}' --truth"):
+        run(spaced)
 
 
 def test_a_run_without_score_and_a_bad_footprint_are_refused(tmp_path: Path) -> None:

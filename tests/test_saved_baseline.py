@@ -114,7 +114,7 @@ def test_a_group_is_kept_as_its_mean() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"baseline_errors": []}, "make one with 'decathlon score RUN --save-baseline'"),
+        ({"baseline_errors": []}, "make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"),
         ({"baseline_errors": {"ant": 0.1}, "baseline": ""}, "is no baseline"),
         ({"baseline_errors": {"ant": {"error": "x", "images": 1}}, "baseline": ""}, "is no baseline"),
         ({"baseline_errors": {"ant": {"error": 1.5, "images": 1}}, "baseline": ""}, "the error 1.5 of ant is not"),

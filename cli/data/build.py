@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -57,4 +58,4 @@ def command(
         err=True,
     )
     click.echo(f"labels of the test images, for 'decathlon score --truth': {labels}", err=True)
-    click.echo(f"Next: decathlon data info {done.path}", err=True)
+    click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -55,4 +56,4 @@ def command(
         f"digest {done.digest[:16]}",
         err=True,
     )
-    click.echo(f"Next: decathlon data info {done.path}", err=True)
+    click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)

@@ -39,8 +39,8 @@ class Addition:
             raise UsageError("a domain cannot be called 'benchmark': choose another name.")
         if self.name in OFFICIAL:
             raise UsageError(
-                f"{self.name} is one of the official ten: use 'decathlon data build {self.name}', or choose "
-                "another name."
+                f"{self.name} is one of the official ten: use 'decathlon data build {self.name} --from PATH "
+                "-o FILE.h5', or choose another name."
             )
         _ = self.parts
         try:

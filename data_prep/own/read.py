@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from decathlon.data_prep.archive import is_archive
@@ -37,5 +38,6 @@ def _read_folder(path: Path) -> Collection:
     if is_huggingface(path):
         return read_huggingface(path)
     if any((path / ANNOTATIONS).glob("*_train.json")):
-        raise UsageError(f"{path} is a benchmark in the official layout: pack it with 'decathlon data prepare'.")
+        pack = f"decathlon data prepare {shlex.quote(str(path))} -o FILE.h5"
+        raise UsageError(f"{path} is a benchmark in the official layout: pack it with '{pack}'.")
     return read_folder(path)

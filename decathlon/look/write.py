@@ -103,7 +103,8 @@ def look_table(shown: Sequence[Shown], folder: Path) -> tuple[Table, list[str]]:
     title = f"{sum(entry.files for entry in shown)} pictures in {folder}"
     notes = ["Seen: what training makes of some images, normalised; in R G B, about 0 and 1 are right."]
     notes += [
-        f"Warning: {entry.domain.name} does not look normalised by its own statistics: see 'decathlon data stats'."
+        f"Warning: {entry.domain.name} does not look normalised by its own statistics: "
+        "see 'decathlon data stats FILE.h5'."
         for entry in shown
         if entry.far
     ]

@@ -118,7 +118,8 @@ def test_a_lost_attribute_is_found(packed: Path, attribute: str) -> None:
 def test_there_must_be_a_file(tmp_path: Path) -> None:
     outcome = run("check", tmp_path / "none.h5")
     assert isinstance(outcome.exception, DataError)
-    assert "there is no such file; make it with 'decathlon data prepare'" in str(outcome.exception)
+    make = "decathlon data prepare SOURCE -o FILE.h5"
+    assert f"there is no such file; make it with '{make}'" in str(outcome.exception)
 
 
 def test_official_domains_must_have_the_official_counts(tmp_path: Path) -> None:

@@ -335,5 +335,5 @@ def test_what_is_no_data_set_is_refused_with_the_way_on(tmp_path: Path, source: 
         read_collection(tmp_path / "set.zip")
     with pytest.raises(DataError, match="set.txt is no data set"):
         read_collection(tmp_path / "set.txt")
-    with pytest.raises(UsageError, match="official layout: pack it with 'decathlon data prepare'"):
+    with pytest.raises(UsageError, match="official layout: pack it with 'decathlon data prepare .* -o FILE.h5'"):
         read_collection(source)

@@ -133,7 +133,7 @@ def test_foreign_statistics_are_told_of_and_own_are_not(tiny: Path, tmp_path: Pa
     two = run(write_pack(tmp_path / "two.h5", mixed), "-o", tmp_path / "two", "--images", 4)
     assert one.exit_code == two.exit_code == 0 and "Warning" not in one.output
     assert [line for line in two.stdout.splitlines() if "Warning" in line] == [
-        "Warning: boats does not look normalised by its own statistics: see 'decathlon data stats'."
+        "Warning: boats does not look normalised by its own statistics: see 'decathlon data stats FILE.h5'."
     ]
 
 
