@@ -66,8 +66,12 @@ def held() -> Iterator[Hold]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Leave as from an error on SIGTERM, so that what was begun is removed; in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
+    """Leave as from an error on SIGTERM, so that what was begun is removed; in the main thread only.
+
+    A SIGTERM that is ignored stays so.
+    """
+    ignored = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -230,6 +230,16 @@ def test_what_is_ignored_stays_ignored_and_what_is_handled_is_handed_on() -> Non
             signal.signal(number, handler)
 
 
+def test_an_ignored_sigterm_stays_ignored() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def waiting(folder: Path, step: int, *words: object) -> subprocess.Popen[str]:
     """Start training in `folder` and return when its process waits inside a step, counted from 0."""
     process = subprocess.Popen(
