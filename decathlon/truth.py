@@ -19,7 +19,7 @@ from decathlon.sealed import read_sealed, unsealed
 from decathlon.strict_json import parse_json
 
 SUFFIX = "_test.json"
-AGAIN = "copy it again, or add the domain again"
+AGAIN = "put back a copy or add the domain again"
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 IDS_PER_DOMAIN = 10**7
 
