@@ -53,7 +53,10 @@ def test_a_protocol_of_other_results_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     write_results(path, [1], [7], {"fit": "train"})
     put(tmp_path, [(1, 8)])
-    with pytest.raises(VerificationError, match="speaks of other results.*predict RUN --data FILE.h5 --force., or remove results.protocol.json"):
+    with pytest.raises(
+        VerificationError,
+        match="speaks of other results.*predict RUN --data FILE.h5 --force., or remove results.protocol.json",
+    ):
         read_results(path)
 
 
