@@ -38,7 +38,8 @@ class GroupScore:
     scores: tuple[Score, ...]
 
     def __post_init__(self) -> None:
-        if len({(_measure(score), score.missing) for score in self.scores}) > 1:
+        truths = {score.truth for score in self.scores if score.truth is not None}
+        if len({(_measure(score), score.missing) for score in self.scores}) > 1 or len(truths) > 1:
             raise DataError(
                 "the runs of the group answer different domains or were scored differently: predict all of them "
                 "from one file (--force) and score the group again."
@@ -70,7 +71,7 @@ class GroupScore:
             accuracy = self.accuracy(i).mean or 0.0
             facts = domain.images, domain.baseline_error, domain.majority
             domains.append(MeanDomainScore(domain.name, accuracy, 1 - accuracy, *facts, self.points(i).mean))
-        return Score(tuple(domains), first.baseline, first.missing, self._protocol())
+        return Score(tuple(domains), first.baseline, first.missing, self._protocol(), first.truth)
 
     def to_json(self) -> dict[str, Any]:
         """Return the spreads and, under `runs`, every score as `decathlon score` writes it."""

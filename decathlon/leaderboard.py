@@ -76,11 +76,28 @@ def notes(found: Sequence[Board]) -> list[str]:
         sentences.append(
             "These runs differ in their domains, images or baseline: compare rows within a table, never across."
         )
+    sentences += [sentence for board in found for sentence in _truth_notes(board)]
     sentences += (sentence for board in found for entry in board.entries for sentence in _entry_notes(board, entry))
     if published:
         sentences.append(
             "Score is computed here from the rounded accuracies; 'printed' is the score the paper states."
         )
+    return sentences
+
+
+def _truth_notes(board: Board) -> list[str]:
+    """Return a sentence for every two rows with the same domains that were scored against other answers."""
+    first: dict[Hashable, Entry] = {}
+    sentences = []
+    for entry in board.entries:
+        if entry.score is None or entry.score.truth is None or entry.reference:
+            continue
+        rival = first.setdefault(frozenset(domain.name for domain in entry.score.domains), entry)
+        if rival.score is not None and rival.score.truth != entry.score.truth:
+            sentences.append(
+                f"{rival.name} and {entry.name} were scored against different ground truths: do not compare them, "
+                "or score both with the same --truth."
+            )
     return sentences
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.files import read_bytes, read_json
-from decathlon.sealed import unsealed
+from decathlon.sealed import AGAIN, unsealed
 from decathlon.shape import check, within
 from decathlon.strict_json import parse_json
 
-AGAIN = "train the run again"
 PART, COUNT, ABOVE_ZERO = within(float, 0, 1), within(int, 1, 10**12), within(float, 1e-9, 1e9)
 METRICS = {
     "epoch": COUNT, "step": COUNT, "domain": str, "lr": float, "train_loss": float, "train_accuracy": PART,

@@ -18,6 +18,7 @@ from decathlon.sealed import read_sealed, seal
 from decathlon.strict_json import dump_json, parse_json
 from decathlon.truth import Truth, TruthDomain
 
+AGAIN = "put back a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
 
 
@@ -162,16 +163,16 @@ def _read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
     sidecar = protocol_path(path)
     if not sidecar.exists():
         return None
-    protocol = read_sealed(sidecar, "predict again")
+    protocol = read_sealed(sidecar, AGAIN)
     if not isinstance(protocol, dict):
-        raise DataError(f"{sidecar} is not a JSON object: remove it or predict again.")
+        raise DataError(f"{sidecar} is not a JSON object: {AGAIN}.")
     if protocol.get("results_sha256", digest) != digest:
         raise VerificationError(
-            f"{sidecar} speaks of other results than {path} (their SHA-256 differ): predict again, or remove the "
-            "sidecar to score without a protocol."
+            f"{sidecar} speaks of other results than {path} (their SHA-256 differ): {AGAIN}, or remove "
+            f"{sidecar.name} to score without a protocol."
         )
     try:
         dump_json(protocol).encode()
     except ValueError:  # a lone surrogate: legal in JSON, cannot be written again
-        raise DataError(f"{sidecar} holds text that is not Unicode: predict again.") from None
+        raise DataError(f"{sidecar} holds text that is not Unicode: {AGAIN}.") from None
     return protocol

@@ -19,7 +19,7 @@ from decathlon.errors import DataError
 from decathlon.group import status
 from decathlon.results import Results, check
 from decathlon.sealed import read_sealed
-from decathlon.shape import find_fault, within
+from decathlon.shape import digest, find_fault, within
 from decathlon.truth import Truth
 
 MOST_POINTS = 1000.0
@@ -41,6 +41,7 @@ SHAPE = {
     "missing?": [str],
     "baseline": str,
     "protocol": (dict, None),
+    "truth_sha256?": (digest, None),
 }
 
 
@@ -74,12 +75,16 @@ class DomainScore:
 
 @dataclass(frozen=True)
 class Score:
-    """The scores of the domains that were answered; `missing` names those that were not."""
+    """The scores of the domains that were answered; `missing` names those that were not.
+
+    `truth` is the SHA-256 of the answers they were scored against; None where nobody wrote it down.
+    """
 
     domains: tuple[DomainScore, ...]
     baseline: str
     missing: tuple[str, ...] = ()
     protocol: Mapping[str, Any] | None = None
+    truth: str | None = None
 
     @property
     def total(self) -> float | None:
@@ -124,6 +129,7 @@ class Score:
             "missing": list(self.missing),
             "baseline": self.baseline,
             "protocol": None if self.protocol is None else dict(self.protocol),
+            "truth_sha256": self.truth,
         }
 
     @classmethod
@@ -134,7 +140,7 @@ class Score:
             raise DataError(f"{source} is not a score ({fault}): {MAKE}.")
         domains, missing = data["domains"], tuple(data.get("missing", ()))
         entries = tuple(_domain(name, entry) for name, entry in domains.items())
-        score = cls(entries, data["baseline"], missing, data["protocol"])
+        score = cls(entries, data["baseline"], missing, data["protocol"], data.get("truth_sha256"))
         agrees = all(abs(d.accuracy + d.error - 1) < 1e-6 for d in entries)
         agrees &= not domains.keys() & set(missing) and len(set(missing)) == len(missing)
         agrees &= all(_same(d.points, domains[d.name]["points"]) for d in entries)
@@ -190,7 +196,7 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
                 domain.name, correct / images, (images - correct) / images, images, baseline_error, domain.majority
             )
         )
-    return Score(tuple(domains), baseline.text, missing, results.protocol)
+    return Score(tuple(domains), baseline.text, missing, results.protocol, truth.digest(missing))
 
 
 def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:

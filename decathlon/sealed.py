@@ -15,6 +15,7 @@ from decathlon.files import read_bytes, sha256, write_json
 from decathlon.strict_json import dump_json, parse_json
 
 SEAL = "sha256"
+AGAIN = "put back a copy or train again"  # what is left to do about a damaged file of a run
 FILES = "files"  # in the run.json of a finished run: the SHA-256 of its other files
 
 
@@ -76,7 +77,7 @@ def check_listed(folder: Path, file: str) -> None:
     """Raise VerificationError when a file is not the one that the run.json of its folder knows."""
     if not (folder / "run.json").is_file():
         return
-    data = read_sealed(folder / "run.json", "train the run again")
+    data = read_sealed(folder / "run.json", AGAIN)
     known = data.get(FILES, {}) if isinstance(data, dict) else {}
     if isinstance(known, dict) and file in known and sha256(folder / file) != known[file]:
-        raise VerificationError(f"{folder / file} is damaged: its SHA-256 is not what run.json says; train again.")
+        raise VerificationError(f"{folder / file} is damaged: its SHA-256 is not what run.json says; {AGAIN}.")

@@ -7,6 +7,7 @@ Literal["a", None]         one of these values
 {str: shape}               an object of it under any keys
 {"a": shape, "b?": shape}  an object with the key a and perhaps b; more keys are let pass
 within(int, 0, 9)          a number in a range
+digest                     the text of a SHA-256
 name                       text that is safe as the name of a file
 """
 
@@ -53,6 +54,12 @@ def name(value: Any) -> str | None:
     """The shape of text that may be a part of a path: it can lead nowhere else."""
     safe = isinstance(value, str) and value not in ("", ".", "..") and len(value.encode()) <= 200
     return None if safe and not set(value) & set("/\\\0") else "a plain name"
+
+
+def digest(value: Any) -> str | None:
+    """The shape of a SHA-256 as text."""
+    plain = isinstance(value, str) and len(value) == 64 and not set(value) - set("0123456789abcdef")
+    return None if plain else "a SHA-256"
 
 
 def path(value: Any) -> str | None:

@@ -30,7 +30,14 @@ def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> An
         return found
     except UnicodeError:
         raise DataError(f"{name} holds text that is not Unicode.") from None
-    except (ValueError, RecursionError) as error:
+    except json.JSONDecodeError as error:
+        if not text.strip():
+            raise DataError(f"{name} is empty: put back a copy.") from None
+        where = f" (line {error.lineno})" if b"\n" in text.strip() else ""
+        raise DataError(f"{name} is cut off or damaged{where}: put back a copy.") from None
+    except RecursionError:
+        raise DataError(f"{name} is not valid JSON: it is nested too deeply.") from None
+    except ValueError as error:
         raise DataError(f"{name} is not valid JSON: {error}.") from None
 
 

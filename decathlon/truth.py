@@ -6,10 +6,12 @@ files are ignored. A zip is read in place: nothing is extracted.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from decathlon.sealed import read_sealed, unsealed
 from decathlon.strict_json import parse_json
 
 SUFFIX = "_test.json"
-AGAIN = "copy it again, or add the domain again"
+AGAIN = "put back a copy or add the domain again"
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 IDS_PER_DOMAIN = 10**7
 
@@ -49,6 +51,15 @@ class Truth:
 
     source: Path
     domains: tuple[TruthDomain, ...]
+
+    def digest(self, without: Collection[str] = ()) -> str:
+        """Return the SHA-256 of all ids and answers, the same in whatever order they were read."""
+        told = {
+            domain.name: [sorted(domain.categories), sorted(domain.answers.items())]
+            for domain in self.domains
+            if domain.name not in without
+        }
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def read_truth(path: Path) -> Truth:

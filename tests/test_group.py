@@ -234,7 +234,6 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
         ("score half --truth t", 2, "'decathlon train --resume -o half'"),
         ("params half", 2, "seed 0 of half"),
         ("leaderboard half", 2, "seed 0 of half is not trained to the end: 'decathlon train --resume -o half'"),
-        ("score r.json --truth t --baseline half", 2, "seed 0 of half is not trained to the end"),
     ],
 )
 def test_wrong_uses_end_in_one_sentence_and_leave_nothing(

@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,13 @@ def test_what_differs_between_runs_is_told() -> None:
 )
 def test_the_protocol_says_what_was_changed_on_the_way(protocol: dict[str, object], text: str) -> None:
     assert protocol_text(protocol) == text
+
+
+def test_a_group_is_scored_against_one_truth() -> None:
+    one, other = (replace(scored({"ant": 0.1}, seed), truth=str(seed) * 64) for seed in (0, 1))
+    assert GroupScore((0, 1), (one, replace(other, truth=None))).mean().truth == one.truth
+    with pytest.raises(DataError, match="scored differently"):
+        GroupScore((0, 1), (one, other))
 
 
 def test_a_group_without_all_results_writes_no_score(group: Group) -> None:

@@ -143,6 +143,21 @@ def test_a_run_without_score_and_a_bad_footprint_are_refused(tmp_path: Path) -> 
         run(path)
 
 
+def test_scores_against_different_truths_are_told_apart(tmp_path: Path) -> None:
+    first, second = replace(insects(0.1), truth="1" * 64), replace(insects(0.2), truth="2" * 64)
+    one, other, old = (
+        make(tmp_path, "one", first),
+        make(tmp_path, "two", second),
+        make(tmp_path, "old", insects(0.3)),
+    )
+    told = "one and two were scored against different ground truths: do not compare them"
+    assert told in " ".join(run(one, other, old).split())
+    again = make(tmp_path, "again", replace(insects(0.4), truth="1" * 64))
+    assert "ground truths" not in run(one, again, old)
+    part = make(tmp_path, "part", replace(second, domains=second.domains[:1], missing=("bee",)))
+    assert "ground truths" not in run(one, part)
+
+
 def test_csv_has_a_line_a_row_and_the_columns_of_every_benchmark(tmp_path: Path) -> None:
     out = run(make(tmp_path, 'a "b", c', insects(0.1)), "--published", "--format", "csv")
     found = [row for row in csv.DictReader(io.StringIO(out)) if row["protocol"] != "reference"]

@@ -53,7 +53,10 @@ def test_a_protocol_of_other_results_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     write_results(path, [1], [7], {"fit": "train"})
     put(tmp_path, [(1, 8)])
-    with pytest.raises(VerificationError, match="speaks of other results"):
+    with pytest.raises(
+        VerificationError,
+        match="speaks of other results.*predict RUN --data FILE.h5 --force., or remove results.protocol.json",
+    ):
         read_results(path)
 
 
@@ -76,7 +79,10 @@ def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> No
     [
         ('{"image_id": 1}', "is not a list"),
         ("[]", "empty list"),
-        ("", "not valid JSON"),
+        ("", r"results.json is empty: put back a copy\.$"),
+        (" \n", "is empty"),
+        ('[\n{"image_id": 1,\n', r"results.json is cut off or damaged \(line 3\): put back a copy\.$"),
+        ("[] []", r"is cut off or damaged: put"),
         ("[[1, 2]]", r"malformed row, without image_id and category_id \(1\): row 1"),
         ('[{"image_id": 1}]', "malformed row"),
         ('["x", 1, null]', r"\(3\): row 1, row 2, row 3"),
@@ -89,7 +95,7 @@ def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> No
         ('[{"image_id": 1, "category_id": 1e400}]', "too large"),
         ('[{"image_id": 1, "image_id": 1, "category_id": 2}]', "'image_id' stands twice"),
         (f'[{{"image_id": {"9" * 5000}, "category_id": 2}}]', "not valid JSON"),
-        ("[" * 100_000, "not valid JSON"),
+        ("[" * 100_000, "not valid JSON: it is nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_results_file_is_refused(tmp_path: Path, text: str, message: str) -> None:

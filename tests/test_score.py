@@ -250,3 +250,20 @@ def test_scoring_imports_no_torch(folder: Path) -> None:
     )
     arguments = ["score", str(folder / "run"), "--truth", str(folder / "truth")]
     subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, check=True)
+
+
+def test_a_score_knows_the_truth_it_was_made_against(tmp_path: Path) -> None:
+    ant, bee = small(1, "ant"), small(2, "bee")
+    turned = replace(ant, answers=dict(sorted(ant.answers.items(), reverse=True)))
+    other = replace(ant, answers={**ant.answers, 10_200_000: 10_000_002})
+    truths = [Truth(tmp_path, domains) for domains in ((ant, bee), (bee, turned), (other, bee))]
+    first, same, changed = (score(answers(truth), truth, NO_BASELINE) for truth in truths)
+    assert first.truth == same.truth != changed.truth and len(str(first.truth)) == 64
+    assert Score.from_json(first.to_json(), "s").truth == first.truth
+    alone = score(answers(Truth(tmp_path, (ant,))), truths[0], NO_BASELINE, partial=True)
+    assert alone.truth == Truth(tmp_path, (ant,)).digest() != first.truth  # only what was answered counts
+    old = {key: value for key, value in first.to_json().items() if key != "truth_sha256"}
+    assert Score.from_json(old, "s").truth is None
+    for wrong in ("", "F" * 64, 7):
+        with pytest.raises(DataError, match="truth_sha256 is .*, not a SHA-256 or null"):
+            Score.from_json(old | {"truth_sha256": wrong}, "s")

@@ -131,7 +131,7 @@ def test_a_stranger_is_told_what_can_be_verified(tmp_path: Path, name: str) -> N
 def test_json_that_is_none_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text('{"domains": ')
     error = ask("verify", tmp_path / "cut.json").exception
-    assert isinstance(error, VerificationError) and "cut.json is not valid JSON" in str(error)
+    assert isinstance(error, VerificationError) and "cut.json is cut off or damaged" in str(error)
 
 
 def truth_of(folder: Path) -> Path:

@@ -132,7 +132,8 @@ def test_an_archive_under_a_known_name_is_compared(tmp_path: Path) -> None:
     lines: list[str] = []
     prepare([path], tmp_path / "a.h5", Packing(say=lines.append))
     assert lines[0] == f"Warning: {path} has SHA-256 {own}, the known file has {digest}."
-    with pytest.raises(VerificationError, match=f"has SHA-256 {own}, the known file has {digest}: get it again"):
+    again = f"get it again with 'decathlon data fetch {path.name} -o {tmp_path} --force'"
+    with pytest.raises(VerificationError, match=f"has SHA-256 {own}, the known file has {digest}: {again}"):
         prepare([path], tmp_path / "b.h5", strict=True)
     assert not (tmp_path / "b.h5").exists()
 
