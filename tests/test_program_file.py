@@ -98,6 +98,8 @@ def test_members_that_lie_on_one_another_are_refused(members: dict[str, bytes], 
         (b"[1]", "not a JSON object"),
         (b"{" + b" " * (1 << 20) + b"}", "its description has 1,048,578 bytes"),
         (None, "holds no description"),
+        (json.dumps(ABOUT).encode(), "no merged network of this release"),
+        (b'{"format": "decathlon-merged-1"}', "domain is missing"),
     ],
 )
 def test_a_description_that_is_none_is_refused(
@@ -129,7 +131,7 @@ def test_a_description_of_onnx_is_strict_too(tmp_path: Path) -> None:
         onnx.helper.set_model_props(model, {"decathlon": told})
         (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
         if not words:
-            assert description(tmp_path / "a.onnx") == {}
+            assert read_about(tmp_path / "a.onnx") == {}
             continue
         with pytest.raises(DataError, match=words):
             description(tmp_path / "a.onnx")
