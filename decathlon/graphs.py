@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from decathlon.errors import DataError, UsageError
-from decathlon.program_file import read_extra, refuse_long
+from decathlon.onnx_file import read_metadata
+from decathlon.program_file import read_extra
 from decathlon.seams import replace
 from decathlon.strict_json import parse_json
 from decathlon.trunks.trunk import PointwiseConv
@@ -82,19 +83,13 @@ def read_about(path: Path) -> dict[str, Any]:
 
 def _onnx_about(path: Path) -> bytes:
     need_onnx()
-    import onnx
-
     if path.stat().st_size >= ONNX_LARGEST:
         raise DataError(f"{path} is no ONNX file: the format ends at 2 GiB.")
     data = path.read_bytes()
-    entries = [(entry.key, entry.value) for entry in onnx.load_from_string(data).metadata_props]
-    if len(dict(entries)) < len(entries):
-        raise DataError(f"{path} is damaged: an entry of its metadata stands twice; merge it again.")
-    if SEAL in dict(entries) and not data.endswith(_onnx_seal(data[: -len(_onnx_seal(b""))])):
+    entries = read_metadata(path, data)
+    if SEAL in entries and not data.endswith(_onnx_seal(data[: -len(_onnx_seal(b""))])):
         raise ValueError("its SHA-256 is not that of what it holds")
-    told: bytes = dict(entries)[KEY].encode()
-    refuse_long(path, len(told))
-    return told
+    return entries[KEY].encode()
 
 
 def _onnx_seal(data: bytes) -> bytes:

@@ -129,7 +129,7 @@ def description(path: Path | str) -> dict[str, Any]:
     if path.suffix not in OTHERS or not path.is_file():
         return _read(path)[1]
     try:
-        return read_about(path)
+        return _ours(path, read_about(path))
     except DecathlonError:
         raise
     except Exception as error:  # the libraries name no class for what is no file of theirs
@@ -155,11 +155,16 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DataError(
             f"{path} is {kind} file by its name, no safetensors: load it with {loader.format(str(path))}."
         ) from None
+    return tensors, _ours(path, about)
+
+
+def _ours(path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON object of a file; raises DataError where it is not that of a merged network."""
     if about.get("format") != FORMAT:
         make = "decathlon merge RUN DOMAIN -o FILE"
         raise DataError(f"{path} is no merged network of this release: make one with '{make}'.")
     check(about, SHAPE, f"the metadata of {path}", "merge it again")
-    return tensors, about
+    return about
 
 
 def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> DomainNetwork:

@@ -19,14 +19,14 @@ from rich.progress import (
 
 
 def stderr() -> Console:
-    """Return a console on standard error, where progress and remarks go."""
-    return Console(stderr=True, highlight=False)
+    """Return a console on standard error, where progress and remarks go: a path is shown as it is, in one line."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
     """Yield functions to say a line and to show images done of all; in a pipe there are lines only."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = stderr()
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -42,15 +42,15 @@ def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
                 bar.reset(task)
             bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0)
 
-        yield lambda line: console.print(line, markup=False), show
+        yield lambda line: console.print(line), show
 
 
 @contextlib.contextmanager
 def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int | None], None]]]:
     """Yield functions to say a line and to show bytes done of all; in a pipe there are lines only."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = stderr()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -65,7 +65,7 @@ def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, 
                 bar.reset(task, completed=done, total=total, description=what)
             bar.update(task, completed=done, total=total, visible=done != total)
 
-        yield lambda line: console.print(line, markup=False), show
+        yield lambda line: console.print(line), show
 
 
 class TrainingProgress:
@@ -80,7 +80,7 @@ class TrainingProgress:
         """Show a job of `steps` optimiser steps, `done` of them behind it; end with how fast it was."""
         self._began, self._images = time.monotonic(), 0
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
             TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
             console=self.console, transient=True, disable=not self.console.is_terminal,
         )  # fmt: skip

@@ -5,6 +5,7 @@ Packed files are checked where they are made: `decathlon.data_prep.check`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 
 from decathlon.errors import DataError, DecathlonError, UsageError
 from decathlon.files import sha256
-from decathlon.group import SEEDS, Group, find_group
+from decathlon.group import SEEDS, Group, find_group, status
 from decathlon.run import Run
 from decathlon.score import Score
 from decathlon.sealed import FILES, read_sealed
@@ -68,15 +69,18 @@ def _folder(folder: Path) -> Iterator[Checked]:
 
 
 def _members(group: Group) -> Iterator[Checked]:
-    """Check the runs of a group. They are trained in order: one that is missing was lost, or is not begun yet."""
-    there = {seed: path.is_dir() for seed, path in group.runs.items()}
-    for number, (seed, path) in enumerate(group.runs.items()):
-        if there[seed]:
+    """Check the runs of a group. They are trained in order: none is missing but after one that is not done."""
+    going_on = False
+    for path in group.runs.values():
+        if path.is_dir():
             yield from _run(Run(path))
-        elif any(list(there.values())[number:]):
-            yield Checked(path, "run of the group", f"{path} is missing: copy it back or train the group again.")
+            with contextlib.suppress(DecathlonError):  # said in a row already
+                going_on = status(path) == "running"
+        elif going_on:
+            yield Checked(path, "run of the group", None, "not begun yet")
         else:
-            yield Checked(path, "run of the group", None, "missing; 'train --resume' begins it")
+            remedy = f"copy it back, or 'decathlon train --resume -o {group.folder}' trains it"
+            yield Checked(path, "run of the group", f"{path} is missing: {remedy}.")
 
 
 def _run(run: Run) -> Iterator[Checked]:

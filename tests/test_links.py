@@ -52,6 +52,21 @@ def test_nothing_is_written_through_a_link_in_a_run(linked: tuple[Path, Path], n
     assert outside.read_bytes() == b"precious\n" and (folder / name).is_symlink()
 
 
+def test_what_a_run_starts_from_is_not_written_through_a_link_before_there_is_a_run(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(b"precious\n")
+    (tmp_path / "start.safetensors").symlink_to(tmp_path / "outside")
+    with pytest.raises(DataError, match="start.safetensors is a link and is not written through: remove it"):
+        write_tensors(Run(tmp_path).start, {"a": torch.ones(2)}, {})
+    assert (tmp_path / "outside").read_bytes() == b"precious\n"
+
+
+def test_a_lock_that_is_a_link_is_said_to_be_one(linked: tuple[Path, Path]) -> None:
+    folder, outside = linked
+    (folder / ".lock").symlink_to(outside)
+    with pytest.raises(DataError, match="lock is a link and is not written through: remove it"):
+        WRITES[".lock"](folder)
+
+
 @pytest.mark.parametrize("name", [name for name in WRITES if name != ".lock"])
 def test_without_a_link_all_is_written(linked: tuple[Path, Path], name: str) -> None:
     folder, _ = linked

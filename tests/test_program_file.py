@@ -98,6 +98,8 @@ def test_members_that_lie_on_one_another_are_refused(members: dict[str, bytes], 
         (b"[1]", "not a JSON object"),
         (b"{" + b" " * (1 << 20) + b"}", "its description has 1,048,578 bytes"),
         (None, "holds no description"),
+        (json.dumps(ABOUT).encode(), "no merged network of this release"),
+        (b'{"format": "decathlon-merged-1"}', "domain is missing"),
     ],
 )
 def test_a_description_that_is_none_is_refused(
@@ -129,7 +131,36 @@ def test_a_description_of_onnx_is_strict_too(tmp_path: Path) -> None:
         onnx.helper.set_model_props(model, {"decathlon": told})
         (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
         if not words:
-            assert description(tmp_path / "a.onnx") == {}
+            assert read_about(tmp_path / "a.onnx") == {}
             continue
         with pytest.raises(DataError, match=words):
             description(tmp_path / "a.onnx")
+
+
+def test_the_graph_of_an_onnx_file_is_not_parsed(tmp_path: Path) -> None:
+    """Every node takes two bytes in the file, and some 150 where it is parsed."""
+    onnx = pytest.importorskip("onnx")
+    tail = onnx.ModelProto(ir_version=8, producer_name="x")
+    onnx.helper.set_model_props(tail, {"decathlon": json.dumps(ABOUT), "other": "é"})
+    nodes = b"\x0a\x00" * (1 << 15)
+    file = tmp_path / "a.onnx"
+    file.write_bytes(b"\x3a\x80\x80\x04" + nodes + tail.SerializeToString())
+    assert len(onnx.load(file).graph.node) == 1 << 15  # the negative control: it is such a file
+    assert read_about(file) == ABOUT
+    for number in range(300):  # cut or with another byte, it is refused in a sentence or read
+        whole = tail.SerializeToString()
+        place = number * len(whole) // 300
+        for data in (whole[:place], whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]):
+            file.write_bytes(data)
+            with contextlib.suppress(DataError):
+                description(file)
+
+
+def test_metadata_without_end_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "a.onnx").write_bytes(b"".join(b"\x72\x03\x0a\x01" + bytes([65 + i % 60]) for i in range(10**5)))
+    with pytest.raises(DataError, match="stands twice, or there are too many"):
+        description(tmp_path / "a.onnx")
+    (tmp_path / "a.onnx").write_bytes(b"\x72\x81\x80\x40" + bytes(1 << 20) + b"\0")
+    with pytest.raises(DataError, match="its description has 1,048,577 bytes"):
+        description(tmp_path / "a.onnx")

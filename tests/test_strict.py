@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from decathlon.cli.main import command
 from decathlon.count import count_run
@@ -252,6 +255,33 @@ def test_a_seal_finds_every_changed_byte(tmp_path: Path) -> None:
         file.write_bytes(changed)
         with pytest.raises((DataError, VerificationError)):
             read_sealed(file, "write it again")
+
+
+def test_the_same_said_in_other_words_is_damage(tmp_path: Path) -> None:
+    """Blanks, escapes and other spellings of a number: JSON that parses to the same values is not the same file."""
+    file = tmp_path / "x.json"
+    write_sealed(file, {"rate": 0.5, "name": "ä"})
+    whole = file.read_bytes()
+    for before, after in ((b"0.5", b"0.50"), ("ä".encode(), b"\\u00e4"), (b": ", b":  "), (b"\n}", b"}")):
+        file.write_bytes(whole.replace(before, after, 1))
+        assert file.read_bytes() != whole and json.loads(file.read_bytes()) == json.loads(whole)
+        with pytest.raises(VerificationError, match="x.json is damaged"):
+            read_sealed(file, "write it again")
+
+
+def test_metadata_said_in_other_words_is_damage(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    write_tensors(file, {"a": torch.ones(2)}, {"rate": 0.5, "name": "ä"})
+    with safe_open(file, framework="pt") as opened:
+        about = opened.metadata()["about"]
+    for before, after in (("0.5", "0.50"), ("\\u00e4", "ä"), (": ", ":  "), ("}", " }")):
+        changed = about.replace(before, after, 1)
+        assert changed != about and json.loads(changed) == json.loads(about)
+        save_file({"a": torch.ones(2)}, file, {"about": changed})
+        with pytest.raises(VerificationError, match="x.safetensors is damaged"):
+            read_tensors(file)
+    save_file({"a": torch.ones(2)}, file, {"about": about})
+    assert read_tensors(file)[1] == {"rate": 0.5, "name": "ä"}
 
 
 def test_lines_are_named_by_their_number(tmp_path: Path) -> None:

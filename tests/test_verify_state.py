@@ -114,9 +114,18 @@ def test_a_missing_run_of_a_group_is_reported(dead: dict[int, Run], tmp_path: Pa
     group.write()
     shutil.copytree(dead[0].folder, group.runs[0])
     outcome = ask(group.folder)
-    assert outcome.exit_code == 0 and "missing; 'train --resume' begins it" in outcome.stdout
-    group.runs[0].rename(group.runs[1])
-    assert "seed-0 is missing: copy it back" in told(group.folder)
+    assert outcome.exit_code == 0 and "not begun yet" in outcome.stdout  # the first is still to be trained
+    asked = Run(group.runs[0]).read()
+    shutil.rmtree(group.runs[0])
+    write_sealed(group.runs[1] / "run.json", asked)
+    assert "seed-0 is missing: copy it back" in ask(group.folder).stdout + told(group.folder)
+
+
+def test_a_missing_run_after_one_that_is_done_is_reported(tiny: Path, tmp_path: Path) -> None:
+    group = Group(tmp_path / "group", (0, 1), ASKED)
+    group.write()
+    go(tiny, group.runs[0], "bn", recipe=RECIPE.override({"epochs": 1}), domains=("apples",))
+    assert "seed-1 is missing: copy it back, or 'decathlon train --resume -o" in told(group.folder)
 
 
 def group_score() -> dict[str, Any]:

@@ -1,0 +1,26 @@
+"""What is said beside training is what was meant: names with brackets or colons, and long paths in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from decathlon.progress import TrainingProgress, download_bar, image_bar
+
+ODD = "runs/[red]x[/red]/[/]/:smile:/" + "long/" * 60 + "run"
+
+
+def test_lines_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    TrainingProgress().console.print(f"seed 0: {ODD}")
+    for bar in (image_bar, download_bar):
+        with bar() as (say, _):
+            say(ODD)
+    assert capsys.readouterr().err == f"seed 0: {ODD}\n{ODD}\n{ODD}\n"
+
+
+def test_a_job_is_called_by_its_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal, where the bar shows
+    monkeypatch.setenv("COLUMNS", "200")
+    progress = TrainingProgress()
+    with progress.job("[red]/[/x]", 2, 0):
+        progress.step(3)
+    assert "[red]/[/x]: 3 images in" in capsys.readouterr().err
