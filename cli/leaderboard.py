@@ -38,8 +38,9 @@ def command(
     RUN is a run directory with a score.json, a group of them ('train --seeds': one row, means and standard
     deviations), or a score.json. Without one, the published rows stand alone.
     """
+    from decathlon.board_notes import notes
     from decathlon.entries import read_entries
-    from decathlon.leaderboard import boards, notes, to_table
+    from decathlon.leaderboard import boards, to_table
     from decathlon.tables import write
 
     found = boards(read_entries(runs), published)

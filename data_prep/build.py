@@ -16,7 +16,8 @@ from decathlon.data_prep.packing import Packing, Prepared
 from decathlon.data_prep.tree import open_tree
 from decathlon.errors import unknown
 from decathlon.files import refuse_existing
-from decathlon.truth import SUFFIX, truth_folder
+from decathlon.truth import truth_folder
+from decathlon.truth_files import SUFFIX
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
 from decathlon.files import sha256
 from decathlon.group import Group, find_group, seeds_text, status
@@ -14,7 +15,7 @@ from decathlon.group_score import GroupScore, read_group_score
 from decathlon.logs import read_footprint
 from decathlon.protocol import protocol_text
 from decathlon.published import published_rows
-from decathlon.score import DomainScore, Score, how_to_score
+from decathlon.score import Score, how_to_score
 from decathlon.sealed import check_listed
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
 from decathlon.group import Group, find_group, seeds_text
-from decathlon.score import DomainScore, Score, how_to_score
+from decathlon.score import Score, how_to_score
 from decathlon.sealed import read_sealed
 from decathlon.shape import check
 from decathlon.spread import Spread, spread

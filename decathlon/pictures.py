@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from decathlon.board_notes import notes
 from decathlon.errors import UsageError
 from decathlon.files import write_bytes
-from decathlon.leaderboard import Board, notes, to_table
+from decathlon.leaderboard import Board, to_table
 from decathlon.page import page
 from decathlon.plots import Bars, draw_points
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from decathlon.baseline import OFFICIAL_TEXT
+from decathlon.domain_score import DomainScore
 from decathlon.official import OFFICIAL
-from decathlon.score import DomainScore, Score
+from decathlon.score import Score
 from decathlon.strict_json import parse_json
 
 FACTS = "facts/published.json"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
 from decathlon.group import status
 from decathlon.results import Results, check
@@ -22,7 +23,6 @@ from decathlon.sealed import read_sealed
 from decathlon.shape import digest, find_fault, within
 from decathlon.truth import Truth
 
-MOST_POINTS = 1000.0
 MAKE = "make it again with 'decathlon score RUN --truth PATH'"
 PART = within(float, 0, 1)
 SHAPE = {
@@ -51,26 +51,6 @@ class Baseline:
 
     text: str
     errors: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class DomainScore:
-    """One domain's accuracy and error, in 0..1, over `images` test images.
-
-    `majority` is the accuracy of always answering the most frequent category; None where nobody counted.
-    """
-
-    name: str
-    accuracy: float
-    error: float
-    images: int
-    baseline_error: float | None = None
-    majority: float | None = None
-
-    @property
-    def points(self) -> float | None:
-        """The domain's points; None without a baseline, or with one that makes no error."""
-        return None if self.baseline_error is None else points(self.error, self.baseline_error)
 
 
 @dataclass(frozen=True)
@@ -166,15 +146,6 @@ class Score:
 def how_to_score(path: Path, partial: bool = False) -> str:
     """Return the command that scores a run, a group or results."""
     return f"decathlon score {shlex.quote(str(path))} --truth PATH" + (" --partial" if partial else "")
-
-
-def points(error: float, baseline_error: float) -> float | None:
-    """Return the points of an error in 0..1; None against a baseline without error, where they are undefined."""
-    worst = 2 * baseline_error
-    if worst == 0:
-        return None
-    share = max(0.0, worst - error) / worst
-    return MOST_POINTS * share * share
 
 
 def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from decathlon.domain_score import MOST_POINTS
 from decathlon.group import seeds_text
 from decathlon.group_score import GroupScore
-from decathlon.score import MOST_POINTS, Score
+from decathlon.score import Score
 from decathlon.spread import Spread
 from decathlon.tables import Column, Row, Table, write
 

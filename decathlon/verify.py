@@ -20,7 +20,7 @@ from decathlon.run import Run
 from decathlon.score import Score
 from decathlon.sealed import FILES, read_sealed
 from decathlon.trunk_source import load_family
-from decathlon.truth import SUFFIX as TRUTH
+from decathlon.truth_files import SUFFIX as TRUTH
 from decathlon.verify_file import KINDS, Kind, kind_of
 from decathlon.verify_state import state_faults, unsafe_names
 

@@ -19,8 +19,8 @@ from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
 from decathlon.sealed import is_sealed
 from decathlon.storage import read_tensors
-from decathlon.truth import SUFFIX as TRUTH
 from decathlon.truth import read_truth
+from decathlon.truth_files import SUFFIX as TRUTH
 
 KINDS = (
     "a packed file, a run directory, a group of runs, weights or a merged network (.safetensors, .onnx, .pt2), "

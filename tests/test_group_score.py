@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from decathlon.cli.main import command
+from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
 from decathlon.files import write_json
 from decathlon.group import Group, seeds_text
@@ -22,7 +23,7 @@ from decathlon.group_score import GroupScore, read_score
 from decathlon.protocol import protocol_text
 from decathlon.results import write_results
 from decathlon.saved_baseline import SavedBaseline
-from decathlon.score import DomainScore, Score
+from decathlon.score import Score
 from decathlon.sealed import seal
 from decathlon.spread import Spread, spread
 from tests.runs import ASKED

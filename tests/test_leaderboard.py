@@ -13,11 +13,12 @@ from click.testing import CliRunner
 
 from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.cli.main import command
+from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
 from decathlon.files import write_json
 from decathlon.official import OFFICIAL
 from decathlon.results import write_results
-from decathlon.score import DomainScore, Score
+from decathlon.score import Score
 from decathlon.scorecard import show_score
 
 OFFICIAL_RUN = Score(

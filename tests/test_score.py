@@ -13,12 +13,13 @@ from click.testing import CliRunner
 
 from decathlon.baseline import NO_BASELINE, OFFICIAL_TEXT, find_baseline
 from decathlon.cli.main import command
+from decathlon.domain_score import DomainScore, points
 from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError, UsageError
 from decathlon.files import write_json
 from decathlon.official import OFFICIAL
 from decathlon.results import Results, write_results
-from decathlon.score import Baseline, DomainScore, Score, points, score
+from decathlon.score import Baseline, Score, score
 from decathlon.sealed import seal
 from decathlon.truth import Truth, TruthDomain, read_truth
 from tests.conftest import outside

@@ -21,7 +21,8 @@ from decathlon.files import refuse_existing
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
 from decathlon.tables import Table
-from decathlon.truth import SUFFIX, truth_folder
+from decathlon.truth import truth_folder
+from decathlon.truth_files import SUFFIX
 
 
 @dataclass(frozen=True)
