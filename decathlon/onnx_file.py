@@ -55,4 +55,4 @@ def _varint(path: Path, data: bytes, place: int) -> tuple[int, int]:
 
 
 def _damaged(path: Path) -> DataError:
-    return DataError(f"{path} is no ONNX file or damaged: merge it again.")
+    return DataError(f"{path} holds no description, it is no ONNX file or damaged: merge it again.")

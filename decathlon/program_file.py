@@ -31,7 +31,8 @@ def read_extra(path: Path, name: str) -> bytes:
             refuse_long(path, found[0].file_size)
             return archive.read(found[0])
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path} is no torch-export file or damaged ({error}): merge it again.") from None
+        what = "it is no torch-export file or damaged"
+        raise DataError(f"{path} holds no description, {what} ({error}): merge it again.") from None
 
 
 def refuse_long(path: Path, size: int) -> None:
