@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from decathlon.errors import DataError, UsageError
 from decathlon.recipe import Recipe
-from decathlon.sealed import FILES, read_sealed
+from decathlon.sealed import AGAIN, FILES, read_sealed
 from decathlon.shape import check, find_fault, name, path, within
 
 SHAPE = {
@@ -34,7 +35,6 @@ SHAPE = {
     "changes?": [{"name": str, "after_lines": within(int, 0, 10**12)}],
     FILES + "?": {str: str},  # by the path of a file in the run directory, its SHA-256
 }
-AGAIN = "put back a copy or train again"
 
 
 def check_request(asked: dict[str, Any]) -> None:
@@ -54,11 +54,15 @@ def read_asked(file: Path) -> dict[str, Any]:
             asked.setdefault(key, value)  # runs from before methods had options
     check(asked, SHAPE, str(file), AGAIN)
     _check_values(asked, file)
-    for listed in asked.get(FILES, ()):
-        if Path(listed).is_absolute() or ".." in Path(listed).parts:
-            raise DataError(f"{file} is damaged: it lists {listed}, which is not in its folder; {AGAIN}.")
+    for unsafe in unsafe_names(asked.get(FILES, ())):
+        raise DataError(f"{file} is damaged: {unsafe!r} is no file of a run; {AGAIN}.")
     asked.pop(FILES, None)
     return dict(asked)
+
+
+def unsafe_names(names: Iterable[str]) -> list[str]:
+    """Return those of a run's list of files that could lead out of its folder."""
+    return [text for text in names if any(name(part) for part in text.split("/"))]
 
 
 def _check_values(asked: dict[str, Any], file: Path) -> None:

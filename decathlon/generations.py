@@ -43,7 +43,7 @@ class Generations:
         newest, older = self.run.checkpoint, self.run.older_checkpoint
         wrong = list[str]()
         for path in [path for path in (newest, older) if path.exists()]:
-            state = self._read(path)
+            state = self.read_one(path)
             if isinstance(state, str):
                 self._whole = False
                 wrong.append(state)
@@ -71,7 +71,7 @@ class Generations:
         write_tensors(self.run.checkpoint, tensors, {**values, **told}, keep)
         self._whole = True
 
-    def _read(self, path: Path) -> State | str:
+    def read_one(self, path: Path) -> State | str:
         """Return what a checkpoint holds, or in words why it cannot be gone on from."""
         try:
             tensors, values = read_tensors(path, CHECKPOINT)

@@ -6,13 +6,14 @@ seed-<seed>/     an ordinary run directory for every seed
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.sealed import read_sealed, write_sealed
+from decathlon.sealed import AGAIN, read_sealed, write_sealed
 from decathlon.shape import check, path, within
 
 SEEDS = "seeds.json"
@@ -28,7 +29,6 @@ SHAPE = {
         "recipe": dict,
     },
 }
-AGAIN = "train again"
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class Group:
         if reached != "done":
             raise UsageError(
                 f"seed {seed} of {self.folder} is not trained to the end: "
-                f"'decathlon train --resume -o {self.folder}'."
+                f"'decathlon train --resume -o {shlex.quote(str(self.folder))}'."
             )
-        self._refuse_foreign(seed)
+        self.refuse_foreign(seed)
         return self.runs[seed]
 
-    def _refuse_foreign(self, seed: int) -> None:
+    def refuse_foreign(self, seed: int) -> None:
         """Raise VerificationError where another run stands in the place of a seed's: it would count twice."""
         run = self.runs[seed]
         asked = read_sealed(run / "run.json", AGAIN)
@@ -72,7 +72,7 @@ class Group:
             if asked.get(name) != value and not _old(asked.get(name), value):
                 raise VerificationError(
                     f"{run} is no run of this group, its {name} is another: put back its own, or remove it and "
-                    f"go on with 'decathlon train --resume -o {self.folder}'."
+                    f"go on with 'decathlon train --resume -o {shlex.quote(str(self.folder))}'."
                 )
 
     def every(self) -> dict[int, Path]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
@@ -21,13 +22,13 @@ from typing import Any
 
 from torch import Tensor
 
-from decathlon.asked import AGAIN, read_asked
+from decathlon.asked import read_asked
 from decathlon.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.files import read_bytes, sha256, write_bytes
 from decathlon.group import refuse_group
 from decathlon.resources import writing
-from decathlon.sealed import FILES, read_sealed, write_sealed
+from decathlon.sealed import AGAIN, FILES, read_sealed, write_sealed
 from decathlon.storage import read_tensors, write_tensors
 
 TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors
@@ -92,9 +93,8 @@ class Run:
         if asked["status"] == "diverged":
             raise UsageError(f"{self.folder} diverged: train it again under another name with a smaller --lr.")
         if asked["status"] != "done":
-            raise UsageError(
-                f"{self.folder} is not trained to the end: 'decathlon train --resume -o {self.folder}'."
-            )
+            way = f"decathlon train --resume -o {shlex.quote(str(self.folder))}"
+            raise UsageError(f"{self.folder} is not trained to the end: '{way}'.")
         return asked
 
     def write(self, asked: dict[str, Any]) -> None:

@@ -13,16 +13,16 @@ from typing import Any
 
 import torch
 
-from decathlon.errors import DataError, DecathlonError, UsageError
+from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from decathlon.files import sha256
 from decathlon.group import SEEDS, Group, find_group, status
 from decathlon.run import Run
-from decathlon.score import Score
+from decathlon.score import Score, how_to_score
 from decathlon.sealed import FILES, read_sealed
 from decathlon.trunk_source import load_family
 from decathlon.truth_files import SUFFIX as TRUTH
 from decathlon.verify_file import KINDS, Kind, kind_of
-from decathlon.verify_state import state_faults, unsafe_names
+from decathlon.verify_state import state_faults
 
 OK, UNSEALED = "ok", "ok, but it has no checksum"
 
@@ -71,9 +71,10 @@ def _folder(folder: Path) -> Iterator[Checked]:
 def _members(group: Group) -> Iterator[Checked]:
     """Check the runs of a group. They are trained in order: none is missing but after one that is not done."""
     going_on = False
-    for path in group.runs.values():
+    for seed, path in group.runs.items():
         if path.is_dir():
             yield from _run(Run(path))
+            yield from _foreign(group, seed)
             with contextlib.suppress(DecathlonError):  # said in a row already
                 going_on = status(path) == "running"
         elif going_on:
@@ -83,17 +84,25 @@ def _members(group: Group) -> Iterator[Checked]:
             yield Checked(path, "run of the group", f"{path} is missing: {remedy}.")
 
 
+def _foreign(group: Group, seed: int) -> Iterator[Checked]:
+    """Yield a row where another run stands in the place of a seed's."""
+    with contextlib.suppress(DataError):  # said in a row already
+        try:
+            group.refuse_foreign(seed)
+        except VerificationError as error:
+            yield Checked(group.runs[seed], "run of the group", str(error))
+
+
 def _run(run: Run) -> Iterator[Checked]:
     """Check the files of a run, those that training left against the SHA-256 in run.json."""
     request = run.folder / "run.json"
     first = _checked(request, kind_of(request))
-    yield first
     if first.wrong:
+        yield first
         return
     asked, digests = run.read(), read_sealed(request, "train again").get(FILES, {})
-    if unsafe := unsafe_names(digests):
-        yield Checked(request, "request", f"{request} is damaged: {unsafe[0]!r} is no file of a run; train again.")
-        return
+    reached = {"running": f"{first.note}; not trained to the end", "diverged": f"{first.note}; the run diverged"}
+    yield replace(first, note=reached.get(asked["status"], first.note))
     rows = _files(run, asked, digests)
     yield from rows
     if not any(row.wrong for row in rows) and (asked["status"] == "done" or run.trunk.exists()):
@@ -131,7 +140,7 @@ def _together(run: Run) -> Checked:
         results, score = run.folder / "results.json", run.folder / "score.json"
         told = (Score.read(score).protocol if score.exists() else None) or {}
         if "results_sha256" in told and results.exists() and told["results_sha256"] != sha256(results):
-            raise DataError(f"{score} was made from other results: run 'decathlon score {run.folder}' again.")
+            raise DataError(f"{score} was made from other results: run '{how_to_score(run.folder)}' again.")
     except DecathlonError as error:
         return Checked(run.folder, what, str(error).splitlines()[0])
     return Checked(run.folder, what)

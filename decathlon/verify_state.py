@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,8 @@ from decathlon.errors import DecathlonError
 from decathlon.generations import Generations
 from decathlon.logs import METRICS, read_lines
 from decathlon.run import Run
-from decathlon.shape import name
+from decathlon.sealed import AGAIN
 from decathlon.start import read_start
-
-REMEDY = "put back a copy, or train again"
 
 
 def state_faults(run: Run, asked: dict[str, Any]) -> dict[Path, str]:
@@ -24,17 +21,17 @@ def state_faults(run: Run, asked: dict[str, Any]) -> dict[Path, str]:
     try:
         read_start(run, asked, torch.device("cpu"))
     except DecathlonError as error:
-        missing = f"{run.start} is missing: {REMEDY}."
+        missing = f"{run.start} is missing: {AGAIN}."
         faults[run.start] = str(error).splitlines()[0] if run.start.exists() else missing
     checkpoints = Generations(run, asked.get("begun"))
     there = [path for path in (run.checkpoint, run.older_checkpoint) if path.exists()]
     for path in there:
-        state = checkpoints._read(path)
+        state = checkpoints.read_one(path)
         if isinstance(state, str):
-            faults[path] = f"{path} is nothing to go on from, {state}: {REMEDY}."
+            faults[path] = f"{path} is nothing to go on from, {state}: {AGAIN}."
     if not there and _beyond_first(run):
         faults[run.checkpoint] = (
-            f"{run.checkpoint} is missing, and {run.metrics.name} speaks of later epochs than the first: {REMEDY}."
+            f"{run.checkpoint} is missing, and {run.metrics.name} speaks of later epochs than the first: {AGAIN}."
         )
     return faults
 
@@ -48,8 +45,3 @@ def _beyond_first(run: Run) -> bool:
     except DecathlonError:  # said of that file already
         return False
     return any(line["epoch"] > 1 for line in lines)
-
-
-def unsafe_names(names: Iterable[str]) -> list[str]:
-    """Return those of a run's list of files that could lead out of its folder."""
-    return [text for text in names if any(name(part) for part in text.split("/"))]

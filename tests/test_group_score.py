@@ -61,7 +61,7 @@ def group(tmp_path: Path) -> Group:
     group = Group(tmp_path / "group", (0, 1), ASKED)
     group.write()
     for seed, folder in group.runs.items():
-        write_json(folder / "run.json", {"status": "done"})
+        write_json(folder / "run.json", {"status": "done", "seed": seed, "method": "bn", "recipe": {}})
         write_json(folder / "footprint.json", {"ratio": 2.5})
         ids, categories = [], []
         for index, errors in enumerate(ERRORS.values(), 1):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from decathlon import truth
+from decathlon import truth_files
 from decathlon.errors import DataError
 from decathlon.truth import read_truth
 
@@ -75,7 +75,7 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_member_that_unpacks_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(truth, "LARGEST_MEMBER", 1000)
+    monkeypatch.setattr(truth_files, "LARGEST_MEMBER", 1000)
     archive = tmp_path / "labels.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("ant_test.json", b" " * 1001)

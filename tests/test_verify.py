@@ -15,6 +15,7 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.files import read_json
 from decathlon.group import Group
 from decathlon.run import Run
+from decathlon.sealed import read_sealed, write_sealed
 from decathlon.truth import read_truth
 from tests.mutations import flip
 from tests.packs import write_truth
@@ -113,6 +114,10 @@ def test_a_group_is_verified_run_by_run(root: Path, tmp_path: Path) -> None:
     Group(tmp_path / "group", (0, 1), ASKED).write()
     for seed in (0, 1):
         shutil.copytree(root / "run", tmp_path / "group" / f"seed-{seed}")
+    again = ask("verify", tmp_path / "group")
+    assert "seed-1 is no run of this group, its seed is another" in str(again.exception)
+    request = tmp_path / "group" / "seed-1" / "run.json"
+    write_sealed(request, read_sealed(request, "") | {"seed": 1})
     assert ask("verify", tmp_path / "group").exit_code == 0
     file = tmp_path / "group" / "seed-1" / "metrics.jsonl"
     file.write_bytes(flip(file.read_bytes(), 3))

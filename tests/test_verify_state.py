@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from decathlon.asked import unsafe_names
 from decathlon.cli.main import command
 from decathlon.domain_score import DomainScore
 from decathlon.errors import VerificationError
@@ -20,7 +21,6 @@ from decathlon.group_score import GroupScore
 from decathlon.run import Run
 from decathlon.score import Score
 from decathlon.sealed import read_sealed, write_sealed
-from decathlon.verify_state import unsafe_names
 from tests.runs import ASKED, RECIPE, dying_at, go
 
 
@@ -118,7 +118,7 @@ def test_a_missing_run_of_a_group_is_reported(dead: dict[int, Run], tmp_path: Pa
     assert outcome.exit_code == 0 and "not begun yet" in outcome.stdout  # the first is still to be trained
     asked = Run(group.runs[0]).read()
     shutil.rmtree(group.runs[0])
-    write_sealed(group.runs[1] / "run.json", asked)
+    write_sealed(group.runs[1] / "run.json", asked | {"seed": 1})
     assert "seed-0 is missing: copy it back" in ask(group.folder).stdout + told(group.folder)
 
 
