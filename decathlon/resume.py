@@ -34,6 +34,7 @@ def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run
         changes = find_changes(asked, again, partly=bool(run.domains()))
         if asked["status"] == "done":
             _refuse_done(run, changes)
+            progress.console.print(f"{folder} is trained to the end already: nothing was to do.")
             remove_state(run)  # a run that was killed in its last moment
             return run
         refuse(folder, changes, again.allow)

@@ -91,7 +91,10 @@ class Run:
         """Return run.json of a run that is trained to the end; raises UsageError for another."""
         asked = self.read()
         if asked["status"] == "diverged":
-            raise UsageError(f"{self.folder} diverged: train it again under another name with a smaller --lr.")
+            raise UsageError(
+                f"{self.folder} diverged: train it again under another name with a smaller --lr, or add that and "
+                "--allow-change to --resume, which goes on from its last good state."
+            )
         if asked["status"] != "done":
             way = f"decathlon train --resume -o {shlex.quote(str(self.folder))}"
             raise UsageError(f"{self.folder} is not trained to the end: '{way}'.")
