@@ -54,7 +54,7 @@ def command(
     decathlon score runs/finetune --truth mine-truth --save-baseline finetune.json
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
-    from decathlon.baseline import find_baseline, unsealed_files
+    from decathlon.baseline import find_baseline
     from decathlon.files import refuse_existing
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
@@ -71,8 +71,7 @@ def command(
             refuse_existing(path)
     answers = read_truth(truth)
     against = find_baseline(answers, baseline, data)
-    for file in unsealed_files(baseline):
-        click.echo(f"Note: {file} has no checksum: its errors are taken as they stand.", err=True)
+    _tell_unsealed(baseline)
     scores = [score(read_results(file), answers, against, partial) for file in files]
     over_seeds = GroupScore(group.seeds, tuple(scores)) if group else None
     if group or (results.is_dir() and output is None):
@@ -86,6 +85,13 @@ def command(
     if save_baseline is not None:
         kept = shlex.quote(str(save_baseline))
         click.echo(f"errors kept as a baseline: score other runs with --baseline {kept}", err=True)
+
+
+def _tell_unsealed(baseline: str | None) -> None:
+    from decathlon.baseline import unsealed_files
+
+    for file in unsealed_files(baseline):
+        click.echo(f"Note: {file} has no checksum: its errors are taken as they stand.", err=True)
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -42,18 +43,24 @@ def train_seeds(request: Request, count: int, progress: TrainingProgress) -> Gro
         raise UsageError(f"this cannot be trained: {fault}; ask for another.")
     with writing(group.folder):
         group.folder.mkdir(parents=True, exist_ok=True)
+    with _freed(group.folder), _hold(group.folder):
+        _refuse_begun(group.folder)  # again: another process may have begun it meanwhile
+        group.write()
+        try:
+            return _train(group, None, progress)
+        finally:
+            if not any(folder.exists() for folder in group.runs.values()):  # refused: the name is free again
+                (group.folder / SEEDS).unlink()
+
+
+@contextlib.contextmanager
+def _freed(folder: Path) -> Iterator[None]:
+    """Remove a folder that is empty after the block."""
     try:
-        with _hold(group.folder):
-            _refuse_begun(group.folder)  # again: another process may have begun it meanwhile
-            group.write()
-            try:
-                return _train(group, None, progress)
-            finally:
-                if not any(folder.exists() for folder in group.runs.values()):  # refused: the name is free again
-                    (group.folder / SEEDS).unlink()
+        yield
     finally:
         with contextlib.suppress(OSError):  # not empty: that is not ours to remove
-            group.folder.rmdir()
+            folder.rmdir()
 
 
 def resume_seeds(group: Group, data: Path | None, progress: TrainingProgress) -> Group:
