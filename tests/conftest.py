@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from tests.packs import write_pack
+from tests.runs import digests, dying_at, go
 
 torch.set_num_threads(1)  # two busy processes with two threads each collapse thirteen-fold on two cores
 # in a shell's background SIGINT is ignored, by the processes that tests start too
@@ -30,3 +32,33 @@ def outside(variable: str, default: str) -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A packed file of three tiny domains."""
     return write_pack(tmp_path_factory.mktemp("tiny") / "tiny.h5")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The digests of a run of three epochs of nine steps that nothing interrupted."""
+    return digests(go(tiny, tmp_path_factory.mktemp("whole") / "run"))
+
+
+@pytest.fixture(scope="session")
+def died(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, dead after the first step of its second epoch; copy it before it is changed."""
+    folder = tmp_path_factory.mktemp("dead") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch, dying_at(monkeypatch, 10):
+        go(tiny, folder)
+    return folder
+
+
+@pytest.fixture
+def run(died: Path, tmp_path: Path) -> Path:
+    """A copy of the run that died."""
+    return Path(shutil.copytree(died, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def half(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two jobs that died in the second."""
+    folder = tmp_path_factory.mktemp("half") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch, dying_at(monkeypatch, 14):
+        go(tiny, folder, "scratch", domains=("apples", "towers"))
+    return folder
