@@ -102,5 +102,6 @@ def test_nothing_is_predicted_or_scored_with_a_diverged_run(
     truth = write_truth(tmp_path / "truth") / "apples_test.json"
     for words in (("predict", run.folder, "--data", tiny, "--force"), ("score", run.folder, "--truth", truth)):
         code, said = decathlon(*words)
-        assert code == 2 and said.startswith(f"Error: {run.folder} diverged: train it again")
+        assert code == 2 and said.startswith(f"Error: {run.folder} diverged")
+        assert "train it again under another name with a smaller --lr" in said
     assert not (run.folder / "score.json").exists()
