@@ -59,7 +59,6 @@ def command(
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
     from decathlon.results import read_results
-    from decathlon.saved_baseline import SavedBaseline
     from decathlon.score import score
     from decathlon.sealed import write_sealed
     from decathlon.truth import read_truth
@@ -77,14 +76,21 @@ def command(
     if group or (results.is_dir() and output is None):
         for file, found in zip(files, scores, strict=True):
             _write(file.with_name("score.json"), found)
-    if save_baseline is not None:
-        write_sealed(save_baseline, SavedBaseline.of(over_seeds.mean() if over_seeds else scores[0]).to_json())
     if output is not None:
         write_sealed(output, (over_seeds or scores[0]).to_json())
     _show(over_seeds or scores[0], as_json)
     if save_baseline is not None:
-        kept = shlex.quote(str(save_baseline))
-        click.echo(f"errors kept as a baseline: score other runs with --baseline {kept}", err=True)
+        _keep(save_baseline, over_seeds.mean() if over_seeds else scores[0])
+
+
+def _keep(file: Path, found: Score) -> None:
+    """Write the errors of a score as a baseline for others."""
+    from decathlon.saved_baseline import SavedBaseline
+    from decathlon.sealed import write_sealed
+
+    write_sealed(file, SavedBaseline.of(found).to_json())
+    kept = shlex.quote(str(file))
+    click.echo(f"errors kept as a baseline: score other runs with --baseline {kept}", err=True)
 
 
 def _tell_unsealed(baseline: str | None) -> None:

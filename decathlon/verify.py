@@ -18,7 +18,7 @@ from decathlon.files import sha256
 from decathlon.group import SEEDS, Group, find_group, status
 from decathlon.run import Run
 from decathlon.score import Score, how_to_score
-from decathlon.sealed import FILES, read_sealed
+from decathlon.sealed import AGAIN, FILES, read_sealed
 from decathlon.trunk_source import load_family
 from decathlon.truth_files import SUFFIX as TRUTH
 from decathlon.verify_file import KINDS, Kind, kind_of
@@ -100,7 +100,7 @@ def _run(run: Run) -> Iterator[Checked]:
     if first.wrong:
         yield first
         return
-    asked, digests = run.read(), read_sealed(request, "train again").get(FILES, {})
+    asked, digests = run.read(), read_sealed(request, AGAIN).get(FILES, {})
     reached = {"running": f"{first.note}; not trained to the end", "diverged": f"{first.note}; the run diverged"}
     yield replace(first, note=reached.get(asked["status"], first.note))
     rows = _files(run, asked, digests)
@@ -126,9 +126,9 @@ def _of_run(path: Path, digest: str | None) -> Checked | None:
     kind = kind_of(path) if path.is_file() else None
     what = kind.what if kind else "file of the run"
     if not path.is_file():
-        return Checked(path, what, f"{path} is missing: copy it back or train again.")
+        return Checked(path, what, f"{path} is missing: {AGAIN}.")
     if digest is not None and sha256(path) != digest:
-        return Checked(path, what, f"{path} is not what training wrote: copy it again or train again.")
+        return Checked(path, what, f"{path} is not what training wrote: {AGAIN}.")
     return _checked(path, kind, digest is not None) if kind else None
 
 

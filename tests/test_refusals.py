@@ -10,9 +10,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from decathlon import repeat, train
 from decathlon.changes import Again
 from decathlon.cli.main import command
-from decathlon.errors import UsageError, VerificationError
+from decathlon.errors import BusyError, UsageError, VerificationError
 from decathlon.group import Group
 from decathlon.progress import TrainingProgress
 from decathlon.repeat import train_seeds
@@ -30,6 +31,45 @@ def test_a_file_is_no_folder_for_a_run(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a file: name a folder to make"):
         go(tiny, tmp_path / "run")
     assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_run_that_another_process_began_meanwhile_is_left_to_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name was free when the command began, and is taken when it has the lock."""
+    real = train.hold
+
+    def late(run: Run) -> Any:
+        (run.folder / "run.json").write_text("another's")
+        return real(run)
+
+    monkeypatch.setattr(train, "hold", late)
+    with pytest.raises(UsageError, match="exists already: choose another name, or go on with --resume"):
+        go(tiny, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert (tmp_path / "run" / "run.json").read_text() == "another's"
+
+
+def test_a_group_that_another_process_began_meanwhile_is_left_to_it(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = repeat._hold
+
+    def late(folder: Path) -> Any:
+        (folder / "seed-0").mkdir()
+        (folder / "seed-0" / "run.json").write_text("another's")
+        return real(folder)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(repeat, "_hold", late)
+        with pytest.raises(UsageError, match="exists already"):
+            train_seeds(request(tiny, tmp_path / "group"), 2, TrainingProgress())
+    assert not (tmp_path / "group" / "seeds.json").exists()
+    held = tmp_path / "held"
+    held.mkdir()
+    with repeat._hold(held), pytest.raises(BusyError, match="held is being trained by process"):
+        train_seeds(request(tiny, held), 2, TrainingProgress())
+    assert not (held / "seeds.json").exists()
 
 
 def test_seeds_that_could_not_be_read_again_are_not_trained(tiny: Path, tmp_path: Path) -> None:
