@@ -16,7 +16,6 @@ from torch.nn.functional import cross_entropy
 from benchmarks.timing import Case
 from decathlon.compiled import Forward, plain_forward
 from decathlon.data_prep.images import decode
-from decathlon.device import autocast, use_bf16
 from decathlon.domains import Category, Domain
 from decathlon.family import Family
 from decathlon.gradients import Gradients
@@ -27,6 +26,7 @@ from decathlon.pool import Pool
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.serve import merge_all, predict_all
+from decathlon.system.device import autocast, use_bf16
 from decathlon.trunks import build
 
 CLASSES = 100

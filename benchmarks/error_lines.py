@@ -14,7 +14,7 @@ import click
 from coverage import CoverageData
 
 from decathlon.errors import UsageError
-from decathlon.files import write_json
+from decathlon.system.files import write_json
 from decathlon.tables import Column, Table, write
 
 ROOT = Path(__file__).parents[1]

@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.kernel_cases import Comparison, Setting, comparisons
 from benchmarks.machine import machine
-from decathlon.files import write_json
+from decathlon.system.files import write_json
 from decathlon.tables import Column, Table, write
 
 Clock = Callable[[Callable[[], object]], float]

@@ -22,10 +22,10 @@ import torch
 from benchmarks.cases import CLASSES, Setting, domain, family
 from benchmarks.machine import machine
 from benchmarks.timing import Case, measure
-from decathlon.files import write_json
 from decathlon.job import Job
 from decathlon.pool import Pool
 from decathlon.recipe import Recipe
+from decathlon.system.files import write_json
 
 SIDE, SIZE, BATCH = 36, 32, 64
 DOMAINS = (1, 2, 5, 10)

@@ -26,9 +26,9 @@ from benchmarks import cases
 from benchmarks.cases import CLASSES, Setting
 from benchmarks.machine import machine
 from benchmarks.timing import Case, Timing, measure
-from decathlon.device import find_device
 from decathlon.errors import UsageError
-from decathlon.files import write_json
+from decathlon.system.device import find_device
+from decathlon.system.files import write_json
 from decathlon.tables import Column, Table, write
 
 Made = Callable[[Setting], Case]

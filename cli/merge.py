@@ -36,8 +36,8 @@ def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -
     decathlon merge runs/mtan digits -o digits.pt2           # torch.export
     """
     from decathlon.export import export, find_form
-    from decathlon.files import refuse_existing
     from decathlon.run import Run
+    from decathlon.system.files import refuse_existing
 
     if not force:
         refuse_existing(out, "choose another name with -o, or replace it with --force")

@@ -35,7 +35,7 @@ def command(
     from decathlon.method import Regime
     from decathlon.registry import read_options
     from decathlon.run import Run
-    from decathlon.strict_json import dump_json
+    from decathlon.system.strict_json import dump_json
     from decathlon.tables import write
 
     regime: Regime | None = None if freeze is None else "frozen" if freeze else "joint"

@@ -32,9 +32,9 @@ def command(
     decathlon score runs/mtan --truth annotations/
     """
     from decathlon.errors import UsageError
-    from decathlon.files import refuse_existing
     from decathlon.group import find_group
     from decathlon.results import protocol_path
+    from decathlon.system.files import refuse_existing
 
     if threads:
         import torch
@@ -66,7 +66,7 @@ def _predict(
 ) -> None:
     from decathlon.predict import predict_run
     from decathlon.run import Run
-    from decathlon.words import several
+    from decathlon.system.text import several
 
     counts = predict_run(Run(run), data, split, out, device, merged, batch)
     for name in [name for name, count in counts.items() if not count]:

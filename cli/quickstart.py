@@ -42,7 +42,7 @@ def command(ctx: click.Context, out: Path) -> None:
     """
     import shlex
 
-    from decathlon.files import refuse_existing
+    from decathlon.system.files import refuse_existing
 
     refuse_existing(out, "choose another folder with --out, or remove it")
     out.mkdir(parents=True)

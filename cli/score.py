@@ -55,12 +55,12 @@ def command(
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
     from decathlon.baseline import find_baseline
-    from decathlon.files import refuse_existing
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
     from decathlon.results import read_results
     from decathlon.score import score
-    from decathlon.sealed import write_sealed
+    from decathlon.system.checksums import write_sealed
+    from decathlon.system.files import refuse_existing
     from decathlon.truth import read_truth
 
     group = find_group(results)
@@ -86,7 +86,7 @@ def command(
 def _keep(file: Path, found: Score) -> None:
     """Write the errors of a score as a baseline for others."""
     from decathlon.saved_baseline import SavedBaseline
-    from decathlon.sealed import write_sealed
+    from decathlon.system.checksums import write_sealed
 
     write_sealed(file, SavedBaseline.of(found).to_json())
     kept = shlex.quote(str(file))
@@ -103,7 +103,7 @@ def _tell_unsealed(baseline: str | None) -> None:
 def _show(found: Score | GroupScore, as_json: bool) -> None:
     from decathlon.score import Score
     from decathlon.scorecard import show_group_score, show_score
-    from decathlon.strict_json import dump_json
+    from decathlon.system.strict_json import dump_json
 
     if as_json:
         click.echo(dump_json(found.to_json()), nl=False)
@@ -117,8 +117,8 @@ def _write(file: Path, found: Score) -> None:
     """Write a score; say so when another one stood there."""
     from decathlon.errors import DataError, VerificationError
     from decathlon.score import Score
-    from decathlon.sealed import seal, write_sealed
-    from decathlon.strict_json import dump_json
+    from decathlon.system.checksums import seal, write_sealed
+    from decathlon.system.strict_json import dump_json
 
     document = found.to_json()
     if file.exists() and file.read_bytes() != dump_json(seal(document)).encode():

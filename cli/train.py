@@ -109,9 +109,9 @@ def command(
 
 
 def _begin(request: Any, seeds: int | None) -> Any:
-    from decathlon.progress import TrainingProgress
     from decathlon.repeat import train_seeds
     from decathlon.summary import group_summary, summary
+    from decathlon.system.progress import TrainingProgress
     from decathlon.train import train
 
     if seeds is None:
@@ -122,10 +122,10 @@ def _begin(request: Any, seeds: int | None) -> Any:
 def _resume(ctx: click.Context, out: Path) -> tuple[Any, Path]:
     """Go on with a run or a group of runs; return its summary and the file it was trained on."""
     from decathlon.group import find_group
-    from decathlon.progress import TrainingProgress
     from decathlon.repeat import resume_seeds
     from decathlon.resume import resume
     from decathlon.summary import group_summary, summary
+    from decathlon.system.progress import TrainingProgress
 
     group, given = find_group(out), _given(ctx)
     if group is None:

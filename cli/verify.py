@@ -27,8 +27,8 @@ def command(paths: tuple[Path, ...]) -> None:
     decathlon verify runs/mtan mini.h5
     """
     from decathlon.errors import VerificationError
+    from decathlon.system.text import several
     from decathlon.tables import Column, Table, write
-    from decathlon.words import several
 
     rows = [row for path in paths for row in _check(path)]
     columns = Column("path", "file"), Column("what", "what"), Column("found", "found")

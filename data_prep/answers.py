@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from decathlon.data_prep.plan import PlannedDomain
-from decathlon.files import replacing
-from decathlon.sealed import seal
-from decathlon.strict_json import dump_json
+from decathlon.system.checksums import seal
+from decathlon.system.files import replacing
+from decathlon.system.strict_json import dump_json
 
 
 def without_answers(domain: PlannedDomain) -> PlannedDomain:

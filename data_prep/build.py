@@ -15,7 +15,7 @@ from decathlon.data_prep.extend import extend, refuse_there
 from decathlon.data_prep.packing import Packing, Prepared
 from decathlon.data_prep.tree import open_tree
 from decathlon.errors import unknown
-from decathlon.files import refuse_existing
+from decathlon.system.files import refuse_existing
 from decathlon.truth import truth_folder
 from decathlon.truth_files import SUFFIX
 

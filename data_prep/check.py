@@ -14,7 +14,7 @@ from decathlon.errors import DataError
 from decathlon.official import OFFICIAL, is_official
 from decathlon.packed import PackedFile
 from decathlon.packed_split import COLUMNS, combine
-from decathlon.strict_json import dump_json
+from decathlon.system.strict_json import dump_json
 
 
 def problems(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from decathlon.data_prep.entries import entries, entry_of, file_name, integer, refuse_twice, string
 from decathlon.domains import Category
 from decathlon.errors import DataError
-from decathlon.strict_json import parse_json
+from decathlon.system.strict_json import parse_json
 
 # what is read of an annotation file; outlines and captions may be most of it
 KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})

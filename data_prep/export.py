@@ -16,8 +16,8 @@ from PIL import Image
 from decathlon.data_prep.facts import FACTS
 from decathlon.data_prep.source import ANNOTATIONS
 from decathlon.domains import Domain
-from decathlon.files import appearing, write_json
 from decathlon.packed import PackedFile
+from decathlon.system.files import appearing, write_json
 
 _AT_ONCE = 64  # images in memory
 

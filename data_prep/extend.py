@@ -14,10 +14,10 @@ from decathlon.data_prep.plan import PlannedDomain
 from decathlon.data_prep.statistics import Moments
 from decathlon.domains import Benchmark
 from decathlon.errors import DataError, UsageError
-from decathlon.lock import locked
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
-from decathlon.resources import writing
+from decathlon.system.locks import locked
+from decathlon.system.resources import writing
 
 
 def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: bool) -> Prepared:

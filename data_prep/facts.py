@@ -11,7 +11,7 @@ from decathlon.data_prep.statistics import Moments
 from decathlon.domains import CROP_POLICIES, Benchmark, Domain
 from decathlon.errors import DataError
 from decathlon.official import OFFICIAL, is_official
-from decathlon.strict_json import parse_json
+from decathlon.system.strict_json import parse_json
 
 FACTS = "benchmark.json"
 OFFICIAL_NAME = "visual-decathlon"

@@ -11,7 +11,7 @@ from decathlon.data_prep.mirrors import KnownFile
 from decathlon.data_prep.part import Part, digest_of
 from decathlon.data_prep.web import GiveUp, TryAgain
 from decathlon.errors import DecathlonError, UsageError, VerificationError
-from decathlon.lock import locked
+from decathlon.system.locks import locked
 
 
 def fetch(file: KnownFile, folder: Path, how: Fetching) -> bool:

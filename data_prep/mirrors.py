@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from decathlon.data_prep.names import unsafe
 from decathlon.errors import DataError, nearest, unknown
-from decathlon.files import read_bytes
+from decathlon.system.files import read_bytes
 
 FACTS = "facts/mirrors.toml"
 OFFICIAL_GROUP = "official"

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 
 from decathlon.errors import UsageError
-from decathlon.files import refuse_existing
+from decathlon.system.files import refuse_existing
 
 
 def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:

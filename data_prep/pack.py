@@ -17,7 +17,7 @@ from decathlon.domains import Benchmark
 from decathlon.packed import PackedFile
 from decathlon.packed_parts import FORMAT, VERSION, fixed
 from decathlon.packed_split import combine
-from decathlon.strict_json import dump_json
+from decathlon.system.strict_json import dump_json
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -20,8 +20,8 @@ from decathlon.data_prep.statistics import Moments, measured_split
 from decathlon.data_prep.workers import ordered
 from decathlon.domains import Benchmark
 from decathlon.errors import VerificationError
-from decathlon.files import replacing
 from decathlon.packed import PackedFile
+from decathlon.system.files import replacing
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]

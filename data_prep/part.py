@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from decathlon.errors import DataError
-from decathlon.files import read_json, sync, write_json
+from decathlon.system.files import read_json, sync, write_json
 
 _BLOCK = 1 << 20
 

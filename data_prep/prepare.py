@@ -16,7 +16,7 @@ from decathlon.data_prep.source import open_source
 from decathlon.data_prep.statistics import Moments
 from decathlon.domains import Benchmark
 from decathlon.official import OFFICIAL
-from decathlon.words import several
+from decathlon.system.text import several
 
 
 def prepare(

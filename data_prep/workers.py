@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TypeVar
 
 from decathlon.errors import ResourceError
-from decathlon.resources import memory_for
+from decathlon.system.resources import memory_for
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from decathlon.errors import DataError, UsageError
 from decathlon.recipe import Recipe
-from decathlon.sealed import AGAIN, FILES, read_sealed
-from decathlon.shape import check, find_fault, name, path, within
+from decathlon.system.checksums import AGAIN, FILES, read_sealed
+from decathlon.system.schema import check, find_fault, name, path, within
 
 SHAPE = {
     "format": Literal[1],

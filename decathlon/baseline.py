@@ -7,13 +7,13 @@ from pathlib import Path
 
 from decathlon.domains import Benchmark
 from decathlon.errors import DataError, UsageError
-from decathlon.files import read_bytes, read_json
 from decathlon.group import find_group
 from decathlon.group_score import read_score
 from decathlon.official import OFFICIAL, is_official
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Baseline
-from decathlon.sealed import is_sealed
+from decathlon.system.checksums import is_sealed
+from decathlon.system.files import read_bytes, read_json
 from decathlon.truth import Truth
 
 OFFICIAL_TEXT = "official: the Finetune row of Rebuffi et al. 2017"

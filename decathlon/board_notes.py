@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from decathlon.entries import Entry
 from decathlon.leaderboard import Board
-from decathlon.words import several
+from decathlon.system.text import several
 
 
 def notes(found: Sequence[Board]) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any
 from decathlon.evaluate import evaluate
 from decathlon.job import Job
 from decathlon.pool import Pool
-from decathlon.progress import TrainingProgress
 from decathlon.run import TIMING_FILE, Run
-from decathlon.sealed import seal
+from decathlon.system.checksums import seal
+from decathlon.system.progress import TrainingProgress
 
 
 def end_epoch(

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from decathlon.errors import UsageError, VerificationError, unknown
-from decathlon.files import aside, replacing
 from decathlon.graphs import need_onnx, read_onnx, read_program, write_onnx, write_program
 from decathlon.merge import fold_norms, without_adapters
 from decathlon.merged import describe, load_merged, save_merged
-from decathlon.randomness import generator
 from decathlon.run import Run
+from decathlon.system.files import aside, replacing
+from decathlon.system.seeding import generator
 from decathlon.trunk_source import load_family
 
 Form = Literal["safetensors", "torch-export", "onnx"]

@@ -17,7 +17,7 @@ import traceback
 import click
 
 from decathlon.errors import DecathlonError, UsageError
-from decathlon.resources import lacks_memory, out_of_memory
+from decathlon.system.resources import lacks_memory, out_of_memory
 
 TRACEBACK = "DECATHLON_TRACEBACK"
 

@@ -11,10 +11,11 @@ from decathlon.errors import VerificationError
 from decathlon.footprint import Convention, Footprint, count
 from decathlon.method import Method
 from decathlon.network import DomainNetwork, delta, trunk_in
-from decathlon.randomness import seeded
 from decathlon.seams import M, named_norms, own_norm, replace, share, tensors
+from decathlon.system.seeding import seeded
+from decathlon.system.tensor_files import fingerprint
 from decathlon.trunks import build
-from decathlon.trunks.trunk import Trunk, fingerprint
+from decathlon.trunks.trunk import Trunk
 
 Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: state of each norm by its place in the trunk
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from decathlon.errors import DataError, VerificationError
 from decathlon.run import Run
-from decathlon.shape import within
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.schema import within
+from decathlon.system.tensor_files import read_tensors, write_tensors
 
 COUNT = within(int, 0, 10**12)
 CHECKPOINT = {

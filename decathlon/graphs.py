@@ -20,7 +20,7 @@ from decathlon.errors import DataError, UsageError
 from decathlon.onnx_file import read_metadata
 from decathlon.program_file import read_extra
 from decathlon.seams import replace
-from decathlon.strict_json import parse_json
+from decathlon.system.strict_json import parse_json
 from decathlon.trunks.trunk import PointwiseConv
 
 KEY = "decathlon"  # of the description in either format

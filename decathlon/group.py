@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.sealed import AGAIN, read_sealed, write_sealed
-from decathlon.shape import check, path, within
+from decathlon.system.checksums import AGAIN, read_sealed, write_sealed
+from decathlon.system.schema import check, path, within
 
 SEEDS = "seeds.json"
 SHAPE = {

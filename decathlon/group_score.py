@@ -11,9 +11,9 @@ from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
 from decathlon.group import Group, find_group, seeds_text
 from decathlon.score import Score, how_to_score
-from decathlon.sealed import read_sealed
-from decathlon.shape import check
 from decathlon.spread import Spread, spread
+from decathlon.system.checksums import read_sealed
+from decathlon.system.schema import check
 
 AGAIN = "make it again with 'decathlon score'"
 SHAPE = {"seeds": [int], "score": dict, "mean_accuracy": dict, "domains": dict, "baseline": str, "runs": [dict]}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from decathlon.errors import Interrupted, ResourceError, Terminated
 from decathlon.group import SEEDS
-from decathlon.signals import terminable
+from decathlon.system.signals import terminable
 
 
 @contextlib.contextmanager

@@ -11,17 +11,17 @@ from decathlon.domains import Benchmark
 from decathlon.epoch import end_epoch
 from decathlon.errors import DivergedError, UsageError, VerificationError
 from decathlon.family import Family
-from decathlon.files import sha256, write_json
 from decathlon.generations import Generations, State
 from decathlon.job import Job
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool, load_pool
-from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
-from decathlon.resources import memory_for
 from decathlon.run import Run
-from decathlon.signals import held
-from decathlon.storage import write_tensors
+from decathlon.system.files import sha256, write_json
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.resources import memory_for
+from decathlon.system.signals import held
+from decathlon.system.tensor_files import write_tensors
 
 FREE = "or end other programs that hold memory"
 CHECKPOINT_SECONDS = 300  # an epoch of a large domain is long: save inside it too

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from decathlon.errors import UsageError, nearest, unknown
-from decathlon.shape import shown
+from decathlon.system.text import shown
 
 T = TypeVar("T")
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

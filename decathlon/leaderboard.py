@@ -14,8 +14,8 @@ from decathlon.entries import Entry, published_entries, reference_entries
 from decathlon.official import OFFICIAL
 from decathlon.score import Score
 from decathlon.spread import Spread
+from decathlon.system.text import several
 from decathlon.tables import Column, Place, Table, Value
-from decathlon.words import several
 
 OFFICIAL_BOARD = "Visual Decathlon, official benchmark"
 SHORT_NAMES = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from decathlon.files import read_bytes, read_json
-from decathlon.sealed import AGAIN, unsealed
-from decathlon.shape import check, within
-from decathlon.strict_json import parse_json
+from decathlon.system.checksums import AGAIN, unsealed
+from decathlon.system.files import read_bytes, read_json
+from decathlon.system.schema import check, within
+from decathlon.system.strict_json import parse_json
 
 PART, COUNT, ABOVE_ZERO = within(float, 0, 1), within(int, 1, 10**12), within(float, 1e-9, 1e9)
 METRICS = {

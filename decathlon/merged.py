@@ -32,10 +32,10 @@ from decathlon.graphs import read_about
 from decathlon.merge import drop_norm, without_adapters
 from decathlon.network import DomainNetwork
 from decathlon.pool import Pool, fit
-from decathlon.randomness import seeded
 from decathlon.recipe import Recipe
-from decathlon.shape import check, within
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.schema import check, within
+from decathlon.system.seeding import seeded
+from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.trunk_source import asked_method
 from decathlon.trunks import build
 from decathlon.trunks.trunk import Trunk

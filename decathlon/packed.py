@@ -31,8 +31,8 @@ from decathlon.domains import SPLITS, Benchmark
 from decathlon.errors import DataError
 from decathlon.packed_parts import check_finished, dataset, opened, text
 from decathlon.packed_split import COLUMNS, PackedSplit, combine
-from decathlon.resources import lacks_memory, out_of_memory
-from decathlon.strict_json import parse_json
+from decathlon.system.resources import lacks_memory, out_of_memory
+from decathlon.system.strict_json import parse_json
 
 BLOCK = 24 << 20  # whole chunks and whole RGB pixels
 

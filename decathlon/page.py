@@ -6,7 +6,8 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from decathlon.tables import Table, plain, shown, visible
+from decathlon.system.text import plain
+from decathlon.tables import Table, shown, visible
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from decathlon.board_notes import notes
 from decathlon.errors import UsageError
-from decathlon.files import write_bytes
 from decathlon.leaderboard import Board, to_table
 from decathlon.page import page
 from decathlon.plots import Bars, draw_points
+from decathlon.system.files import write_bytes
 
 PICTURES = ("png", "pdf", "svg")
 

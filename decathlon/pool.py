@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from decathlon.device import home_of
 from decathlon.domains import CropPolicy, Domain
 from decathlon.errors import DataError
 from decathlon.kernels.augment import reference
 from decathlon.packed import PackedFile
-from decathlon.randomness import generator
+from decathlon.system.device import home_of
+from decathlon.system.seeding import generator
 
 PIECE = 4096  # images put together at a time
 

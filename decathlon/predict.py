@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from decathlon.device import find_device
 from decathlon.domains import Domain
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.evaluate import BATCH, predict
@@ -15,10 +14,11 @@ from decathlon.network import DomainNetwork
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.recipe import OWN, Recipe
-from decathlon.resources import memory_for, refuse_unwritable
 from decathlon.results import write_results
 from decathlon.run import DOMAIN, Run
-from decathlon.storage import read_tensors
+from decathlon.system.device import find_device
+from decathlon.system.resources import memory_for, refuse_unwritable
+from decathlon.system.tensor_files import read_tensors
 from decathlon.trunk_source import load_family
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from decathlon.words import several
+from decathlon.system.text import several
 
 
 def protocol_text(protocol: Mapping[str, Any]) -> str | None:

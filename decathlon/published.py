@@ -12,7 +12,7 @@ from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.domain_score import DomainScore
 from decathlon.official import OFFICIAL
 from decathlon.score import Score
-from decathlon.strict_json import parse_json
+from decathlon.system.strict_json import parse_json
 
 FACTS = "facts/published.json"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, UsageError, unknown
-from decathlon.files import read_bytes
 from decathlon.recipe import Recipe
-from decathlon.shape import shown
+from decathlon.system.files import read_bytes
+from decathlon.system.text import shown
 
 FOLDER = resources.files("decathlon") / "recipes"
 

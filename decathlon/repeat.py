@@ -12,18 +12,18 @@ from typing import Any
 import torch
 
 from decathlon.changes import Again
-from decathlon.device import find_device
 from decathlon.errors import DataError, DivergedError, UsageError
-from decathlon.files import refuse_existing
 from decathlon.group import SEEDS, SHAPE, Group, find_group, status
-from decathlon.lock import locked
 from decathlon.packed import PackedFile
-from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
-from decathlon.resources import writing
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.shape import find_fault
+from decathlon.system.device import find_device
+from decathlon.system.files import refuse_existing
+from decathlon.system.locks import locked
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.resources import writing
+from decathlon.system.schema import find_fault
 from decathlon.train import Request, train
 
 LOCK = ".lock"

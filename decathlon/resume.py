@@ -8,18 +8,17 @@ from typing import Any
 import torch
 
 from decathlon.changes import Again, Change, changed, data_change, find_changes, refuse, words
-from decathlon.device import find_device, use_bf16
 from decathlon.errors import UsageError
 from decathlon.group import find_group
 from decathlon.jobs import remove_state, train_jobs
 from decathlon.packed import PackedFile
-from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.run import Run
-from decathlon.sealed import is_sealed
 from decathlon.start import read_start
+from decathlon.system.checksums import is_sealed
+from decathlon.system.device import find_device, use_bf16, versions
+from decathlon.system.progress import TrainingProgress
 from decathlon.train import check_possible, hold
-from decathlon.versions import versions
 
 
 def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run:

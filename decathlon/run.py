@@ -25,11 +25,11 @@ from torch import Tensor
 from decathlon.asked import read_asked
 from decathlon.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.files import read_bytes, sha256, write_bytes
 from decathlon.group import refuse_group
-from decathlon.resources import writing
-from decathlon.sealed import AGAIN, FILES, read_sealed, write_sealed
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.checksums import AGAIN, FILES, read_sealed, write_sealed
+from decathlon.system.files import read_bytes, sha256, write_bytes
+from decathlon.system.resources import writing
+from decathlon.system.tensor_files import read_tensors, write_tensors
 
 TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors
 DOMAIN = {"domain": str, "method": str, "trunk": str, "fit": str, "categories": [int], "facts?": dict}

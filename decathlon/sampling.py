@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from decathlon.errors import UsageError, unknown
-from decathlon.randomness import generator
+from decathlon.system.seeding import generator
 
 CPU = torch.device("cpu")
 POLICIES = ("proportional", "uniform", "power:a", "round-robin", "sequential")

@@ -10,8 +10,8 @@ from typing import Any
 from decathlon.errors import DataError
 from decathlon.protocol import protocol_text
 from decathlon.score import Score
-from decathlon.sealed import read_sealed
-from decathlon.shape import find_fault, within
+from decathlon.system.checksums import read_sealed
+from decathlon.system.schema import find_fault, within
 
 SHAPE = {"baseline_errors": {str: {"error": float, "images": within(int, 1, 10**12)}}, "baseline": str}
 MAKE = "make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"

@@ -19,8 +19,8 @@ from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
 from decathlon.group import status
 from decathlon.results import Results, check
-from decathlon.sealed import read_sealed
-from decathlon.shape import digest, find_fault, within
+from decathlon.system.checksums import read_sealed
+from decathlon.system.schema import digest, find_fault, within
 from decathlon.truth import Truth
 
 MAKE = "make it again with 'decathlon score RUN --truth PATH'"

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from decathlon.errors import VerificationError
 from decathlon.family import Family
-from decathlon.files import sha256
 from decathlon.run import Run
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.files import sha256
+from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.trunk_source import method_of
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from decathlon.group import Group, seeds_text
 from decathlon.logs import METRICS, read_lines
 from decathlon.run import Run
-from decathlon.sealed import check_listed
 from decathlon.spread import spread
+from decathlon.system.checksums import check_listed
 from decathlon.tables import Column, Row, Table
 
 

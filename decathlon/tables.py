@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from decathlon.strict_json import dump_json
+from decathlon.system.strict_json import dump_json
+from decathlon.system.text import plain
 
 Value = str | float | None
 Row = tuple[Value, ...]
@@ -91,11 +92,6 @@ def text(value: Value, column: Column) -> str:
     if value is None:
         return NOTHING
     return plain(value) if isinstance(value, str) else f"{value:.{column.digits or 0}f}"
-
-
-def plain(value: str) -> str:
-    """Return `value` on one line and without control characters, which could repaint a terminal."""
-    return "".join(character if character.isprintable() else " " for character in value)
 
 
 def _best(table: Table) -> dict[int, str]:

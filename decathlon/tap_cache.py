@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decathlon.device import autocast
 from decathlon.network import DomainNetwork, trunk_in
 from decathlon.pool import Pool
+from decathlon.system.device import autocast
 
 BATCH = 64
 

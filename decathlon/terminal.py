@@ -11,7 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from decathlon.tables import Row, Table, plain, shown, visible
+from decathlon.system.text import plain
+from decathlon.tables import Row, Table, shown, visible
 
 NO_LIMIT = 10_000  # columns; a pipe has no width, and a cut number would be a wrong one
 

@@ -12,26 +12,25 @@ from typing import Any, Literal
 import torch
 
 from decathlon.asked import check_request
-from decathlon.device import find_device, use_bf16
 from decathlon.domains import Domain
 from decathlon.errors import DataError, UsageError
 from decathlon.family import Family
-from decathlon.files import refuse_existing, sha256
 from decathlon.jobs import divide, train_jobs
-from decathlon.lock import locked
 from decathlon.method import Method, Regime
 from decathlon.packed import PackedFile
-from decathlon.progress import TrainingProgress
-from decathlon.randomness import seeded
 from decathlon.reader import Reader
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.remarks import remarks
 from decathlon.run import Run
 from decathlon.start import write_start
-from decathlon.strict_json import dump_json
+from decathlon.system.device import find_device, use_bf16, versions
+from decathlon.system.files import refuse_existing, sha256
+from decathlon.system.locks import locked
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.seeding import seeded
+from decathlon.system.strict_json import dump_json
 from decathlon.trunk_source import TrunkSource, find_trunk
-from decathlon.versions import versions
 
 Fit = Literal["train", "train+val"]
 

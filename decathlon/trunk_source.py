@@ -12,14 +12,14 @@ import torch
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.family import Family, Norms, norms_of
 from decathlon.method import Learned, Method
-from decathlon.randomness import seeded
 from decathlon.registry import find_method
 from decathlon.run import TRUNK, Run
 from decathlon.seams import named_norms
-from decathlon.storage import read_tensors
+from decathlon.system.seeding import seeded
+from decathlon.system.tensor_files import read_tensors
+from decathlon.system.text import several
 from decathlon.trunks import build
 from decathlon.trunks.trunk import Trunk
-from decathlon.words import several
 
 
 @dataclass(frozen=True)

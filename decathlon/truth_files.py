@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError
-from decathlon.sealed import read_sealed, unsealed
-from decathlon.strict_json import parse_json
+from decathlon.system.checksums import read_sealed, unsealed
+from decathlon.system.strict_json import parse_json
 
 SUFFIX = "_test.json"
 AGAIN = "put back a copy or add the domain again"

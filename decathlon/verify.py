@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
-from decathlon.files import sha256
 from decathlon.group import SEEDS, Group, find_group, status
 from decathlon.run import Run
 from decathlon.score import Score, how_to_score
-from decathlon.sealed import AGAIN, FILES, read_sealed
+from decathlon.system.checksums import AGAIN, FILES, read_sealed
+from decathlon.system.files import sha256
 from decathlon.trunk_source import load_family
 from decathlon.truth_files import SUFFIX as TRUTH
 from decathlon.verify_file import KINDS, Kind, kind_of

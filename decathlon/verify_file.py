@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from decathlon.errors import DataError
-from decathlon.files import read_bytes, read_json
 from decathlon.graphs import SEAL
 from decathlon.group import SEEDS, find_group
 from decathlon.group_score import GroupScore
@@ -17,8 +16,9 @@ from decathlon.results import protocol_path, read_results
 from decathlon.run import DOMAIN, TRUNK, Run
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
-from decathlon.sealed import is_sealed
-from decathlon.storage import read_tensors
+from decathlon.system.checksums import is_sealed
+from decathlon.system.files import read_bytes, read_json
+from decathlon.system.tensor_files import read_tensors
 from decathlon.truth import read_truth
 from decathlon.truth_files import SUFFIX as TRUTH
 

@@ -11,8 +11,8 @@ from decathlon.errors import DecathlonError
 from decathlon.generations import Generations
 from decathlon.logs import METRICS, read_lines
 from decathlon.run import Run
-from decathlon.sealed import AGAIN
 from decathlon.start import read_start
+from decathlon.system.checksums import AGAIN
 
 
 def state_faults(run: Run, asked: dict[str, Any]) -> dict[Path, str]:

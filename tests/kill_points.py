@@ -15,14 +15,15 @@ import pytest
 from safetensors.torch import save_file
 from torch import Tensor
 
-from decathlon import job, jobs, storage
+from decathlon import job, jobs
 from decathlon.data_prep import packing
 from decathlon.data_prep.pack import PackWriter
 from decathlon.domains import Benchmark
 from decathlon.generations import Generations
 from decathlon.job import Job
 from decathlon.run import Run
-from decathlon.storage import write_tensors
+from decathlon.system import tensor_files
+from decathlon.system.tensor_files import write_tensors
 
 PATCH = pytest.MonkeyPatch()  # never undone: the child ends with it
 
@@ -82,7 +83,7 @@ def inside_write(number: int) -> None:
             die()
         save_file(tensors, file, metadata)
 
-    PATCH.setattr(storage, "save_file", save)
+    PATCH.setattr(tensor_files, "save_file", save)
 
 
 def between_renames() -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from decathlon.data_prep.images import Decoded
 from decathlon.data_prep.pack import PackWriter
 from decathlon.domains import Benchmark, Category, CropPolicy, Domain
-from decathlon.files import write_json
+from decathlon.system.files import write_json
 
 COUNTS = {"train": 24, "val": 9, "test": 12}
 

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from decathlon.family import Family
-from decathlon.files import sha256
 from decathlon.job import Job
 from decathlon.method import Regime
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
-from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.run import Run
+from decathlon.system.files import sha256
+from decathlon.system.progress import TrainingProgress
 from decathlon.train import Request, train
 from decathlon.trunks import build
 from tests.packs import TINY

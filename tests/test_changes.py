@@ -15,11 +15,11 @@ from decathlon.cli.main import main
 from decathlon.errors import UsageError
 from decathlon.job import Job
 from decathlon.predict import predict_run
-from decathlon.progress import TrainingProgress
 from decathlon.results import read_results
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.sealed import read_sealed, write_sealed
+from decathlon.system.checksums import read_sealed, write_sealed
+from decathlon.system.progress import TrainingProgress
 from tests.packs import COUNTS, write_pack
 from tests.runs import RECIPE, digests, dying_at, go
 

@@ -19,7 +19,7 @@ from decathlon.family import Family
 from decathlon.gradients import Gradients
 from decathlon.method import Regime
 from decathlon.registry import find_method, methods
-from decathlon.storage import read_tensors
+from decathlon.system.tensor_files import read_tensors
 from decathlon.trunks import build
 from tests.packs import TINY
 from tests.runs import RECIPE, go, make_job

@@ -12,11 +12,11 @@ from torch.nn.functional import cross_entropy
 
 from decathlon import job
 from decathlon.cli.main import main
-from decathlon.progress import TrainingProgress
 from decathlon.results import write_results
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.storage import read_tensors
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors
 from tests.packs import write_truth
 from tests.runs import digests
 

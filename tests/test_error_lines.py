@@ -44,5 +44,7 @@ def test_the_report_names_what_no_test_ran(tmp_path: Path) -> None:
         error_lines.command, ["--data", str(tmp_path / "data"), "--json", str(tmp_path / "x.json")]
     )
     assert outcome.exit_code == 0
-    assert "decathlon/storage.py:" in outcome.output and "decathlon/lock.py:" not in outcome.output
+    assert (
+        "decathlon/system/tensor_files.py:" in outcome.output and "decathlon/system/locks.py:" not in outcome.output
+    )
     assert '"missed"' in (tmp_path / "x.json").read_text()

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from decathlon.device import autocast
 from decathlon.family import Family
 from decathlon.network import DomainNetwork
 from decathlon.registry import find_method, methods
+from decathlon.system.device import autocast
 from decathlon.trunks import build
 from decathlon.trunks.trunk import PointwiseConv
 

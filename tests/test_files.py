@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from decathlon.errors import ResourceError
-from decathlon.files import appearing, replacing, write_bytes
 from decathlon.run import Run
+from decathlon.system.files import appearing, replacing, write_bytes
 
 
 def record(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -14,12 +14,12 @@ import torch
 
 from decathlon import jobs
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import write_bytes
 from decathlon.generations import Generations
-from decathlon.progress import TrainingProgress
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.storage import read_tensors
+from decathlon.system.files import write_bytes
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors
 from tests.runs import RECIPE, digests, dying_at, go
 
 ONE = RECIPE.override({"epochs": 4})
@@ -191,7 +191,7 @@ def test_a_file_from_before_the_seal_is_read(tmp_path: Path) -> None:
 
     from safetensors.torch import save_file
 
-    from decathlon.trunks.trunk import digest
+    from decathlon.system.tensor_files import digest
 
     tensors = {"a": torch.arange(3.0)}
     about = {"about": json.dumps({"step": 3, "digest": digest(tensors)})}

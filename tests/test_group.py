@@ -15,14 +15,14 @@ from click.testing import CliRunner
 from decathlon import repeat
 from decathlon.cli.main import command, main
 from decathlon.errors import DataError, DivergedError, UsageError
-from decathlon.files import sha256, write_json
 from decathlon.group import Group, find_group, status
 from decathlon.job import Job
-from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.repeat import resume_seeds, train_seeds
 from decathlon.run import Run
 from decathlon.summary import group_summary, last_metrics
+from decathlon.system.files import sha256, write_json
+from decathlon.system.progress import TrainingProgress
 from decathlon.train import Request, train
 from tests.packs import TINY, write_pack
 from tests.runs import ASKED, dying_at

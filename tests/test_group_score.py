@@ -17,15 +17,15 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
-from decathlon.files import write_json
 from decathlon.group import Group, seeds_text
 from decathlon.group_score import GroupScore, read_score
 from decathlon.protocol import protocol_text
 from decathlon.results import write_results
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
-from decathlon.sealed import seal
 from decathlon.spread import Spread, spread
+from decathlon.system.checksums import seal
+from decathlon.system.files import write_json
 from tests.runs import ASKED
 
 ERRORS = {"ant": (0.1, 0.3), "bee": (0.2, 0.2)}  # by domain and seed

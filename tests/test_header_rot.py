@@ -18,8 +18,8 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.export import export
 from decathlon.merged import description, load_merged
 from decathlon.run import Run
-from decathlon.sealed import FILES, read_sealed, write_sealed
-from decathlon.storage import read_tensors
+from decathlon.system.checksums import FILES, read_sealed, write_sealed
+from decathlon.system.tensor_files import read_tensors
 from decathlon.trunk_source import find_trunk, load_family
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate

@@ -20,12 +20,12 @@ from decathlon.cli.main import main
 from decathlon.errors import DivergedError
 from decathlon.group import Group, find_group
 from decathlon.job import Job
-from decathlon.progress import TrainingProgress
 from decathlon.repeat import resume_seeds
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.signals import held, terminable
-from decathlon.storage import read_tensors
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.signals import held, terminable
+from decathlon.system.tensor_files import read_tensors
 from tests.runs import RECIPE, digests, go
 
 EPOCHS = RECIPE.override({"epochs": 2})

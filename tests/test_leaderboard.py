@@ -15,11 +15,11 @@ from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.cli.main import command
 from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
-from decathlon.files import write_json
 from decathlon.official import OFFICIAL
 from decathlon.results import write_results
 from decathlon.score import Score
 from decathlon.scorecard import show_score
+from decathlon.system.files import write_json
 
 OFFICIAL_RUN = Score(
     tuple(DomainScore(name, 0.75, 0.25, facts.test, facts.finetune_error) for name, facts in OFFICIAL.items()),

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 
 from decathlon.cli.main import command
 from decathlon.errors import DataError, DecathlonError, ResourceError, UsageError
-from decathlon.files import write_bytes, write_json
-from decathlon.lock import locked
-from decathlon.progress import TrainingProgress
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.storage import write_tensors
+from decathlon.system.files import write_bytes, write_json
+from decathlon.system.locks import locked
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import write_tensors
 from tests.runs import RECIPE, dying_at, go
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from decathlon.errors import BusyError
-from decathlon.lock import locked
+from decathlon.system.locks import locked
 
 HOLD = """
 import sys, time

@@ -29,12 +29,12 @@ from decathlon.merged import describe, description, load_merged, save_merged, to
 from decathlon.method import Regime
 from decathlon.network import DomainNetwork
 from decathlon.pool import Pool, fit
-from decathlon.progress import TrainingProgress
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method, methods
 from decathlon.run import Run
 from decathlon.seams import FrozenNorm, tensors
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.train import Request, train
 from decathlon.trunks import build
 from decathlon.trunks.resnet26 import ResNet26

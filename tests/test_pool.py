@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from decathlon import pool as pool_module
-from decathlon.device import home_of
 from decathlon.errors import DataError
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool, fit, load_pool
+from decathlon.system.device import home_of
 from tests.packs import TINY, patch
 
 MEAN = (0.5, 0.45, 0.4)

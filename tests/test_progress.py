@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decathlon.progress import TrainingProgress, download_bar, image_bar
+from decathlon.system.progress import TrainingProgress, download_bar, image_bar
 
 ODD = "runs/[red]x[/red]/[/]/:smile:/" + "long/" * 60 + "run"
 

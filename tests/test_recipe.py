@@ -21,12 +21,12 @@ from decathlon.optimisation import groups
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
 from decathlon.predict import predict_run
-from decathlon.progress import TrainingProgress
 from decathlon.protocol import protocol_text
 from decathlon.recipe import OWN, Recipe
 from decathlon.recipe_file import find_recipe, recipe_text
 from decathlon.registry import find_method
 from decathlon.resume import resume
+from decathlon.system.progress import TrainingProgress
 from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain
 from tests.runs import RECIPE, digests, dying_at, go

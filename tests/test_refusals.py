@@ -15,13 +15,13 @@ from decathlon.changes import Again
 from decathlon.cli.main import command
 from decathlon.errors import BusyError, UsageError, VerificationError
 from decathlon.group import Group
-from decathlon.progress import TrainingProgress
 from decathlon.repeat import train_seeds
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.sealed import read_sealed, write_sealed
 from decathlon.start import read_start
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.checksums import read_sealed, write_sealed
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.trunk_source import load_family
 from tests.runs import ASKED, RECIPE, go, request
 

@@ -14,19 +14,20 @@ import numpy as np
 import pytest
 import torch
 
-from decathlon import device, evaluate, failures, jobs, predict
+from decathlon import evaluate, failures, jobs, predict
 from decathlon.cli.main import main
 from decathlon.errors import ResourceError, UsageError
-from decathlon.files import replacing, write_bytes
 from decathlon.job import Job
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
-from decathlon.progress import TrainingProgress
-from decathlon.resources import lacks_memory, memory_for, out_of_memory
 from decathlon.results import protocol_path, write_results
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.storage import write_tensors
+from decathlon.system import device
+from decathlon.system.files import replacing, write_bytes
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.resources import lacks_memory, memory_for, out_of_memory
+from decathlon.system.tensor_files import write_tensors
 from tests.machine import decathlon, refused
 from tests.runs import digests, go
 
@@ -253,7 +254,7 @@ def test_results_and_their_sidecar_appear_together_or_not_at_all(
     path, full = tmp_path / "results.json", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for at in range(2):
         with monkeypatch.context() as patched, pytest.raises(ResourceError, match="cannot write .*No space left"):
-            patched.setattr("decathlon.files.sync", failing(full, at, lambda path: None))
+            patched.setattr("decathlon.system.files.sync", failing(full, at, lambda path: None))
             write_results(path, [1], [2], {})
         assert not path.exists() or not protocol_path(path).exists()
     write_results(path, [1], [2], {})
@@ -352,7 +353,7 @@ def test_a_tensor_file_tells_what_the_disk_said(tmp_path: Path, monkeypatch: pyt
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     write_bytes(tmp_path / "a.safetensors", b"old")
-    monkeypatch.setattr("decathlon.storage.save_file", full)
+    monkeypatch.setattr("decathlon.system.tensor_files.save_file", full)
     with pytest.raises(ResourceError, match="a.safetensors .No space left on device.: free some space"):
         write_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {})
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]

@@ -15,11 +15,11 @@ from decathlon.errors import UsageError, VerificationError
 from decathlon.evaluate import evaluate
 from decathlon.packed import PackedFile
 from decathlon.pool import load_pool
-from decathlon.progress import TrainingProgress
 from decathlon.registry import find_method, methods
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.storage import read_tensors
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors
 from decathlon.trunk_source import load_family
 from tests.runs import RECIPE, digests, dying_at, go
 

@@ -16,11 +16,11 @@ from decathlon.cli.main import command
 from decathlon.domain_score import DomainScore, points
 from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError, UsageError
-from decathlon.files import write_json
 from decathlon.official import OFFICIAL
 from decathlon.results import Results, write_results
 from decathlon.score import Baseline, Score, score
-from decathlon.sealed import seal
+from decathlon.system.checksums import seal
+from decathlon.system.files import write_json
 from decathlon.truth import Truth, TruthDomain, read_truth
 from tests.conftest import outside
 

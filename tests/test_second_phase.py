@@ -14,10 +14,10 @@ from decathlon.adapters.parallel_svd import LowRankConv, ParallelSvd
 from decathlon.errors import DataError, UsageError
 from decathlon.family import Family
 from decathlon.method import Learned
-from decathlon.progress import TrainingProgress
 from decathlon.registry import find_method
 from decathlon.resume import resume
 from decathlon.run import Run
+from decathlon.system.progress import TrainingProgress
 from decathlon.trunk_source import find_trunk, load_family
 from decathlon.trunks.wide_resnet import WideResNet
 from tests.packs import TINY, tiny_domain, write_pack

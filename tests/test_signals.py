@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from decathlon.signals import HELD, held
+from decathlon.system.signals import HELD, held
 
 
 @pytest.mark.parametrize("first", HELD)

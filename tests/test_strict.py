@@ -19,18 +19,18 @@ from decathlon.cli.main import command
 from decathlon.count import count_run
 from decathlon.entries import read_entries
 from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.files import sha256, write_json
 from decathlon.group import SEEDS, Group, find_group
 from decathlon.logs import METRICS, read_lines
 from decathlon.predict import predict_run
-from decathlon.progress import TrainingProgress
 from decathlon.results import protocol_path, read_results
 from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.score import Score
-from decathlon.sealed import FILES, SEAL, read_sealed, write_sealed
-from decathlon.shape import find_fault, within
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.checksums import FILES, SEAL, read_sealed, write_sealed
+from decathlon.system.files import sha256, write_json
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.schema import find_fault, within
+from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.trunk_source import find_trunk
 from tests.mutations import flip, mutate
 from tests.packs import write_truth

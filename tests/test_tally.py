@@ -14,11 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from decathlon import job as job_module
 from decathlon import jobs, sampling, tally
-from decathlon.device import asynchronous
 from decathlon.errors import DivergedError
-from decathlon.progress import TrainingProgress
 from decathlon.resume import resume
 from decathlon.run import Run
+from decathlon.system.device import asynchronous
+from decathlon.system.progress import TrainingProgress
 from decathlon.tally import Tally
 from tests.packs import TINY
 from tests.runs import digests, dying_at, go, make_job

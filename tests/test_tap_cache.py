@@ -12,15 +12,15 @@ import torch
 
 from decathlon import jobs
 from decathlon import pool as pool_module
-from decathlon.device import autocast
 from decathlon.domains import Domain
 from decathlon.errors import UsageError
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool
-from decathlon.progress import TrainingProgress
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.storage import read_tensors
+from decathlon.system.device import autocast
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors
 from decathlon.tap_cache import TapCache
 from decathlon.trunks.wide_resnet import WideResNet
 from tests.runs import RECIPE, digests, dying_at, go, make_job

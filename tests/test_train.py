@@ -16,17 +16,17 @@ import torch
 from decathlon import generations, jobs
 from decathlon import train as training
 from decathlon.changes import Again
-from decathlon.device import find_device
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
 from decathlon.evaluate import predict
 from decathlon.job import Job, _check_labels
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool, load_pool
 from decathlon.predict import predict_run
-from decathlon.progress import TrainingProgress
 from decathlon.resume import resume
 from decathlon.run import Run
-from decathlon.storage import read_tensors, write_tensors
+from decathlon.system.device import find_device
+from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.trunk_source import load_family
 from tests.packs import TINY, write_pack
 from tests.runs import RECIPE, digests, dying_at, go

@@ -15,12 +15,12 @@ from decathlon.asked import unsafe_names
 from decathlon.cli.main import command
 from decathlon.domain_score import DomainScore
 from decathlon.errors import VerificationError
-from decathlon.files import read_json, write_json
 from decathlon.group import Group
 from decathlon.group_score import GroupScore
 from decathlon.run import Run
 from decathlon.score import Score
-from decathlon.sealed import read_sealed, write_sealed
+from decathlon.system.checksums import read_sealed, write_sealed
+from decathlon.system.files import read_json, write_json
 from tests.runs import ASKED, RECIPE, dying_at, go
 
 

@@ -62,8 +62,8 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
     from decathlon.data_prep.own.add import add
     from decathlon.data_prep.own.addition import Addition
     from decathlon.data_prep.packing import Packing
-    from decathlon.progress import image_bar
-    from decathlon.signals import terminable
+    from decathlon.system.progress import image_bar
+    from decathlon.system.signals import terminable
     from decathlon.tables import write
 
     begun = time.monotonic()

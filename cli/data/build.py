@@ -42,8 +42,8 @@ def command(
     from decathlon.data_prep.build import Request, build, find
     from decathlon.data_prep.packing import Packing
     from decathlon.errors import UsageError
-    from decathlon.progress import image_bar
-    from decathlon.signals import terminable
+    from decathlon.system.progress import image_bar
+    from decathlon.system.signals import terminable
 
     layout = find(domain).LAYOUT
     if not sources or output is None:

@@ -41,9 +41,9 @@ def command(
     from decathlon.data_prep.export import Form, export
     from decathlon.data_prep.packing import SIDE
     from decathlon.packed import PackedFile
-    from decathlon.progress import image_bar
-    from decathlon.signals import terminable
-    from decathlon.words import several
+    from decathlon.system.progress import image_bar
+    from decathlon.system.signals import terminable
+    from decathlon.system.text import several
 
     begun = time.monotonic()
     with PackedFile(file) as packed, terminable(), image_bar() as (say, progress):

@@ -55,7 +55,7 @@ def command(
     """
     from decathlon.data_prep.fetching import Fetching
     from decathlon.data_prep.mirrors import known_files, select
-    from decathlon.progress import download_bar
+    from decathlon.system.progress import download_bar
     from decathlon.tables import write
 
     known = known_files(mirrors)

@@ -17,7 +17,7 @@ def command(file: Path, as_json: bool) -> None:
     """
     from decathlon.data_prep.describe import describe, info_table
     from decathlon.packed import PackedFile
-    from decathlon.strict_json import dump_json
+    from decathlon.system.strict_json import dump_json
     from decathlon.tables import write
 
     with PackedFile(file) as packed:

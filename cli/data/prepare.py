@@ -43,8 +43,8 @@ def command(
     """
     from decathlon.data_prep.packing import Packing
     from decathlon.data_prep.prepare import prepare
-    from decathlon.progress import image_bar
-    from decathlon.signals import terminable
+    from decathlon.system.progress import image_bar
+    from decathlon.system.signals import terminable
 
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):

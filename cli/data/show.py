@@ -44,8 +44,8 @@ def command(
     from decathlon.domains import SPLITS
     from decathlon.look.write import Look, look, look_table
     from decathlon.packed import PackedFile
-    from decathlon.progress import stderr
     from decathlon.recipe_file import find_recipe
+    from decathlon.system.progress import stderr
     from decathlon.tables import write
 
     knobs = {} if size is None else {"size": size}

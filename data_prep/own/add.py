@@ -17,9 +17,9 @@ from decathlon.data_prep.own.read import read_collection
 from decathlon.data_prep.own.report import split_table
 from decathlon.data_prep.packing import PACKING, Packing, Prepared
 from decathlon.data_prep.plan import PlannedDomain
-from decathlon.files import refuse_existing
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
+from decathlon.system.files import refuse_existing
 from decathlon.tables import Table
 from decathlon.truth import truth_folder
 from decathlon.truth_files import SUFFIX

@@ -11,8 +11,8 @@ from decathlon.data_prep.entries import entries, entry_of, file_name, integer, r
 from decathlon.data_prep.own.collection import Collection, Example, collect, first
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
-from decathlon.files import read_json
-from decathlon.words import several
+from decathlon.system.files import read_json
+from decathlon.system.text import several
 
 
 def read_annotation(path: Path) -> Collection:

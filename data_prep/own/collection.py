@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
-from decathlon.words import several
+from decathlon.system.text import several
 
 SPLIT_WORDS = {
     "train": "train",

@@ -11,7 +11,7 @@ from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example,
 from decathlon.data_prep.picture import Picture
 from decathlon.domains import SPLITS
 from decathlon.errors import DataError
-from decathlon.words import several
+from decathlon.system.text import several
 
 # torchvision's list
 OTHERS = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd")  # images all the same: told, not left out

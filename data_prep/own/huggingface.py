@@ -9,7 +9,7 @@ from typing import Any
 from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError, UsageError
-from decathlon.words import several
+from decathlon.system.text import several
 
 MARKS = ("dataset_dict.json", "dataset_info.json", "state.json")
 

@@ -14,7 +14,7 @@ from decathlon.data_prep.own.survey import Survey, survey
 from decathlon.data_prep.own.twins import superfluous, torn, twins, warnings
 from decathlon.data_prep.packing import Packing
 from decathlon.errors import DataError, UsageError
-from decathlon.words import several
+from decathlon.system.text import several
 
 
 def place(collection: Collection, addition: Addition, how: Packing) -> dict[int, str]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from decathlon.data_prep.own.collection import Collection, first
 from decathlon.domains import SPLITS
+from decathlon.system.text import several
 from decathlon.tables import Column, Row, Table
-from decathlon.words import several
 
 _COLUMNS = (
     Column("split", "split"),

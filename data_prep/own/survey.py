@@ -15,7 +15,7 @@ from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedSplit
 from decathlon.data_prep.workers import ordered
 from decathlon.errors import DataError
-from decathlon.words import several
+from decathlon.system.text import several
 
 LISTED = 10
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from decathlon.data_prep.own.collection import Collection
-from decathlon.words import several
+from decathlon.system.text import several
 
 _FIRST = ("test", "val", "train")  # evaluation keeps its images
 _SHOWN = 3

@@ -16,8 +16,8 @@ from decathlon.data_prep.synth.moments import Channels, Moments
 from decathlon.data_prep.synth.table import TABLE, SynthDomain
 from decathlon.domains import SPLITS, Benchmark, Category, Domain
 from decathlon.errors import UsageError
-from decathlon.files import appearing, write_json
-from decathlon.strict_json import parse_json
+from decathlon.system.files import appearing, write_json
+from decathlon.system.strict_json import parse_json
 
 _QUALITY = 85
 

@@ -18,7 +18,7 @@ from decathlon.look.sheet import Tile, draw, enlarged
 from decathlon.packed import PackedFile
 from decathlon.pool import Pool, fit
 from decathlon.recipe import Recipe
-from decathlon.words import several
+from decathlon.system.text import several
 
 DRAWS = 3  # cuts of each image
 MEASURED = 256  # images whose mean and deviation are taken

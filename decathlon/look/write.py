@@ -8,11 +8,11 @@ from pathlib import Path
 
 from decathlon.domains import SPLITS, Domain
 from decathlon.errors import DataError
-from decathlon.files import appearing
 from decathlon.look.histogram import draw_classes
 from decathlon.look.views import Channels, Seen, View, augmented, contact
 from decathlon.packed import PackedFile
 from decathlon.recipe import Recipe
+from decathlon.system.files import appearing
 from decathlon.tables import Column, Row, Table
 
 PART_CUT = 4  # of as many stored images one is shown in cuts

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-
-import torch
 from torch import Tensor, nn
 
 
@@ -67,18 +63,3 @@ def initialise(module: nn.Module) -> None:
         elif isinstance(part, nn.BatchNorm2d):
             part.reset_running_stats()
             part.reset_parameters()
-
-
-def fingerprint(module: nn.Module) -> str:
-    """Return a SHA-256 over names, shapes and values of all parameters and buffers."""
-    return digest(module.state_dict())
-
-
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return a SHA-256 over names, types, shapes and values of tensors."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        values = tensor.detach().cpu().contiguous()
-        sha.update(f"{name}:{values.dtype}:{tuple(values.shape)};".encode())
-        sha.update(values.flatten().view(torch.uint8).numpy().data)
-    return sha.hexdigest()

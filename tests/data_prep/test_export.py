@@ -16,8 +16,8 @@ from decathlon.cli.main import command
 from decathlon.data_prep.export import Form, export
 from decathlon.domains import Benchmark, Category
 from decathlon.errors import DataError, DecathlonError, UsageError
-from decathlon.files import read_json
 from decathlon.packed import PackedFile
+from decathlon.system.files import read_json
 from tests.conftest import outside
 from tests.data_prep.sources import annotation_file
 from tests.packs import TINY, write_pack

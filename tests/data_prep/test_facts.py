@@ -16,7 +16,7 @@ from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError
 from decathlon.official import OFFICIAL
 from decathlon.packed import PackedFile
-from decathlon.strict_json import dump_json
+from decathlon.system.strict_json import dump_json
 from tests.data_prep.sources import NAMES, annotation_file, write_domain
 
 

@@ -15,8 +15,8 @@ from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.source import open_source
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.files import sha256
 from decathlon.packed import PackedFile
+from decathlon.system.files import sha256
 from tests.data_prep.sources import archive, entry, write_source
 
 

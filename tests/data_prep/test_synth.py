@@ -15,7 +15,7 @@ from decathlon.cli.data.synth import command
 from decathlon.data_prep.synth import TABLE, SynthDomain, synthesize
 from decathlon.domains import SPLITS, Benchmark
 from decathlon.errors import DecathlonError, UsageError
-from decathlon.files import read_json
+from decathlon.system.files import read_json
 
 SMALL = tuple(dataclasses.replace(synth, train=12, val=4, test=6) for synth in TABLE)
 NAMES = [synth.name for synth in TABLE]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import re
 from typing import Literal
 
+import timm
 import torch
 
+from decathlon import __version__
 from decathlon.errors import UsageError
 
 
@@ -61,3 +64,14 @@ def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextMana
 def asynchronous(device: torch.device) -> bool:
     """Say whether a device works on after a call has returned: to read a number from it is to wait for it."""
     return device.type == "cuda"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run is computed with, by name."""
+    return {
+        "decathlon": __version__,
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "python": platform.python_version(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+    }

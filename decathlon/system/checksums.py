@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import read_bytes, sha256, write_json
-from decathlon.strict_json import dump_json, parse_json
+from decathlon.system.files import read_bytes, sha256, write_json
+from decathlon.system.strict_json import dump_json, parse_json
 
 SEAL = "sha256"
 AGAIN = "put back a copy or train again"  # what is left to do about a damaged file of a run

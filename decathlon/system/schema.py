@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from decathlon.errors import DataError
+from decathlon.system.text import shown
 
 WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
 MOST = 2**63 - 1
@@ -65,15 +66,6 @@ def digest(value: Any) -> str | None:
 def path(value: Any) -> str | None:
     """The shape of text that may be a path."""
     return None if isinstance(value, str) and value and "\0" not in value else "a path"
-
-
-def shown(value: Any) -> str:
-    """Return a value in a few characters; lists and objects are not shown: they may be nested without end."""
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    text = {None: "null", True: "true", False: "false"}.get(value) if not isinstance(value, int | float) else None
-    text = str(value).lower() if isinstance(value, bool) else text or repr(value)
-    return text if len(text) <= 40 else f"{text[:36]}…"
 
 
 def _keys(value: Mapping[str, Any], shape: Mapping[Any, Any], place: str) -> str | None:

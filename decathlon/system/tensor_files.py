@@ -10,17 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.files import aside, replacing
-from decathlon.links import refuse_link
-from decathlon.resources import lacks_memory, out_of_memory, unwritable
-from decathlon.shape import check
-from decathlon.strict_json import parse_json
-from decathlon.trunks.trunk import digest
+from decathlon.system.files import aside, refuse_link, replacing
+from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
+from decathlon.system.schema import check
+from decathlon.system.strict_json import parse_json
 
 HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB
 SEALED = "all:"  # before a digest that covers the metadata too; without it, from before that was so
@@ -49,7 +48,7 @@ def write_tensors(
 
 
 def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a file and its JSON object, which must have a `shape` (see `decathlon.shape`).
+    """Return the tensors of a file and its JSON object, which must have a `shape` (see `decathlon.system.schema`).
 
     Raises DataError when it is missing or foreign, VerificationError when a bit is not what was written.
     """
@@ -105,3 +104,18 @@ def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
             raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read ({reason}): copy it again or train again.") from None
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Return a SHA-256 over names, shapes and values of all parameters and buffers."""
+    return digest(module.state_dict())
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return a SHA-256 over names, types, shapes and values of tensors."""
+    sha = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous()
+        sha.update(f"{name}:{values.dtype}:{tuple(values.shape)};".encode())
+        sha.update(values.flatten().view(torch.uint8).numpy().data)
+    return sha.hexdigest()

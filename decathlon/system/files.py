@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, ResourceError, UsageError
-from decathlon.links import refuse_links
-from decathlon.resources import unwritable
-from decathlon.strict_json import dump_json, parse_json
+from decathlon.system.resources import unwritable
+from decathlon.system.strict_json import dump_json, parse_json
 
 
 @contextlib.contextmanager
@@ -192,3 +191,25 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+OF_A_RUN = ("run.json", "seeds.json")  # the folder of either is a run or a group of runs
+
+
+def refuse_links(path: Path) -> None:
+    """Raise DataError where `path` is of a run and is a link, or its folder of domains is one.
+
+    The run directory itself may be a link, as to a larger disk.
+    """
+    folder = path.parent
+    if any(os.path.lexists(folder / name) for name in OF_A_RUN):
+        refuse_link(path)
+    elif folder.name == "domains" and os.path.lexists(folder.parent / OF_A_RUN[0]):
+        refuse_link(folder)
+        refuse_link(path)
+
+
+def refuse_link(path: Path) -> None:
+    """Raise DataError where `path` is a link."""
+    if path.is_symlink():
+        raise DataError(f"{path} is a link and is not written through: remove it, or put what it leads to there.")

@@ -11,8 +11,8 @@ from pathlib import Path
 import filelock
 
 from decathlon.errors import BusyError
-from decathlon.links import refuse_link
-from decathlon.resources import writing
+from decathlon.system.files import refuse_link
+from decathlon.system.resources import writing
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""The machine: disk, locks, signals, memory, devices, seeds. No word of domains or networks."""

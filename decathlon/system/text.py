@@ -1,0 +1,24 @@
+"""Numbers with the right noun."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def several(number: int, noun: str, plural: str = "") -> str:
+    """Return a number and what it counts, as `1 epoch` and `3 epochs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
+def plain(value: str) -> str:
+    """Return `value` on one line and without control characters, which could repaint a terminal."""
+    return "".join(character if character.isprintable() else " " for character in value)
+
+
+def shown(value: Any) -> str:
+    """Return a value in a few characters; lists and objects are not shown: they may be nested without end."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = {None: "null", True: "true", False: "false"}.get(value) if not isinstance(value, int | float) else None
+    text = str(value).lower() if isinstance(value, bool) else text or repr(value)
+    return text if len(text) <= 40 else f"{text[:36]}…"
