@@ -29,10 +29,10 @@ import click
 from benchmarks.machine import machine
 from benchmarks.stand_in import DIFFERENT, jpeg, write_stand_in
 from benchmarks.timing import Case, measure
+from decathlon.data.official import OFFICIAL
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.images import Chunk, decode_chunk
 from decathlon.data_prep.picture import Picture
-from decathlon.official import OFFICIAL
-from decathlon.packed import PackedFile
 from decathlon.system.files import write_json
 
 SMALL = tuple(name for name in OFFICIAL if name != "imagenet12")

@@ -22,8 +22,8 @@ import torch
 from benchmarks.cases import CLASSES, Setting, domain, family
 from benchmarks.machine import machine
 from benchmarks.timing import Case, measure
+from decathlon.data.image_pool import Pool
 from decathlon.job import Job
-from decathlon.pool import Pool
 from decathlon.recipe import Recipe
 from decathlon.system.files import write_json
 

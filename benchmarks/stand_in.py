@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from decathlon.official import OFFICIAL
+from decathlon.data.official import OFFICIAL
 
 SPLITS = ("train", "val", "test")
 FILES = {"train": "train", "val": "val", "test": "test_stripped"}

@@ -8,7 +8,7 @@ import click
 @click.command()
 def command() -> None:
     """List the official ten domains; 'decathlon data info' lists those of a packed file."""
-    from decathlon.official import OFFICIAL
+    from decathlon.data.official import OFFICIAL
     from decathlon.tables import Column, Table, write
 
     columns = (

@@ -78,10 +78,9 @@ def _predict(
 
 def _next(scored: Path | None, trained: Path, data: Path) -> None:
     """Say how to go on; a run that leaves out domains of the file has no total."""
-    from decathlon.packed import PackedFile
+    from decathlon.data.ground_truth import SUFFIX, truth_folder
+    from decathlon.data.packed_file import PackedFile
     from decathlon.run import Run
-    from decathlon.truth import truth_folder
-    from decathlon.truth_files import SUFFIX
 
     with PackedFile(data) as packed:
         names = packed.benchmark.names

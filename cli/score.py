@@ -55,13 +55,13 @@ def command(
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
     from decathlon.baseline import find_baseline
+    from decathlon.data.ground_truth import read_truth
     from decathlon.group import find_group
     from decathlon.group_score import GroupScore
     from decathlon.results import read_results
     from decathlon.score import score
     from decathlon.system.checksums import write_sealed
     from decathlon.system.files import refuse_existing
-    from decathlon.truth import read_truth
 
     group = find_group(results)
     files = [_results(run, results) for run in (group.every().values() if group else [results])]

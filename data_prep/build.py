@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from decathlon.data.ground_truth import SUFFIX, truth_folder
 from decathlon.data_prep import originals
 from decathlon.data_prep.answers import answers, answers_appearing, without_answers
 from decathlon.data_prep.challenge import plan
@@ -16,8 +17,6 @@ from decathlon.data_prep.packing import Packing, Prepared
 from decathlon.data_prep.tree import open_tree
 from decathlon.errors import unknown
 from decathlon.system.files import refuse_existing
-from decathlon.truth import truth_folder
-from decathlon.truth_files import SUFFIX
 
 
 @dataclass(frozen=True)

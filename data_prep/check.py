@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.domains import Domain
+from decathlon.data.domains import Domain
+from decathlon.data.official import OFFICIAL, is_official
+from decathlon.data.packed_file import PackedFile
+from decathlon.data.packed_format import COLUMNS, combine
 from decathlon.errors import DataError
-from decathlon.official import OFFICIAL, is_official
-from decathlon.packed import PackedFile
-from decathlon.packed_split import COLUMNS, combine
 from decathlon.system.strict_json import dump_json
 
 

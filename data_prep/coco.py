@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from decathlon.data.domains import Category
 from decathlon.data_prep.entries import entries, entry_of, file_name, integer, refuse_twice, string
-from decathlon.domains import Category
 from decathlon.errors import DataError
 from decathlon.system.strict_json import parse_json
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from decathlon.data.domains import SPLITS, Domain
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.statistics import measure, measured_split
-from decathlon.domains import SPLITS, Domain
-from decathlon.packed import PackedFile
 from decathlon.tables import Column, Row, Table
 
 

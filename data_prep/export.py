@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from decathlon.data.domains import Domain
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.facts import FACTS
 from decathlon.data_prep.source import ANNOTATIONS
-from decathlon.domains import Domain
-from decathlon.packed import PackedFile
 from decathlon.system.files import appearing, write_json
 
 _AT_ONCE = 64  # images in memory

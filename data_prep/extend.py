@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from decathlon.data.domains import Benchmark
+from decathlon.data.official import OFFICIAL
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
 from decathlon.data_prep.packing import Packing, Prepared, pack
 from decathlon.data_prep.plan import PlannedDomain
 from decathlon.data_prep.statistics import Moments
-from decathlon.domains import Benchmark
 from decathlon.errors import DataError, UsageError
-from decathlon.official import OFFICIAL
-from decathlon.packed import PackedFile
 from decathlon.system.locks import locked
 from decathlon.system.resources import writing
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from decathlon.data.domains import CROP_POLICIES, Benchmark, Domain
+from decathlon.data.official import OFFICIAL, is_official
 from decathlon.data_prep.plan import PlannedDomain
 from decathlon.data_prep.source import Source
 from decathlon.data_prep.statistics import Moments
-from decathlon.domains import CROP_POLICIES, Benchmark, Domain
 from decathlon.errors import DataError
-from decathlon.official import OFFICIAL, is_official
 from decathlon.system.strict_json import parse_json
 
 FACTS = "benchmark.json"

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.mirrors import OFFICIAL_GROUP, KnownFile
 from decathlon.data_prep.part import Part
 from decathlon.data_prep.web import GiveUp
 from decathlon.errors import DecathlonError, Interrupted, VerificationError
-from decathlon.official import OFFICIAL
 
 
 def interrupted(part: Part) -> Interrupted:

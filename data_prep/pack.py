@@ -12,11 +12,10 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from decathlon.data.domains import Benchmark
+from decathlon.data.packed_file import PackedFile
+from decathlon.data.packed_format import FORMAT, VERSION, combine, fixed
 from decathlon.data_prep.images import Decoded
-from decathlon.domains import Benchmark
-from decathlon.packed import PackedFile
-from decathlon.packed_parts import FORMAT, VERSION, fixed
-from decathlon.packed_split import combine
 from decathlon.system.strict_json import dump_json
 
 if TYPE_CHECKING:

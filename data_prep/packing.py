@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from decathlon.data.domains import Benchmark
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.check import damage, miscounts
 from decathlon.data_prep.facts import is_published
 from decathlon.data_prep.images import Chunk, Decoded, decode_chunk
@@ -18,9 +20,7 @@ from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.statistics import Moments, measured_split
 from decathlon.data_prep.workers import ordered
-from decathlon.domains import Benchmark
 from decathlon.errors import VerificationError
-from decathlon.packed import PackedFile
 from decathlon.system.files import replacing
 
 Say = Callable[[str], None]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from decathlon.data.domains import Category, CropPolicy
 from decathlon.data_prep.picture import Picture
-from decathlon.domains import Category, CropPolicy
 
 Pictures = Callable[[int, int], Sequence[Picture]]  # from a position to another
 

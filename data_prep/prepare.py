@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from decathlon.data.domains import Benchmark
+from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.annotations import read_domains
 from decathlon.data_prep.extend import held
 from decathlon.data_prep.facts import is_published, known_benchmark, known_facts, own_facts
@@ -14,8 +16,6 @@ from decathlon.data_prep.output import check_output
 from decathlon.data_prep.packing import PACKING, Packing, Prepared, pack
 from decathlon.data_prep.source import open_source
 from decathlon.data_prep.statistics import Moments
-from decathlon.domains import Benchmark
-from decathlon.official import OFFICIAL
 from decathlon.system.text import several
 
 

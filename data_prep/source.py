@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from decathlon.data.domains import SPLITS
 from decathlon.data_prep.archive import SUFFIXES, Archive, Room, is_archive, open_archive, stem
 from decathlon.data_prep.names import keeps, plain
 from decathlon.data_prep.picture import Picture
-from decathlon.domains import SPLITS
 from decathlon.errors import DataError, UsageError
 
 ANNOTATIONS = "annotations"

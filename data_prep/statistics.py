@@ -7,8 +7,8 @@ from collections.abc import Container
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.domains import SPLITS
-from decathlon.packed import PackedFile
+from decathlon.data.domains import SPLITS
+from decathlon.data.packed_file import PackedFile
 
 Channels = tuple[float, float, float]
 _ROW = 3 * 1024  # a multiple of 3, long enough to add whole rows at memory speed

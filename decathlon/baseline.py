@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from decathlon.domains import Benchmark
+from decathlon.data.domains import Benchmark
+from decathlon.data.ground_truth import Truth
+from decathlon.data.official import OFFICIAL, is_official
 from decathlon.errors import DataError, UsageError
 from decathlon.group import find_group
 from decathlon.group_score import read_score
-from decathlon.official import OFFICIAL, is_official
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Baseline
 from decathlon.system.checksums import is_sealed
 from decathlon.system.files import read_bytes, read_json
-from decathlon.truth import Truth
 
 OFFICIAL_TEXT = "official: the Finetune row of Rebuffi et al. 2017"
 NO_BASELINE = Baseline("none")
@@ -100,7 +100,7 @@ def _on(truth: Truth, measured: SavedBaseline, path: Path) -> dict[str, float]:
 def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:
     found = []
     if data is not None:
-        from decathlon.packed import PackedFile  # h5py takes a while to load
+        from decathlon.data.packed_file import PackedFile
 
         with PackedFile(data) as packed:
             if not {domain.name for domain in truth.domains} & set(packed.benchmark.names):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.packed import PackedFile
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 

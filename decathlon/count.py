@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from decathlon.data.official import OFFICIAL
 from decathlon.family import Family
 from decathlon.footprint import PARTS, Footprint
 from decathlon.method import Regime
-from decathlon.official import OFFICIAL
 from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.tables import Column, Row, Table

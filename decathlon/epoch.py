@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from decathlon.data.image_pool import Pool
 from decathlon.evaluate import evaluate
 from decathlon.job import Job
-from decathlon.pool import Pool
 from decathlon.run import TIMING_FILE, Run
 from decathlon.system.checksums import seal
 from decathlon.system.progress import TrainingProgress

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from decathlon.data.image_pool import Pool
 from decathlon.errors import DivergedError
-from decathlon.pool import Pool
 from decathlon.system.device import autocast
 
 BATCH = 256

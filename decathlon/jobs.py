@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from decathlon.domains import Benchmark
+from decathlon.data.domains import Benchmark
+from decathlon.data.image_pool import Pool, load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.epoch import end_epoch
 from decathlon.errors import DivergedError, UsageError, VerificationError
 from decathlon.family import Family
 from decathlon.generations import Generations, State
 from decathlon.job import Job
-from decathlon.packed import PackedFile
-from decathlon.pool import Pool, load_pool
 from decathlon.recipe import Recipe
 from decathlon.run import Run
 from decathlon.system.files import sha256, write_json

@@ -10,8 +10,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from decathlon.baseline import OFFICIAL_TEXT
+from decathlon.data.official import OFFICIAL
 from decathlon.entries import Entry, published_entries, reference_entries
-from decathlon.official import OFFICIAL
 from decathlon.score import Score
 from decathlon.spread import Spread
 from decathlon.system.text import several

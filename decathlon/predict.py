@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from decathlon.domains import Domain
+from decathlon.data.domains import Domain
+from decathlon.data.image_pool import load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.evaluate import BATCH, predict
 from decathlon.merge import merge
 from decathlon.network import DomainNetwork
-from decathlon.packed import PackedFile
-from decathlon.pool import load_pool
 from decathlon.recipe import OWN, Recipe
 from decathlon.results import write_results
 from decathlon.run import DOMAIN, Run

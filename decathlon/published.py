@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from decathlon.baseline import OFFICIAL_TEXT
+from decathlon.data.official import OFFICIAL
 from decathlon.domain_score import DomainScore
-from decathlon.official import OFFICIAL
 from decathlon.score import Score
 from decathlon.system.strict_json import parse_json
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decathlon.data.ground_truth import Truth, TruthDomain
 from decathlon.errors import DataError, VerificationError
 from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
-from decathlon.truth import Truth, TruthDomain
 
 AGAIN = "put back a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind

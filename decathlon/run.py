@@ -23,7 +23,7 @@ from typing import Any
 from torch import Tensor
 
 from decathlon.asked import read_asked
-from decathlon.domains import Benchmark, Domain
+from decathlon.data.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.group import refuse_group
 from decathlon.system.checksums import AGAIN, FILES, read_sealed, write_sealed

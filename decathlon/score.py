@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decathlon.data.ground_truth import Truth
 from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
 from decathlon.group import status
 from decathlon.results import Results, check
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import digest, find_fault, within
-from decathlon.truth import Truth
 
 MAKE = "make it again with 'decathlon score RUN --truth PATH'"
 PART = within(float, 0, 1)

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decathlon.data.image_pool import Pool
 from decathlon.network import DomainNetwork, trunk_in
-from decathlon.pool import Pool
 from decathlon.system.device import autocast
 
 BATCH = 64

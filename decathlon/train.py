@@ -12,12 +12,12 @@ from typing import Any, Literal
 import torch
 
 from decathlon.asked import check_request
-from decathlon.domains import Domain
+from decathlon.data.domains import Domain
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError
 from decathlon.family import Family
 from decathlon.jobs import divide, train_jobs
 from decathlon.method import Method, Regime
-from decathlon.packed import PackedFile
 from decathlon.reader import Reader
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method

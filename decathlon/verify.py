@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from decathlon.group import SEEDS, Group, find_group, status
 from decathlon.run import Run
@@ -20,7 +21,6 @@ from decathlon.score import Score, how_to_score
 from decathlon.system.checksums import AGAIN, FILES, read_sealed
 from decathlon.system.files import sha256
 from decathlon.trunk_source import load_family
-from decathlon.truth_files import SUFFIX as TRUTH
 from decathlon.verify_file import KINDS, Kind, kind_of
 from decathlon.verify_state import state_faults
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from decathlon.data.ground_truth import SUFFIX as TRUTH
+from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
 from decathlon.graphs import SEAL
 from decathlon.group import SEEDS, find_group
@@ -19,8 +21,6 @@ from decathlon.score import Score
 from decathlon.system.checksums import is_sealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.tensor_files import read_tensors
-from decathlon.truth import read_truth
-from decathlon.truth_files import SUFFIX as TRUTH
 
 KINDS = (
     "a packed file, a run directory, a group of runs, weights or a merged network (.safetensors, .onnx, .pt2), "

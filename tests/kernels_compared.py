@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
+from decathlon.data.image_pool import Pool
 from decathlon.kernels import augment, folded_mask, mask
-from decathlon.pool import Pool
 from tests.packs import TINY
 
 INTERPRETED = bool(os.environ.get("TRITON_INTERPRET"))

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from decathlon import job, jobs
+from decathlon.data.domains import Benchmark
 from decathlon.data_prep import packing
 from decathlon.data_prep.pack import PackWriter
-from decathlon.domains import Benchmark
 from decathlon.generations import Generations
 from decathlon.job import Job
 from decathlon.run import Run

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from decathlon.data.image_pool import load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.family import Family
 from decathlon.job import Job
 from decathlon.method import Regime
-from decathlon.packed import PackedFile
-from decathlon.pool import load_pool
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.run import Run

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 
 import decathlon
 from decathlon import PackedDomain
-from decathlon.domains import Benchmark, Category
+from decathlon.data.domains import Benchmark, Category
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError
-from decathlon.packed import PackedFile
 from tests.packs import TINY, write_pack
 
 

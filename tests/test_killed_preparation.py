@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.errors import BusyError, UsageError
-from decathlon.packed import PackedFile
 from decathlon.system.files import sha256
 from tests import kill_points as points
 from tests.data_prep.own import numbered, write_tree

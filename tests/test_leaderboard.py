@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.cli.main import command
+from decathlon.data.official import OFFICIAL
 from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
-from decathlon.official import OFFICIAL
 from decathlon.results import write_results
 from decathlon.score import Score
 from decathlon.scorecard import show_score

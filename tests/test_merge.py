@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from decathlon import export as exporting
 from decathlon.adapters.parallel import add_pointwise
 from decathlon.cli.main import command
-from decathlon.domains import CropPolicy
+from decathlon.data.domains import CropPolicy
+from decathlon.data.image_pool import Pool, fit
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.export import FORMS, export, find_form
 from decathlon.family import Family
@@ -28,7 +29,6 @@ from decathlon.merge import fold_norms, foldable, merge, without_adapters
 from decathlon.merged import describe, description, load_merged, save_merged, to_input
 from decathlon.method import Regime
 from decathlon.network import DomainNetwork
-from decathlon.pool import Pool, fit
 from decathlon.recipe import Recipe
 from decathlon.registry import find_method, methods
 from decathlon.run import Run

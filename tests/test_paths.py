@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
 from decathlon.predict import predict_run
 from decathlon.results import read_results
 from decathlon.system.files import read_bytes
-from decathlon.truth import read_truth
 from tests.machine import decathlon, refused
 from tests.packs import write_pack, write_truth
 from tests.runs import go

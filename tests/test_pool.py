@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from decathlon import pool as pool_module
+from decathlon.data import image_pool as pool_module
+from decathlon.data.image_pool import Pool, fit, load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
-from decathlon.packed import PackedFile
-from decathlon.pool import Pool, fit, load_pool
 from decathlon.system.device import home_of
 from tests.packs import TINY, patch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decathlon.official import OFFICIAL
+from decathlon.data.official import OFFICIAL
 from decathlon.published import Published, published_rows
 
 # Computed from the rounded accuracies by hand, independently of the scorer.

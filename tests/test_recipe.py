@@ -14,12 +14,12 @@ from torch import nn
 from decathlon import predict as prediction
 from decathlon import recipe_file
 from decathlon.cli.main import command
+from decathlon.data.image_pool import load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.family import Family
 from decathlon.job import Job
 from decathlon.optimisation import groups
-from decathlon.packed import PackedFile
-from decathlon.pool import load_pool
 from decathlon.predict import predict_run
 from decathlon.protocol import protocol_text
 from decathlon.recipe import OWN, Recipe

@@ -16,10 +16,10 @@ import torch
 
 from decathlon import evaluate, failures, jobs, predict
 from decathlon.cli.main import main
+from decathlon.data.image_pool import load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import ResourceError, UsageError
 from decathlon.job import Job
-from decathlon.packed import PackedFile
-from decathlon.pool import load_pool
 from decathlon.results import protocol_path, write_results
 from decathlon.resume import resume
 from decathlon.run import Run
@@ -325,7 +325,9 @@ def test_a_fault_is_told_and_its_traceback_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("decathlon.packed.PackedFile.__init__", failing(KeyError("spam"), 0, lambda *_: None))
+    monkeypatch.setattr(
+        "decathlon.data.packed_file.PackedFile.__init__", failing(KeyError("spam"), 0, lambda *_: None)
+    )
     code, said = command(monkeypatch, capsys, "data", "info", "x.h5")
     (file,) = tmp_path.iterdir()
     assert code == 1 and said == (

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from decathlon.data.image_pool import load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError, VerificationError
 from decathlon.evaluate import evaluate
-from decathlon.packed import PackedFile
-from decathlon.pool import load_pool
 from decathlon.registry import find_method, methods
 from decathlon.resume import resume
 from decathlon.run import Run

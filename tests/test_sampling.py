@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon import sampling
+from decathlon.data import domain_sampling
+from decathlon.data.domain_sampling import epoch_plan, sample, shares
 from decathlon.errors import UsageError
-from decathlon.sampling import epoch_plan, sample, shares
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_a_permutation_is_drawn_once_a_pass_however_many_domains_there_are(monke
 def test_orders_of_passes_that_are_over_are_forgotten() -> None:
     for number in range(40):
         sample(8, 2, number, 12, "long")
-    assert len(sampling._turns(8, 12, "long", sampling.CPU)) <= 2
+    assert len(domain_sampling._turns(8, 12, "long", domain_sampling.CPU)) <= 2

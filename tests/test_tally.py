@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from decathlon import job as job_module
-from decathlon import jobs, sampling, tally
+from decathlon import jobs, tally
+from decathlon.data import domain_sampling
 from decathlon.errors import DivergedError
 from decathlon.resume import resume
 from decathlon.run import Run
@@ -63,7 +64,7 @@ def test_a_deferred_tally_changes_no_bit(
 @pytest.mark.usefixtures("deferred")
 def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> None:
     job = make_job(tiny)
-    sampling._turns.cache_clear()
+    domain_sampling._turns.cache_clear()
     with Calls() as inside:
         for _ in range(job.epoch_steps - 1):
             job.advance()

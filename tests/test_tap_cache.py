@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from decathlon import jobs
-from decathlon import pool as pool_module
-from decathlon.domains import Domain
+from decathlon.data import image_pool as pool_module
+from decathlon.data.domains import Domain
+from decathlon.data.image_pool import Pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.packed import PackedFile
-from decathlon.pool import Pool
 from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.system.device import autocast

@@ -16,11 +16,11 @@ import torch
 from decathlon import generations, jobs
 from decathlon import train as training
 from decathlon.changes import Again
+from decathlon.data.image_pool import Pool, load_pool
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
 from decathlon.evaluate import predict
 from decathlon.job import Job, _check_labels
-from decathlon.packed import PackedFile
-from decathlon.pool import Pool, load_pool
 from decathlon.predict import predict_run
 from decathlon.resume import resume
 from decathlon.run import Run

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from decathlon import truth_files
+from decathlon.data import ground_truth
+from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
-from decathlon.truth import read_truth
 
 
 def document(index: int, images: int = 3, classes: int = 2) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_member_that_unpacks_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(truth_files, "LARGEST_MEMBER", 1000)
+    monkeypatch.setattr(ground_truth, "LARGEST_MEMBER", 1000)
     archive = tmp_path / "labels.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("ant_test.json", b" " * 1001)

@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
+from decathlon.data.ground_truth import read_truth
 from decathlon.data_prep.answers import answers_appearing
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.group import Group
 from decathlon.run import Run
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import read_json
-from decathlon.truth import read_truth
 from tests.mutations import flip
 from tests.packs import write_truth
 from tests.runs import ASKED, RECIPE, dying_at, go

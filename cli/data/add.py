@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from decathlon.domains import CROP_POLICIES
+from decathlon.data.domains import CROP_POLICIES
 
 
 @click.command()

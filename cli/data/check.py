@@ -15,10 +15,10 @@ def command(file: Path) -> None:
     Prints one line for each problem and ends with exit code 4 if there is one. Official domains must have the
     official numbers of images.
     """
+    from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.check import problems
     from decathlon.data_prep.describe import check_table
     from decathlon.errors import VerificationError
-    from decathlon.packed import PackedFile
     from decathlon.tables import write
 
     found = problems(file)

@@ -38,9 +38,9 @@ def command(
     """
     if quality is not None and kind == "png":
         raise click.UsageError("png has no quality: leave out --quality or add --format jpg.")
+    from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.export import Form, export
     from decathlon.data_prep.packing import SIDE
-    from decathlon.packed import PackedFile
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable
     from decathlon.system.text import several

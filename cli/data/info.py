@@ -15,8 +15,8 @@ def command(file: Path, as_json: bool) -> None:
 
     The baseline error is that of full fine-tuning, in percent of the test images.
     """
+    from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.describe import describe, info_table
-    from decathlon.packed import PackedFile
     from decathlon.system.strict_json import dump_json
     from decathlon.tables import write
 

@@ -16,8 +16,8 @@ def command(file: Path, as_json: bool) -> None:
     Over the train split, or val or test where there is none; beside them stand those that training uses, which
     the file holds.
     """
+    from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.describe import statistics, statistics_table
-    from decathlon.packed import PackedFile
     from decathlon.system.strict_json import dump_json
     from decathlon.tables import write
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decathlon.data.ground_truth import SUFFIX, truth_folder
+from decathlon.data.official import OFFICIAL
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.answers import answers, answers_appearing, without_answers
 from decathlon.data_prep.extend import extend, held, refuse_there
 from decathlon.data_prep.own.addition import Addition
@@ -17,12 +20,8 @@ from decathlon.data_prep.own.read import read_collection
 from decathlon.data_prep.own.report import split_table
 from decathlon.data_prep.packing import PACKING, Packing, Prepared
 from decathlon.data_prep.plan import PlannedDomain
-from decathlon.official import OFFICIAL
-from decathlon.packed import PackedFile
 from decathlon.system.files import refuse_existing
 from decathlon.tables import Table
-from decathlon.truth import truth_folder
-from decathlon.truth_files import SUFFIX
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from decathlon.data.domains import CropPolicy, refuse_name
+from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.own.parts import DEFAULT, Parts, read_parts
-from decathlon.domains import CropPolicy, refuse_name
 from decathlon.errors import UsageError
-from decathlon.official import OFFICIAL
 
 
 @dataclass(frozen=True)

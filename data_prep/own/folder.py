@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from decathlon.data.domains import SPLITS
 from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect, first
 from decathlon.data_prep.picture import Picture
-from decathlon.domains import SPLITS
 from decathlon.errors import DataError
 from decathlon.system.text import several
 

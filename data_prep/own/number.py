@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from decathlon.data.domains import SPLITS, Category, CropPolicy
 from decathlon.data_prep.coco import ID_STEP
 from decathlon.data_prep.own.collection import Collection
 from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
-from decathlon.domains import SPLITS, Category, CropPolicy
 from decathlon.errors import DataError
 
 FIRST_IMAGE = 200_000  # ids of images come after it, those of categories before

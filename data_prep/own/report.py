@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from decathlon.data.domains import SPLITS
 from decathlon.data_prep.own.collection import Collection, first
-from decathlon.domains import SPLITS
 from decathlon.system.text import several
 from decathlon.tables import Column, Row, Table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from decathlon.data.domains import SPLITS, CropPolicy
 from decathlon.data_prep.synth.blossoms import BLOSSOMS, blossom
 from decathlon.data_prep.synth.canvas import Pixels
 from decathlon.data_prep.synth.characters import GLYPHS, digit, glyph
@@ -15,7 +16,6 @@ from decathlon.data_prep.synth.objects import ARRANGEMENTS, SHAPES, TOYS, scene,
 from decathlon.data_prep.synth.signs import SIGNS, sign
 from decathlon.data_prep.synth.textures import TEXTURES, texture
 from decathlon.data_prep.synth.wagons import WAGONS, wagon
-from decathlon.domains import SPLITS, CropPolicy
 
 Render = Callable[[Dice, int], Pixels]
 

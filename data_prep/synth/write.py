@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from decathlon.data.domains import SPLITS, Benchmark, Category, Domain
 from decathlon.data_prep.synth.canvas import Pixels
 from decathlon.data_prep.synth.moments import Channels, Moments
 from decathlon.data_prep.synth.table import TABLE, SynthDomain
-from decathlon.domains import SPLITS, Benchmark, Category, Domain
 from decathlon.errors import UsageError
 from decathlon.system.files import appearing, write_json
 from decathlon.system.strict_json import parse_json

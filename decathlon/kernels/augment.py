@@ -23,7 +23,9 @@ from decathlon.kernels.program import Program, blocks
 if TYPE_CHECKING:
     import triton.language as tl
 
-    from decathlon.pool import Pool
+    from decathlon.data.image_pool import Pool
+
+from decathlon.data.image_pool import reference
 
 BLOCK = 1024  # values of the output a program makes
 
@@ -31,22 +33,6 @@ BLOCK = 1024  # values of the output a program makes
 def augment(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return images (batch, 3, size, size) of a pool by their places `index` (batch,) and draws (3, batch)."""
     return (fused if enabled(pool.pixels) else reference)(pool, index, draw, dtype)
-
-
-def reference(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Compute `augment` with torch."""
-    size, height, width = pool.size, pool.height[index], pool.width[index]
-    grid = torch.arange(size, device=pool.home)
-    top = (draw[0] * (height - size + 1)).long()
-    left = (draw[1] * (width - size + 1)).long()
-    mirrored = (draw[2] < 0.5) & pool.domain.flip
-    rows = pool.offset[index] + top * width
-    rows = rows[:, None] + grid * width[:, None]
-    columns = torch.where(mirrored[:, None], size - 1 - grid, grid) + left[:, None]
-    where = (rows[:, :, None] + columns[:, None, :]).flatten()
-    cut = pool.read(where).view(len(index), size, size, 3)
-    # a channels_last tensor is laid out as the pixels are: the permutation moves nothing
-    return cut.permute(0, 3, 1, 2).float().mul_(pool.scale).add_(pool.shift).to(dtype)
 
 
 def fused(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

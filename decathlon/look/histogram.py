@@ -15,7 +15,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from decathlon.domains import Domain
+from decathlon.data.domains import Domain
 from decathlon.look.lettering import REGULAR, font_of, readable, shortened
 from decathlon.plots import GRID, METADATA
 

@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-from decathlon.domains import Category
+from decathlon.data.domains import Category
 from decathlon.system.text import plain
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from decathlon.domains import Domain
+from decathlon.data.domains import Domain
+from decathlon.data.image_pool import Pool, fit
+from decathlon.data.packed_file import PackedFile
 from decathlon.look.choice import choose
 from decathlon.look.lettering import readable
 from decathlon.look.sheet import Tile, draw, enlarged
-from decathlon.packed import PackedFile
-from decathlon.pool import Pool, fit
 from decathlon.recipe import Recipe
 from decathlon.system.text import several
 

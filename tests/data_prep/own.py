@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from decathlon.packed import PackedFile
+from decathlon.data.packed_file import PackedFile
 from tests.data_prep.sources import png
 
 Pixels = npt.NDArray[np.uint8]

@@ -17,6 +17,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from decathlon.cli.main import command
+from decathlon.data.ground_truth import read_truth
+from decathlon.data.packed_file import PackedFile
+from decathlon.data.packed_format import digest_columns
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.extend import held
 from decathlon.data_prep.own import survey
@@ -24,9 +27,6 @@ from decathlon.data_prep.own.add import Added, add
 from decathlon.data_prep.own.addition import Addition
 from decathlon.data_prep.packing import Packing
 from decathlon.errors import BusyError, DataError, UsageError
-from decathlon.packed import PackedFile
-from decathlon.packed_split import digest_columns
-from decathlon.truth import read_truth
 from tests.data_prep.own import key, numbered, packed, pixels, write_table, write_tree
 from tests.packs import TINY, write_pack
 

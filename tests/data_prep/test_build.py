@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from decathlon.cli.main import command
+from decathlon.data.ground_truth import read_truth
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.images import decode
 from decathlon.errors import DecathlonError, UsageError
-from decathlon.packed import PackedFile
-from decathlon.truth import read_truth
 from tests.conftest import outside
 from tests.data_prep import stand_ins
 from tests.data_prep.test_originals import classes, read

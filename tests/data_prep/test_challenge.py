@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.answers import answers, without_answers
 from decathlon.data_prep.challenge import plan
 from decathlon.data_prep.draw import draw, shares
 from decathlon.data_prep.original import Examples, Original
 from decathlon.data_prep.picture import Picture
 from decathlon.errors import DataError
-from decathlon.official import OFFICIAL
 
 OWN_SPLITS = ("aircraft", "dtd", "vgg-flowers")
 

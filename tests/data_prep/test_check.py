@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
+from decathlon.data.domains import Benchmark, Category, Domain
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.images import Decoded
 from decathlon.data_prep.pack import PackWriter
 from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.statistics import Moments
-from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError, VerificationError
-from decathlon.packed import PackedFile
 from tests.data_prep.sources import write_source
 
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from decathlon.cli.main import command
+from decathlon.data.domains import Benchmark, Category
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.export import Form, export
-from decathlon.domains import Benchmark, Category
 from decathlon.errors import DataError, DecathlonError, UsageError
-from decathlon.packed import PackedFile
 from decathlon.system.files import read_json
 from tests.conftest import outside
 from tests.data_prep.sources import annotation_file

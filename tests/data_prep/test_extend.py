@@ -8,16 +8,16 @@ import filelock
 import numpy as np
 import pytest
 
+from decathlon.data.domains import Benchmark, Category
+from decathlon.data.official import OFFICIAL
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.extend import extend, extended, held
 from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.statistics import Moments
-from decathlon.domains import Benchmark, Category
 from decathlon.errors import BusyError, DataError, UsageError
-from decathlon.official import OFFICIAL
-from decathlon.packed import PackedFile
 
 QUIET = Packing(workers=1)
 

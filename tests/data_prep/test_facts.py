@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from decathlon.data.domains import Benchmark, Category, Domain
+from decathlon.data.official import OFFICIAL
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.prepare import prepare
-from decathlon.domains import Benchmark, Category, Domain
 from decathlon.errors import DataError
-from decathlon.official import OFFICIAL
-from decathlon.packed import PackedFile
 from decathlon.system.strict_json import dump_json
 from tests.data_prep.sources import NAMES, annotation_file, write_domain
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from decathlon.cli.main import command
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.check import problems
-from decathlon.packed import PackedFile
 from tests.data_prep.sources import SUFFIX, annotation_file, write_source
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.mirrors import KnownFile, known_files, select
 from decathlon.errors import DataError, UsageError
-from decathlon.official import OFFICIAL
 
 DATA = "decathlon-1.0-data.tar.gz"
 IMAGENET = "decathlon-1.0-data-imagenet.tar"

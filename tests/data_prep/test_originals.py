@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 from torchvision import datasets  # type: ignore[import-untyped]
 
+from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.build import find, names
 from decathlon.data_prep.images import MAX_SIDE, decode
 from decathlon.data_prep.original import Examples, Original
 from decathlon.data_prep.tree import open_tree
-from decathlon.official import OFFICIAL
 from tests.conftest import outside
 from tests.data_prep import stand_ins
 from tests.data_prep.sources import archive

@@ -18,12 +18,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from decathlon.cli.main import command
+from decathlon.data.packed_file import PackedFile
+from decathlon.data.packed_format import digest_columns
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.errors import DataError, DecathlonError, UsageError
-from decathlon.packed import PackedFile
-from decathlon.packed_split import digest_columns
 from tests.conftest import outside
 from tests.data_prep.sources import annotation_file, archive
 

@@ -15,13 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 from decathlon.cli.main import command
+from decathlon.data.domains import Benchmark
+from decathlon.data.image_pool import load_pool
+from decathlon.data.packed_file import PackedFile
+from decathlon.data.packed_format import combine, fixed
 from decathlon.data_prep.check import problems
-from decathlon.domains import Benchmark
 from decathlon.errors import DataError, DecathlonError
-from decathlon.packed import PackedFile
-from decathlon.packed_parts import fixed
-from decathlon.packed_split import combine
-from decathlon.pool import load_pool
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate
 from tests.packs import tiny_domain, write_pack

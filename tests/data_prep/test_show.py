@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from decathlon.cli.main import command
+from decathlon.data.domains import Benchmark, Category
+from decathlon.data.image_pool import fit
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.statistics import measure
-from decathlon.domains import Benchmark, Category
 from decathlon.errors import DataError, UsageError
 from decathlon.look import histogram, lettering, views
 from decathlon.look.choice import choose
@@ -23,8 +25,6 @@ from decathlon.look.histogram import draw_classes
 from decathlon.look.lettering import FONTS, REGULAR, font_of, readable, shortened, wrapped
 from decathlon.look.sheet import LOW, Tile, draw, enlarged
 from decathlon.look.views import View, augmented, contact
-from decathlon.packed import PackedFile
-from decathlon.pool import fit
 from decathlon.recipe import Recipe
 from tests.packs import TINY, write_pack
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep import known
 from decathlon.data_prep.mirrors import KnownFile, known_files
 from decathlon.data_prep.packing import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.source import open_source
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.packed import PackedFile
 from decathlon.system.files import sha256
 from tests.data_prep.sources import archive, entry, write_source
 

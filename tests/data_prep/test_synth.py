@@ -12,8 +12,8 @@ from PIL import Image
 
 import decathlon.data_prep.synth
 from decathlon.cli.data.synth import command
+from decathlon.data.domains import SPLITS, Benchmark
 from decathlon.data_prep.synth import TABLE, SynthDomain, synthesize
-from decathlon.domains import SPLITS, Benchmark
 from decathlon.errors import DecathlonError, UsageError
 from decathlon.system.files import read_json
 

@@ -12,9 +12,9 @@ from typing import Any, SupportsIndex
 from PIL import Image
 from torch.utils.data import Dataset
 
-from decathlon.domains import Domain
+from decathlon.data.domains import Domain
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
-from decathlon.packed import PackedFile
 
 
 class PackedDomain(Dataset[tuple[Any, Any]]):
@@ -27,7 +27,7 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
 
     Each process opens the file when it first reads an image, so workers of a DataLoader may be forked or spawned.
     In file order an image takes tens of microseconds to read, in random order hundreds: what it lies in is read and
-    checked in pieces of 1 MB. For training at full speed see `decathlon.pool`.
+    checked in pieces of 1 MB. For training at full speed see `decathlon.data.image_pool`.
 
     Raises UsageError for an unknown domain, DataError when the file cannot be read, lacks the split or is damaged.
     """

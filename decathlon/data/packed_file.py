@@ -27,10 +27,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.domains import SPLITS, Benchmark
+from decathlon.data.domains import SPLITS, Benchmark
+from decathlon.data.packed_format import COLUMNS, PackedSplit, check_finished, combine, dataset, opened, text
 from decathlon.errors import DataError
-from decathlon.packed_parts import check_finished, dataset, opened, text
-from decathlon.packed_split import COLUMNS, PackedSplit, combine
 from decathlon.system.resources import lacks_memory, out_of_memory
 from decathlon.system.strict_json import parse_json
 

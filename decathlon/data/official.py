@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decathlon.domains import CropPolicy
+from decathlon.data.domains import CropPolicy
 
 
 @dataclass(frozen=True)

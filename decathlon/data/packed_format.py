@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from decathlon.errors import DataError
-from decathlon.packed_split import DTYPES
 
 FORMAT = "decathlon-pack"
 VERSION = 1
@@ -83,3 +85,38 @@ def _reason(path: Path, error: OSError) -> str:
     if error.errno is not None:
         return f"{os.strerror(error.errno)}; check the file and its permissions"
     return f"it cannot be read ({error}); {_MAKE}"
+
+
+@dataclass(frozen=True)
+class PackedSplit:
+    """One split of one domain as arrays; the columns of the packed file."""
+
+    pixels: npt.NDArray[np.uint8]
+    offset: npt.NDArray[np.int64]
+    height: npt.NDArray[np.uint16]
+    width: npt.NDArray[np.uint16]
+    label: npt.NDArray[np.int32]
+    image_id: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.image_id)
+
+    def image(self, i: int) -> npt.NDArray[np.uint8]:
+        """Return image `i` as (height, width, 3)."""
+        begin, end = self.offset[i], self.offset[i + 1]
+        return self.pixels[begin:end].reshape(int(self.height[i]), int(self.width[i]), 3)
+
+
+COLUMNS = tuple(field.name for field in fields(PackedSplit))
+DTYPES = dict(zip(COLUMNS, (np.uint8, np.int64, np.uint16, np.uint16, np.int32, np.int64), strict=True))
+
+
+def digest_columns(split: PackedSplit) -> str:
+    """Return the digest of a split held in memory; equal to what a streaming writer gets from `combine`."""
+    return combine({c: hashlib.sha256(np.ascontiguousarray(getattr(split, c)).data).hexdigest() for c in COLUMNS})
+
+
+def combine(digests: dict[str, str]) -> str:
+    """Return one SHA-256 over named SHA-256 digests, in the order of their names."""
+    text = "".join(f"{name}:{digests[name]};" for name in sorted(digests))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # a damaged one may hold any character

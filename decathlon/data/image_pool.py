@@ -7,6 +7,7 @@ worker processes and no Python loop over images.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from decathlon.domains import CropPolicy, Domain
+from decathlon.data.domains import CropPolicy, Domain
+from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
-from decathlon.kernels.augment import reference
-from decathlon.packed import PackedFile
 from decathlon.system.device import home_of
 from decathlon.system.seeding import generator
+
+if TYPE_CHECKING:
+    pass
+
 
 PIECE = 4096  # images put together at a time
 
@@ -164,3 +168,19 @@ def _resize(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def reference(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Compute `augment` with torch."""
+    size, height, width = pool.size, pool.height[index], pool.width[index]
+    grid = torch.arange(size, device=pool.home)
+    top = (draw[0] * (height - size + 1)).long()
+    left = (draw[1] * (width - size + 1)).long()
+    mirrored = (draw[2] < 0.5) & pool.domain.flip
+    rows = pool.offset[index] + top * width
+    rows = rows[:, None] + grid * width[:, None]
+    columns = torch.where(mirrored[:, None], size - 1 - grid, grid) + left[:, None]
+    where = (rows[:, :, None] + columns[:, None, :]).flatten()
+    cut = pool.read(where).view(len(index), size, size, 3)
+    # a channels_last tensor is laid out as the pixels are: the permutation moves nothing
+    return cut.permute(0, 3, 1, 2).float().mul_(pool.scale).add_(pool.shift).to(dtype)
