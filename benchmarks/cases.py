@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.timing import Case
 from decathlon.compiled import Forward, plain_forward
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Category, Domain
 from decathlon.data.image_pool import Pool
 from decathlon.data_prep.images import decode
@@ -23,7 +24,6 @@ from decathlon.gradients import Gradients
 from decathlon.job import Job
 from decathlon.merge import merge
 from decathlon.method import Regime
-from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.serve import merge_all, predict_all
 from decathlon.system.device import autocast, use_bf16

@@ -22,9 +22,9 @@ import torch
 from benchmarks.cases import CLASSES, Setting, domain, family
 from benchmarks.machine import machine
 from benchmarks.timing import Case, measure
+from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import Pool
 from decathlon.job import Job
-from decathlon.recipe import Recipe
 from decathlon.system.files import write_json
 
 SIDE, SIZE, BATCH = 36, 32, 64

@@ -15,7 +15,7 @@ def command(name: str | None) -> None:
     decathlon recipes url
     decathlon recipes my.toml
     """
-    from decathlon.recipe_file import find_recipe, recipe_text, recipes
+    from decathlon.config.recipe_files import find_recipe, recipe_text, recipes
 
     if name:
         click.echo(recipe_text(find_recipe(name)))

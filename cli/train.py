@@ -152,7 +152,7 @@ def _given(ctx: click.Context) -> dict[str, Any]:
 def _again(given: dict[str, Any], out: Path) -> Any:
     """Return what a resumed run is asked for again; it is compared with what it was begun with."""
     from decathlon.changes import Again
-    from decathlon.recipe_file import find_recipe
+    from decathlon.config.recipe_files import find_recipe
     from decathlon.registry import read_options
     from decathlon.run import Run
 
@@ -179,7 +179,7 @@ def _again(given: dict[str, Any], out: Path) -> Any:
 
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
-    from decathlon.recipe_file import find_recipe
+    from decathlon.config.recipe_files import find_recipe
     from decathlon.registry import read_options
 
     knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}

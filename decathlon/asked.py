@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError
-from decathlon.recipe import Recipe
 from decathlon.system.checksums import AGAIN, FILES, read_sealed
 from decathlon.system.schema import check, find_fault, name, path, within
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 
 FLAGS = {"domains": "the domains", "options": "--set", "regime": "--freeze or --no-freeze"}

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Benchmark
 from decathlon.data.image_pool import Pool, load_pool
 from decathlon.data.packed_file import PackedFile
@@ -15,7 +16,6 @@ from decathlon.errors import DivergedError, UsageError, VerificationError
 from decathlon.family import Family
 from decathlon.generations import Generations, State
 from decathlon.job import Job
-from decathlon.recipe import Recipe
 from decathlon.run import Run
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress

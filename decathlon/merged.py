@@ -26,13 +26,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import Pool, fit
 from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.graphs import read_about
 from decathlon.merge import drop_norm, without_adapters
 from decathlon.network import DomainNetwork
-from decathlon.recipe import Recipe
 from decathlon.system.schema import check, within
 from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import read_tensors, write_tensors

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from decathlon.config.options import override
 from decathlon.errors import UsageError
 from decathlon.footprint import Convention
-from decathlon.knobs import override
 from decathlon.seams import own_norm, replace, share
 from decathlon.trunks.trunk import Trunk
 

@@ -13,9 +13,9 @@ from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
+from decathlon.config.recipe import Recipe
 from decathlon.method import Method
 from decathlon.network import DomainNetwork
-from decathlon.recipe import Recipe
 
 FUSED = ("sgd", "momentum", "adam", "adamw")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from decathlon.config.recipe import OWN, Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
@@ -13,7 +14,6 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.evaluate import BATCH, predict
 from decathlon.merge import merge
 from decathlon.network import DomainNetwork
-from decathlon.recipe import OWN, Recipe
 from decathlon.results import write_results
 from decathlon.run import DOMAIN, Run
 from decathlon.system.device import find_device

@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from decathlon import adapters
+from decathlon.config.options import choices, read_words
 from decathlon.errors import UsageError, unknown
-from decathlon.knobs import choices, read_words
 from decathlon.method import TRUNKS, Method
 
 

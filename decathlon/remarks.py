@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 
+from decathlon.config.recipe import Recipe
 from decathlon.method import Method
 from decathlon.reader import Reader
-from decathlon.recipe import Recipe
 from decathlon.trunk_source import TrunkSource
 
 

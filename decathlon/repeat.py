@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from decathlon.changes import Again
+from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, DivergedError, UsageError
 from decathlon.group import SEEDS, SHAPE, Group, find_group, status
-from decathlon.recipe import Recipe
 from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.system.device import find_device

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from decathlon.changes import Again, Change, changed, data_change, find_changes, refuse, words
+from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.group import find_group
 from decathlon.jobs import remove_state, train_jobs
-from decathlon.recipe import Recipe
 from decathlon.run import Run
 from decathlon.start import read_start
 from decathlon.system.checksums import is_sealed

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from decathlon.asked import check_request
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError
@@ -19,7 +20,6 @@ from decathlon.family import Family
 from decathlon.jobs import divide, train_jobs
 from decathlon.method import Method, Regime
 from decathlon.reader import Reader
-from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.remarks import remarks
 from decathlon.run import Run

@@ -30,11 +30,18 @@ LONGEST = 120  # seconds a child may take
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
-        "decathlon.cli.train", "decathlon.recipe_file", "decathlon.repeat", "decathlon.summary", "decathlon.train",
-        "decathlon.cli.data.add", "decathlon.cli.data.prepare", "decathlon.data_prep.own.add",
-        "decathlon.data_prep.prepare", "pytest",
+        "decathlon.cli.train",
+        "decathlon.config.recipe_files",
+        "decathlon.repeat",
+        "decathlon.summary",
+        "decathlon.train",
+        "decathlon.cli.data.add",
+        "decathlon.cli.data.prepare",
+        "decathlon.data_prep.own.add",
+        "decathlon.data_prep.prepare",
+        "pytest",
     ]
-)  # fmt: skip
+)
 
 
 class Child:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.family import Family
 from decathlon.job import Job
 from decathlon.method import Regime
-from decathlon.recipe import Recipe
 from decathlon.registry import find_method
 from decathlon.run import Run
 from decathlon.system.files import sha256

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from decathlon.cli.main import command
-from decathlon.recipe import Recipe
-from decathlon.recipe_file import recipe_text
+from decathlon.config.recipe import Recipe
+from decathlon.config.recipe_files import recipe_text
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate
 from tests.packs import TINY, write_truth

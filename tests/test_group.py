@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from decathlon import repeat
 from decathlon.cli.main import command, main
+from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, DivergedError, UsageError
 from decathlon.group import Group, find_group, status
 from decathlon.job import Job
-from decathlon.recipe import Recipe
 from decathlon.repeat import resume_seeds, train_seeds
 from decathlon.run import Run
 from decathlon.summary import group_summary, last_metrics

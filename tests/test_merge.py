@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from decathlon import export as exporting
 from decathlon.adapters.parallel import add_pointwise
 from decathlon.cli.main import command
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import CropPolicy
 from decathlon.data.image_pool import Pool, fit
 from decathlon.errors import DataError, UsageError, VerificationError
@@ -29,7 +30,6 @@ from decathlon.merge import fold_norms, foldable, merge, without_adapters
 from decathlon.merged import describe, description, load_merged, save_merged, to_input
 from decathlon.method import Regime
 from decathlon.network import DomainNetwork
-from decathlon.recipe import Recipe
 from decathlon.registry import find_method, methods
 from decathlon.run import Run
 from decathlon.seams import FrozenNorm, tensors

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from decathlon.config.recipe import OPTIMIZERS, Recipe
 from decathlon.errors import UsageError
 from decathlon.network import DomainNetwork
 from decathlon.optimisation import counters, groups, load_slots, make_optimizer, make_schedule
-from decathlon.recipe import OPTIMIZERS, Recipe
 
 
 def network() -> DomainNetwork:

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from decathlon.adapters.piggyback import START, THRESHOLD, Mask, Piggyback, PiggybackOptions
+from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.family import Family
 from decathlon.job import Job
 from decathlon.network import DomainNetwork
 from decathlon.optimisation import make_optimizers
-from decathlon.recipe import Recipe
 from decathlon.trunks.wide_resnet import WideResNet
 
 VALUES = [0.01, 0.005, 0.0051, 0.0, -0.005, -0.0051, -1.0]

@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from torch import nn
 
 from decathlon import predict as prediction
-from decathlon import recipe_file
 from decathlon.cli.main import command
+from decathlon.config import recipe_files
+from decathlon.config.recipe import OWN, Recipe
+from decathlon.config.recipe_files import find_recipe, recipe_text
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
@@ -22,8 +24,6 @@ from decathlon.job import Job
 from decathlon.optimisation import groups
 from decathlon.predict import predict_run
 from decathlon.protocol import protocol_text
-from decathlon.recipe import OWN, Recipe
-from decathlon.recipe_file import find_recipe, recipe_text
 from decathlon.registry import find_method
 from decathlon.resume import resume
 from decathlon.system.progress import TrainingProgress
@@ -87,7 +87,7 @@ def test_a_file_begins_from_a_built_in_recipe_and_that_from_another(
 ) -> None:
     write(tmp_path, "first", "epochs = 5\nlr = 0.5\n[domains.boats]\nweight_decay = 1.0")
     write(tmp_path, "second", 'base = "first"\nlr = 0.25')
-    monkeypatch.setattr(recipe_file, "FOLDER", tmp_path)
+    monkeypatch.setattr(recipe_files, "FOLDER", tmp_path)
     own = find_recipe(write(tmp_path, "own", 'base = "second"\nsize = 32\n[domains.boats]\ncrop = "full"'))
     expected = Recipe(epochs=5, lr=0.25, size=32, domains={"boats": {"weight_decay": 1.0, "crop": "full"}})
     assert own == expected
@@ -100,12 +100,12 @@ def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: py
             find_recipe(write(tmp_path, "own", f'base = "{base}"'))
     write(tmp_path, "hen", 'base = "egg"')
     write(tmp_path, "egg", 'base = "hen"')
-    monkeypatch.setattr(recipe_file, "FOLDER", tmp_path)
+    monkeypatch.setattr(recipe_files, "FOLDER", tmp_path)
     with pytest.raises(UsageError, match="begins from itself .hen from egg from hen."):
         find_recipe("hen")
 
 
-@pytest.mark.parametrize("name", recipe_file.recipes())
+@pytest.mark.parametrize("name", recipe_files.recipes())
 def test_a_recipe_is_shown_with_every_knob_as_a_file_that_gives_it_again(tmp_path: Path, name: str) -> None:
     said = CliRunner().invoke(command, ["recipes", name], catch_exceptions=False).output
     assert find_recipe(write(tmp_path, "again", said)) == find_recipe(name)

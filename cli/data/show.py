@@ -41,10 +41,10 @@ def command(
       decathlon data show decathlon.h5
       decathlon data show decathlon.h5 gtsrb --split train --images 200 -o signs/
     """
+    from decathlon.config.recipe_files import find_recipe
     from decathlon.data.domains import SPLITS
     from decathlon.data.packed_file import PackedFile
     from decathlon.look.write import Look, look, look_table
-    from decathlon.recipe_file import find_recipe
     from decathlon.system.progress import stderr
     from decathlon.tables import write
 

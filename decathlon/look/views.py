@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import Pool, fit
 from decathlon.data.packed_file import PackedFile
 from decathlon.look.choice import choose
 from decathlon.look.lettering import readable
 from decathlon.look.sheet import Tile, draw, enlarged
-from decathlon.recipe import Recipe
 from decathlon.system.text import several
 
 DRAWS = 3  # cuts of each image

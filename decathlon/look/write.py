@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import SPLITS, Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
 from decathlon.look.histogram import draw_classes
 from decathlon.look.views import Channels, Seen, View, augmented, contact
-from decathlon.recipe import Recipe
 from decathlon.system.files import appearing
 from decathlon.tables import Column, Row, Table
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from decathlon.cli.main import command
+from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Benchmark, Category
 from decathlon.data.image_pool import fit
 from decathlon.data.packed_file import PackedFile
@@ -25,7 +26,6 @@ from decathlon.look.histogram import draw_classes
 from decathlon.look.lettering import FONTS, REGULAR, font_of, readable, shortened, wrapped
 from decathlon.look.sheet import LOW, Tile, draw, enlarged
 from decathlon.look.views import View, augmented, contact
-from decathlon.recipe import Recipe
 from tests.packs import TINY, write_pack
 
 KINDS = ("augmented", "classes", "test", "train", "val")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from decathlon.config.options import override
 from decathlon.data.domain_sampling import exponent
 from decathlon.data.domains import Domain
 from decathlon.errors import UsageError, unknown
-from decathlon.knobs import override
 
 # Of timm's optimizers those whose whole state is saved and restored to the bit.
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan")

@@ -13,12 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, unknown
-from decathlon.recipe import Recipe
 from decathlon.system.files import read_bytes
 from decathlon.system.text import shown
 
-FOLDER = resources.files("decathlon") / "recipes"
+FOLDER = resources.files("decathlon.config") / "recipes"
 
 
 def recipes() -> dict[str, str]:
