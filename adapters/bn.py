@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from decathlon.footprint import Convention
-from decathlon.method import Method, Regime
+from decathlon.models.footprint import Convention
+from decathlon.models.method import Method, Regime
 
 
 class DomainNorm(Method):

@@ -19,9 +19,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from decathlon.footprint import Convention
-from decathlon.method import Method, Options, Regime, option
-from decathlon.seams import EditedConv, own_norm, own_statistics
+from decathlon.models.footprint import Convention
+from decathlon.models.layers import EditedConv
+from decathlon.models.method import Method, Options, Regime, option
+from decathlon.models.surgery import own_norm, own_statistics
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from decathlon.adapters.mtan import tap_blocks
-from decathlon.footprint import Convention
-from decathlon.method import Regime
-from decathlon.reader import Reader
-from decathlon.seams import replace, share
-from decathlon.trunks.trunk import Trunk
+from decathlon.models.footprint import Convention
+from decathlon.models.method import Reader, Regime
+from decathlon.models.surgery import replace, share
+from decathlon.models.trunks.trunk import Trunk
 
 
 class DenseTaps(nn.Module):

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from decathlon.footprint import Convention
-from decathlon.method import Regime
-from decathlon.reader import Reader
+from decathlon.models.footprint import Convention
+from decathlon.models.method import Reader, Regime
 
 
 class Feature(Reader):

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import nn
 
-from decathlon.footprint import Convention
-from decathlon.method import Method, Regime
-from decathlon.seams import own
-from decathlon.trunks.trunk import Trunk
+from decathlon.models.footprint import Convention
+from decathlon.models.method import Method, Regime
+from decathlon.models.surgery import own
+from decathlon.models.trunks.trunk import Trunk
 
 
 class Finetune(Method):

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
-from decathlon.footprint import Convention
-from decathlon.method import Options, Regime
-from decathlon.reader import Reader
-from decathlon.seams import own_norm, replace, share
-from decathlon.trunks.trunk import PointwiseConv, Trunk, initialise
+from decathlon.models.footprint import Convention
+from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.method import Options, Reader, Regime
+from decathlon.models.surgery import own_norm, replace, share
+from decathlon.models.trunks.trunk import Trunk
 
 
 class Attention(nn.Sequential):

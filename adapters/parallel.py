@@ -18,12 +18,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from decathlon.centre_tap import with_centre
 from decathlon.errors import UsageError
-from decathlon.footprint import Convention
-from decathlon.method import Method, Options, option
-from decathlon.seams import own
-from decathlon.trunks.trunk import PointwiseConv, initialise
+from decathlon.models.centre_tap import with_centre
+from decathlon.models.footprint import Convention
+from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.method import Method, Options, option
+from decathlon.models.surgery import own
 
 
 @dataclass(frozen=True)

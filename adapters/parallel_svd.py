@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from decathlon.adapters.parallel import adaptable, add_pointwise
-from decathlon.centre_tap import with_centre
 from decathlon.errors import UsageError
-from decathlon.footprint import Convention
-from decathlon.method import Learned, Method, Options, Regime, option
-from decathlon.seams import share
-from decathlon.trunks.trunk import PointwiseConv, Trunk, initialise
+from decathlon.models.centre_tap import with_centre
+from decathlon.models.footprint import Convention
+from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.method import Learned, Method, Options, Regime, option
+from decathlon.models.surgery import share
+from decathlon.models.trunks.trunk import Trunk
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from decathlon.errors import UsageError
-from decathlon.footprint import Convention
-from decathlon.method import Apart, Method, Options, Regime, option
-from decathlon.seams import EditedConv, FrozenNorm, own_norm
+from decathlon.models.footprint import Convention
+from decathlon.models.layers import EditedConv, FrozenNorm
+from decathlon.models.method import Apart, Method, Options, Regime, option
+from decathlon.models.surgery import own_norm
 
 START, THRESHOLD = 1e-2, 5e-3
 MASK = ".edit.mask"  # how the names of masks end in a delta

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from decathlon.footprint import Convention
-from decathlon.method import Method, Regime
-from decathlon.trunks.trunk import Trunk
+from decathlon.models.footprint import Convention
+from decathlon.models.method import Method, Regime
+from decathlon.models.trunks.trunk import Trunk
 
 
 class Scratch(Method):

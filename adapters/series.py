@@ -19,10 +19,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from decathlon.footprint import Convention
-from decathlon.method import Method, Options, option
-from decathlon.seams import own
-from decathlon.trunks.trunk import PointwiseConv, initialise
+from decathlon.models.footprint import Convention
+from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.method import Method, Options, option
+from decathlon.models.surgery import own
 
 
 @dataclass(frozen=True)

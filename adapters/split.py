@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
 from decathlon.errors import UsageError
-from decathlon.footprint import Convention
-from decathlon.method import Method, Options, Regime, option
+from decathlon.models.footprint import Convention
+from decathlon.models.method import Method, Options, Regime, option
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,15 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Category, Domain
 from decathlon.data.image_pool import Pool
 from decathlon.data_prep.images import decode
-from decathlon.family import Family
 from decathlon.gradients import Gradients
 from decathlon.job import Job
 from decathlon.merge import merge
-from decathlon.method import Regime
-from decathlon.registry import find_method
+from decathlon.models.method import Regime
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import find_method
+from decathlon.models.trunks.registry import build
 from decathlon.serve import merge_all, predict_all
 from decathlon.system.device import autocast, use_bf16
-from decathlon.trunks import build
 
 CLASSES = 100
 

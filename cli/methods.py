@@ -14,7 +14,7 @@ def command(name: str | None) -> None:
     decathlon methods
     decathlon methods piggyback
     """
-    from decathlon.registry import explain, methods
+    from decathlon.models.registry import explain, methods
 
     if name:
         click.echo(explain(name))

@@ -32,8 +32,8 @@ def command(
         raise click.UsageError("a run says itself how it was made: leave out --set, --trunk and --freeze.")
     from decathlon import count
     from decathlon.group import find_group
-    from decathlon.method import Regime
-    from decathlon.registry import read_options
+    from decathlon.models.method import Regime
+    from decathlon.models.registry import read_options
     from decathlon.run import Run
     from decathlon.system.strict_json import dump_json
     from decathlon.tables import write

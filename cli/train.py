@@ -153,7 +153,7 @@ def _again(given: dict[str, Any], out: Path) -> Any:
     """Return what a resumed run is asked for again; it is compared with what it was begun with."""
     from decathlon.changes import Again
     from decathlon.config.recipe_files import find_recipe
-    from decathlon.registry import read_options
+    from decathlon.models.registry import read_options
     from decathlon.run import Run
 
     if "seeds" in given:
@@ -180,7 +180,7 @@ def _again(given: dict[str, Any], out: Path) -> Any:
 
 def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
     from decathlon.config.recipe_files import find_recipe
-    from decathlon.registry import read_options
+    from decathlon.models.registry import read_options
 
     knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}
     options = read_options(asked["method"], asked["settings"])

@@ -8,6 +8,6 @@ import click
 @click.command()
 def command() -> None:
     """List the trunks: what domains may share."""
-    from decathlon.trunks import TRUNKS
+    from decathlon.models.trunks.registry import TRUNKS
 
     click.echo("\n".join(f"{name:20} {about}" for name, about in TRUNKS.items()))

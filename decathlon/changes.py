@@ -10,7 +10,7 @@ from typing import Any
 from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.registry import find_method
+from decathlon.models.registry import find_method
 
 FLAGS = {"domains": "the domains", "options": "--set", "regime": "--freeze or --no-freeze"}
 # the state of a run is counted in steps of these, or shaped by them

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from decathlon.network import DomainNetwork
+from decathlon.models.multi_domain_model import DomainNetwork
 
 Forward = Callable[[DomainNetwork, Tensor], Tensor]
 

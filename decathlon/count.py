@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from decathlon.data.official import OFFICIAL
-from decathlon.family import Family
-from decathlon.footprint import PARTS, Footprint
-from decathlon.method import Regime
-from decathlon.registry import find_method
+from decathlon.models.footprint import PARTS, Footprint
+from decathlon.models.method import Regime
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import find_method
+from decathlon.models.trunks.registry import build
 from decathlon.run import Run
 from decathlon.tables import Column, Row, Table
 from decathlon.trunk_source import load_family
-from decathlon.trunks import build
 
 NOTES = (  # what the words of the tables mean
     "Norms 'in' counts all norms, 'once' leaves out a domain's copies of norms that trunk or shared modules hold, "

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from decathlon.errors import DataError, UsageError
+from decathlon.models.layers import PointwiseConv
+from decathlon.models.surgery import replace
 from decathlon.onnx_file import read_metadata
 from decathlon.program_file import read_extra
-from decathlon.seams import replace
 from decathlon.system.strict_json import parse_json
-from decathlon.trunks.trunk import PointwiseConv
 
 KEY = "decathlon"  # of the description in either format
 SEAL = "decathlon.sha256"  # of the metadata in an ONNX file: the format has no checksum

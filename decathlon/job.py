@@ -13,8 +13,8 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domain_sampling import epoch_plan, sample, shares
 from decathlon.data.image_pool import Pool
 from decathlon.errors import DataError, DivergedError
-from decathlon.family import Family
 from decathlon.gradients import Gradients
+from decathlon.models.multi_domain_model import Family
 from decathlon.optimisation import counters, load_slots, make_optimizers, make_schedule
 from decathlon.system.device import asynchronous, autocast
 from decathlon.tally import Tally

@@ -8,8 +8,8 @@ from collections import Counter
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from decathlon.seams import FrozenNorm, M, named_norms
-from decathlon.trunks.trunk import PointwiseConv
+from decathlon.models.layers import FrozenNorm, PointwiseConv
+from decathlon.models.surgery import M, named_norms
 
 PLAIN = (nn.Conv2d, PointwiseConv)  # other subclasses may change weight or input on the way
 

@@ -14,8 +14,8 @@ from timm.scheduler.scheduler import Scheduler
 from torch import nn
 
 from decathlon.config.recipe import Recipe
-from decathlon.method import Method
-from decathlon.network import DomainNetwork
+from decathlon.models.method import Method
+from decathlon.models.multi_domain_model import DomainNetwork
 
 FUSED = ("sgd", "momentum", "adam", "adamw")
 

@@ -13,7 +13,7 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.evaluate import BATCH, predict
 from decathlon.merge import merge
-from decathlon.network import DomainNetwork
+from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.results import write_results
 from decathlon.run import DOMAIN, Run
 from decathlon.system.device import find_device

@@ -6,8 +6,7 @@ import difflib
 import re
 
 from decathlon.config.recipe import Recipe
-from decathlon.method import Method
-from decathlon.reader import Reader
+from decathlon.models.method import Method, Reader
 from decathlon.trunk_source import TrunkSource
 
 

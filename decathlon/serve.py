@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from decathlon.errors import UsageError, unknown
 from decathlon.merge import merge
-from decathlon.network import DomainNetwork, trunk_in
-from decathlon.seams import tensors
-from decathlon.trunks.trunk import Trunk
+from decathlon.models.multi_domain_model import DomainNetwork, trunk_in
+from decathlon.models.surgery import tensors
+from decathlon.models.trunks.trunk import Trunk
 
 
 def predict_all(networks: Mapping[str, DomainNetwork], images: Tensor) -> dict[str, Tensor]:

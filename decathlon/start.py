@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from decathlon.errors import VerificationError
-from decathlon.family import Family
+from decathlon.models.multi_domain_model import Family
 from decathlon.run import Run
 from decathlon.system.files import sha256
 from decathlon.system.tensor_files import read_tensors, write_tensors

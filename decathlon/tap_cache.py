@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from decathlon.data.image_pool import Pool
-from decathlon.network import DomainNetwork, trunk_in
+from decathlon.models.multi_domain_model import DomainNetwork, trunk_in
 from decathlon.system.device import autocast
 
 BATCH = 64

@@ -16,11 +16,10 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError
-from decathlon.family import Family
 from decathlon.jobs import divide, train_jobs
-from decathlon.method import Method, Regime
-from decathlon.reader import Reader
-from decathlon.registry import find_method
+from decathlon.models.method import Method, Reader, Regime
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import find_method
 from decathlon.remarks import remarks
 from decathlon.run import Run
 from decathlon.start import write_start

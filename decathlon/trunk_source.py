@@ -10,16 +10,16 @@ from typing import Any
 import torch
 
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.family import Family, Norms, norms_of
-from decathlon.method import Learned, Method
-from decathlon.registry import find_method
+from decathlon.models.method import Learned, Method
+from decathlon.models.multi_domain_model import Family, Norms, norms_of
+from decathlon.models.registry import find_method
+from decathlon.models.surgery import named_norms
+from decathlon.models.trunks.registry import build
+from decathlon.models.trunks.trunk import Trunk
 from decathlon.run import TRUNK, Run
-from decathlon.seams import named_norms
 from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import read_tensors
 from decathlon.system.text import several
-from decathlon.trunks import build
-from decathlon.trunks.trunk import Trunk
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import torch
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
-from decathlon.family import Family
 from decathlon.job import Job
-from decathlon.method import Regime
-from decathlon.registry import find_method
+from decathlon.models.method import Regime
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import find_method
+from decathlon.models.trunks.registry import build
 from decathlon.run import Run
 from decathlon.system.files import sha256
 from decathlon.system.progress import TrainingProgress
 from decathlon.train import Request, train
-from decathlon.trunks import build
 from tests.packs import TINY
 
 RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")

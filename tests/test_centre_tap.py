@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from decathlon.centre_tap import with_centre
-from decathlon.trunks.trunk import PointwiseConv
+from decathlon.models.centre_tap import with_centre
+from decathlon.models.layers import PointwiseConv
 
 
 def two(conv: nn.Conv2d, adapter: PointwiseConv, x: Tensor) -> Tensor:

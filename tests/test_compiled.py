@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from decathlon import job as job_module
 from decathlon.compiled import Forward, compiled_forward, plain_forward
 from decathlon.errors import UsageError
-from decathlon.family import Family
 from decathlon.gradients import Gradients
-from decathlon.method import Regime
-from decathlon.registry import find_method, methods
+from decathlon.models.method import Regime
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import find_method, methods
+from decathlon.models.trunks.registry import build
 from decathlon.system.tensor_files import read_tensors
-from decathlon.trunks import build
 from tests.packs import TINY
 from tests.runs import RECIPE, go, make_job
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from decathlon import registry as methods
 from decathlon.errors import UsageError
-from decathlon.family import Family
 from decathlon.merge import merge
-from decathlon.trunks.wide_resnet import WideResNet
+from decathlon.models import registry as methods
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.trunks.wide_resnet import WideResNet
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,9 +10,9 @@ from torch import nn
 
 from decathlon.cli.main import command
 from decathlon.count import count_method
-from decathlon.footprint import Convention, Footprint
-from decathlon.registry import find_method
-from decathlon.trunks import build
+from decathlon.models.footprint import Convention, Footprint
+from decathlon.models.registry import find_method
+from decathlon.models.trunks.registry import build
 
 
 def parameters(module: nn.Module, norms: bool) -> int:

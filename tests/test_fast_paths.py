@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from decathlon.family import Family
-from decathlon.network import DomainNetwork
-from decathlon.registry import find_method, methods
+from decathlon.models.layers import PointwiseConv
+from decathlon.models.multi_domain_model import DomainNetwork, Family
+from decathlon.models.registry import find_method, methods
+from decathlon.models.trunks.registry import build
 from decathlon.system.device import autocast
-from decathlon.trunks import build
-from decathlon.trunks.trunk import PointwiseConv
 
 CPU = torch.device("cpu")
 LABELS = torch.tensor([0, 1, 2, 0])

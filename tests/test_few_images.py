@@ -13,7 +13,7 @@ from decathlon.data.image_pool import Pool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DivergedError, UsageError
 from decathlon.evaluate import BATCH, predict
-from decathlon.network import DomainNetwork
+from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.predict import predict_run
 from decathlon.run import Run
 from decathlon.trunk_source import load_family

@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from decathlon.network import DomainNetwork
-from decathlon.registry import find_method
-from decathlon.trunks.resnet26 import ResNet26
-from decathlon.trunks.wide_resnet import WideResNet
+from decathlon.models.multi_domain_model import DomainNetwork
+from decathlon.models.registry import find_method
+from decathlon.models.trunks.resnet26 import ResNet26
+from decathlon.models.trunks.wide_resnet import WideResNet
 from tests.conftest import outside
 
 NORM = ("weight", "bias", "running_mean", "running_var")

@@ -138,7 +138,7 @@ def test_outside_the_steps_it_ends_at_once(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     whole: dict[str, str], number: signal.Signals, name: str, at: int, said: str,
 ) -> None:  # fmt: skip
-    from decathlon import registry
+    from decathlon.models import registry
 
     run = Run(tmp_path / "run")
     words = ("train", *JOBS, "--data", tiny, *OPTIONS, "-o", run.folder)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from decathlon.cli.main import command
 from decathlon.errors import UsageError
-from decathlon.registry import find_method, read_options
+from decathlon.models.registry import find_method, read_options
 
 
 @pytest.mark.parametrize(

@@ -25,20 +25,20 @@ from decathlon.data.domains import CropPolicy
 from decathlon.data.image_pool import Pool, fit
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.export import FORMS, export, find_form
-from decathlon.family import Family
 from decathlon.merge import fold_norms, foldable, merge, without_adapters
 from decathlon.merged import describe, description, load_merged, save_merged, to_input
-from decathlon.method import Regime
-from decathlon.network import DomainNetwork
-from decathlon.registry import find_method, methods
+from decathlon.models.layers import FrozenNorm
+from decathlon.models.method import Regime
+from decathlon.models.multi_domain_model import DomainNetwork, Family
+from decathlon.models.registry import find_method, methods
+from decathlon.models.surgery import tensors
+from decathlon.models.trunks.registry import build
+from decathlon.models.trunks.resnet26 import ResNet26
+from decathlon.models.trunks.trunk import Trunk
 from decathlon.run import Run
-from decathlon.seams import FrozenNorm, tensors
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.train import Request, train
-from decathlon.trunks import build
-from decathlon.trunks.resnet26 import ResNet26
-from decathlon.trunks.trunk import Trunk
 from tests.packs import TINY
 
 CPU = torch.device("cpu")

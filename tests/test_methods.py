@@ -18,12 +18,12 @@ from torch.nn.functional import cross_entropy
 from decathlon import adapters
 from decathlon.cli.main import command
 from decathlon.errors import UsageError, VerificationError
-from decathlon.family import Family
-from decathlon.method import Regime
-from decathlon.registry import explain, find_method, methods, read_options
-from decathlon.seams import tensors
-from decathlon.trunks import build
-from decathlon.trunks.wide_resnet import WideResNet
+from decathlon.models.method import Regime
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import explain, find_method, methods, read_options
+from decathlon.models.surgery import tensors
+from decathlon.models.trunks.registry import build
+from decathlon.models.trunks.wide_resnet import WideResNet
 
 CPU = torch.device("cpu")
 

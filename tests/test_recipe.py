@@ -19,12 +19,12 @@ from decathlon.config.recipe_files import find_recipe, recipe_text
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.family import Family
 from decathlon.job import Job
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import find_method
 from decathlon.optimisation import groups
 from decathlon.predict import predict_run
 from decathlon.protocol import protocol_text
-from decathlon.registry import find_method
 from decathlon.resume import resume
 from decathlon.system.progress import TrainingProgress
 from decathlon.trunk_source import find_trunk

@@ -15,7 +15,7 @@ from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError, VerificationError
 from decathlon.evaluate import evaluate
-from decathlon.registry import find_method, methods
+from decathlon.models.registry import find_method, methods
 from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.system.progress import TrainingProgress

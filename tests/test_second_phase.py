@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from decathlon.adapters.parallel_svd import LowRankConv, ParallelSvd
 from decathlon.errors import DataError, UsageError
-from decathlon.family import Family
-from decathlon.method import Learned
-from decathlon.registry import find_method
+from decathlon.models.method import Learned
+from decathlon.models.multi_domain_model import Family
+from decathlon.models.registry import find_method
+from decathlon.models.trunks.wide_resnet import WideResNet
 from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.trunk_source import find_trunk, load_family
-from decathlon.trunks.wide_resnet import WideResNet
 from tests.packs import TINY, tiny_domain, write_pack
 from tests.runs import RECIPE, digests, dying_at, go
 
@@ -172,7 +172,7 @@ def test_a_name_that_cannot_be_a_file_or_a_scope_is_no_domain(name: str) -> None
 
 @pytest.mark.parametrize("method", ["piggyback", "feature"])
 def test_weight_edits_keep_the_padding_of_foreign_convolutions(method: str) -> None:
-    from decathlon.trunks import build
+    from decathlon.models.trunks.registry import build
 
     trunk = build("timm:tf_mobilenetv3_small_minimal_100", empty=True)
     body = Family(find_method(method)(trunk), 0, CPU).add("x", 3).eval().body

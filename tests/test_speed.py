@@ -15,7 +15,7 @@ from torch import nn
 from benchmarks import cases, scale, speed
 from benchmarks.cases import Setting
 from benchmarks.timing import Case, measure
-from decathlon.trunks.wide_resnet import WideResNet
+from decathlon.models.trunks.wide_resnet import WideResNet
 
 TINY = ["--batch", "2", "--size", "16", "--rounds", "1", "--seconds", "0.001"]
 

@@ -13,7 +13,7 @@ from benchmarks import table
 from benchmarks.rows import ROWS, Row, passes
 from decathlon.errors import DivergedError, UsageError
 from decathlon.job import Job
-from decathlon.registry import find_method, methods
+from decathlon.models.registry import find_method, methods
 from tests.packs import TINY, write_truth
 
 

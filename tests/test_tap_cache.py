@@ -16,13 +16,13 @@ from decathlon.data.domains import Domain
 from decathlon.data.image_pool import Pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
+from decathlon.models.trunks.wide_resnet import WideResNet
 from decathlon.resume import resume
 from decathlon.run import Run
 from decathlon.system.device import autocast
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from decathlon.tap_cache import TapCache
-from decathlon.trunks.wide_resnet import WideResNet
 from tests.runs import RECIPE, digests, dying_at, go, make_job
 
 STILL = RECIPE.override({"augment": False})

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from decathlon.errors import VerificationError
-from decathlon.footprint import Convention, Footprint, count
-from decathlon.method import Method
-from decathlon.network import DomainNetwork, delta, trunk_in
-from decathlon.seams import M, named_norms, own_norm, replace, share, tensors
+from decathlon.models.footprint import Convention, Footprint, count
+from decathlon.models.method import Method
+from decathlon.models.surgery import M, named_norms, own_norm, replace, share, tensors
+from decathlon.models.trunks.registry import build
+from decathlon.models.trunks.trunk import Trunk
 from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import fingerprint
-from decathlon.trunks import build
-from decathlon.trunks.trunk import Trunk
 
 Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: state of each norm by its place in the trunk
 
@@ -139,3 +138,29 @@ def _set_norms(trunk: nn.Module, norms: Norms) -> None:
 
 def _place(module: M, device: torch.device) -> M:
     return module.to(device).to(memory_format=torch.channels_last)
+
+
+class DomainNetwork(nn.Module):
+    """Body and linear head; an ordinary module that shares tensors with the trunk."""
+
+    def __init__(self, body: nn.Module, features: int, classes: int) -> None:
+        super().__init__()
+        self.body = body
+        self.head = nn.Linear(features, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (batch, 3, height, width) to logits (batch, classes)."""
+        logits: Tensor = self.head(self.body(images))
+        return logits
+
+
+def trunk_in(network: nn.Module) -> Trunk | None:
+    """Return the trunk inside a network, None where its body holds none."""
+    return next((part for part in network.modules() if isinstance(part, Trunk)), None)
+
+
+def delta(network: nn.Module, shared: dict[int, Tensor]) -> dict[str, Tensor]:
+    """Return what of a network is not among the `shared` tensors: what is stored for its domain."""
+    named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
+    held = {name for name, tensor in named if id(tensor) in shared}
+    return {name: tensor for name, tensor in network.state_dict().items() if name not in held}

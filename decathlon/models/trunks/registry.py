@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from decathlon.errors import unknown
-from decathlon.trunks.trunk import Trunk
+from decathlon.models.trunks.trunk import Trunk
 
 # Example names with what they are; `build` understands every name of these forms.
 TRUNKS = {
@@ -33,20 +33,20 @@ def build(name: str, empty: bool = False) -> Trunk:
 
 # Imports wait until a trunk is asked for: timm alone takes a second.
 def _wide(match: re.Match[str], empty: bool) -> Trunk:
-    from decathlon.trunks.wide_resnet import WideResNet
+    from decathlon.models.trunks.wide_resnet import WideResNet
 
     dan = match[3] is not None
     return WideResNet(int(match[1]), int(match[2]), stride_first=dan, conv_bias=not dan)
 
 
 def _resnet26(match: re.Match[str], empty: bool) -> Trunk:
-    from decathlon.trunks.resnet26 import ResNet26
+    from decathlon.models.trunks.resnet26 import ResNet26
 
     return ResNet26()
 
 
 def _timm(match: re.Match[str], empty: bool) -> Trunk:
-    from decathlon.trunks.timm import TimmTrunk
+    from decathlon.models.trunks.timm import TimmTrunk
 
     return TimmTrunk(match[1], pretrained=False if empty else None)
 

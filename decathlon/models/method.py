@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from decathlon.config.options import override
 from decathlon.errors import UsageError
-from decathlon.footprint import Convention
-from decathlon.seams import own_norm, replace, share
-from decathlon.trunks.trunk import Trunk
+from decathlon.models.footprint import Convention
+from decathlon.models.layers import FrozenNorm
+from decathlon.models.surgery import own_norm, replace, share
+from decathlon.models.trunks.trunk import Trunk
 
 Regime = Literal["joint", "frozen", "private"]
 TRUNKS = {
@@ -157,3 +158,27 @@ class Method:
         `trunk` is the shared trunk, or a copy that shares its convolutions and starts from norms of the domain.
         """
         return replace(share(trunk), self.conv, self.norm)
+
+
+@dataclass(frozen=True)
+class ReaderOptions(Options):
+    """Whose norms a frozen trunk has."""
+
+    norms: Literal["domain", "trunk"] = option(
+        "domain", "over a frozen trunk, those its run left for the domain, or one set for all: one pass serves all"
+    )
+
+
+class Reader(Method):
+    """A method over taps; frozen, its trunk needs no gradient, because all norms stay in evaluation mode."""
+
+    options: ReaderOptions = ReaderOptions()
+
+    @property
+    def takes_norms(self) -> bool:
+        """Whether a domain starts from the norms that the trunk's run left for it."""
+        return self.regime != "frozen" or self.options.norms == "domain"
+
+    def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
+        """Keep a frozen trunk's norm in evaluation mode; the domain's own where the trunk learns."""
+        return FrozenNorm(norm) if self.regime == "frozen" else own_norm(norm)

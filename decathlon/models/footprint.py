@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from decathlon.seams import tensors
+from decathlon.models.surgery import tensors
 
 PARTS = (
     "weights",

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from decathlon.errors import UsageError
-from decathlon.trunks.trunk import PointwiseConv, Trunk, initialise
+from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.trunks.trunk import Trunk
 
 
 class Block(nn.Module):

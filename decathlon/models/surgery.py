@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+
+from decathlon.models.layers import FrozenNorm
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -43,45 +43,6 @@ def own_norm(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
 def own_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     """Copy a norm's running statistics for one domain; its affine parameters stay the very same tensors."""
     return copy.deepcopy(norm, {id(p): p for p in norm.parameters()})
-
-
-class EditedConv(nn.Module):
-    """A convolution whose weight goes through `edit`, (outputs, inputs, height, width) -> the same shape."""
-
-    def __init__(self, conv: nn.Conv2d, edit: nn.Module) -> None:
-        super().__init__()
-        self.conv = conv
-        self.edit = edit
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
-        # through the convolution's own forward: timm has some that pad by the size of the map
-        out: Tensor = functional_call(self.conv, {"weight": self.edit(self.conv.weight)}, (x,))
-        return out
-
-    @torch.no_grad()
-    def merged(self) -> nn.Conv2d:
-        """Return a plain convolution with the edited weight."""
-        plain = own(self.conv)
-        plain.weight.copy_(self.edit(self.conv.weight))
-        return plain
-
-
-class FrozenNorm(nn.Module):
-    """A norm that stays in evaluation mode whatever mode the network is in."""
-
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.norm = norm.eval().requires_grad_(False)
-
-    def train(self, mode: bool = True) -> FrozenNorm:
-        """Do nothing: statistics of a frozen norm never move."""
-        return self
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (batch, channels, height, width) by the stored statistics."""
-        out: Tensor = self.norm(x)
-        return out
 
 
 def replace(

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, relu
 
-from decathlon.trunks.trunk import Trunk, initialise
+from decathlon.models.layers import initialise
+from decathlon.models.trunks.trunk import Trunk
 
 
 class Block(nn.Module):

@@ -13,7 +13,7 @@ from typing import Any
 from decathlon import adapters
 from decathlon.config.options import choices, read_words
 from decathlon.errors import UsageError, unknown
-from decathlon.method import TRUNKS, Method
+from decathlon.models.method import TRUNKS, Method
 
 
 def methods() -> dict[str, str]:

@@ -8,7 +8,7 @@ import timm
 from torch import Tensor, nn
 
 from decathlon.errors import DecathlonError, UsageError, unknown
-from decathlon.trunks.trunk import Trunk
+from decathlon.models.trunks.trunk import Trunk
 
 
 class TimmTrunk(Trunk):

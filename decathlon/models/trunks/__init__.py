@@ -1,0 +1,1 @@
+"""Trunks: the feature networks that all domains share."""
