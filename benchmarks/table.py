@@ -23,9 +23,9 @@ from benchmarks.rows import FINETUNE, ROWS, TRUNK, Row, passes
 from decathlon.cli.main import command as decathlon
 from decathlon.count import count_run
 from decathlon.errors import DecathlonError, DivergedError, UsageError
-from decathlon.group import find_group
-from decathlon.logs import TIMING, read_lines
-from decathlon.run import TIMING_FILE, Run
+from decathlon.runs.logs import TIMING, read_lines
+from decathlon.runs.run_directory import TIMING_FILE, Run
+from decathlon.runs.seed_group import find_group
 from decathlon.system.files import read_json, write_bytes, write_json
 
 KNOWN = {row.name: row for row in ROWS}

@@ -36,7 +36,7 @@ def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -
     decathlon merge runs/mtan digits -o digits.pt2           # torch.export
     """
     from decathlon.export import export, find_form
-    from decathlon.run import Run
+    from decathlon.runs.run_directory import Run
     from decathlon.system.files import refuse_existing
 
     if not force:

@@ -31,10 +31,10 @@ def command(
     if run and (settings or trunk or freeze is not None):
         raise click.UsageError("a run says itself how it was made: leave out --set, --trunk and --freeze.")
     from decathlon import count
-    from decathlon.group import find_group
     from decathlon.models.method import Regime
     from decathlon.models.registry import read_options
-    from decathlon.run import Run
+    from decathlon.runs.run_directory import Run
+    from decathlon.runs.seed_group import find_group
     from decathlon.system.strict_json import dump_json
     from decathlon.tables import write
 

@@ -32,8 +32,8 @@ def command(
     decathlon score runs/mtan --truth annotations/
     """
     from decathlon.errors import UsageError
-    from decathlon.group import find_group
     from decathlon.results import protocol_path
+    from decathlon.runs.seed_group import find_group
     from decathlon.system.files import refuse_existing
 
     if threads:
@@ -65,7 +65,7 @@ def _predict(
     run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool, batch: int
 ) -> None:
     from decathlon.predict import predict_run
-    from decathlon.run import Run
+    from decathlon.runs.run_directory import Run
     from decathlon.system.text import several
 
     counts = predict_run(Run(run), data, split, out, device, merged, batch)
@@ -80,7 +80,7 @@ def _next(scored: Path | None, trained: Path, data: Path) -> None:
     """Say how to go on; a run that leaves out domains of the file has no total."""
     from decathlon.data.ground_truth import SUFFIX, truth_folder
     from decathlon.data.packed_file import PackedFile
-    from decathlon.run import Run
+    from decathlon.runs.run_directory import Run
 
     with PackedFile(data) as packed:
         names = packed.benchmark.names

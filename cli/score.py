@@ -56,9 +56,9 @@ def command(
     """
     from decathlon.baseline import find_baseline
     from decathlon.data.ground_truth import read_truth
-    from decathlon.group import find_group
     from decathlon.group_score import GroupScore
     from decathlon.results import read_results
+    from decathlon.runs.seed_group import find_group
     from decathlon.score import score
     from decathlon.system.checksums import write_sealed
     from decathlon.system.files import refuse_existing
@@ -134,13 +134,13 @@ def _write(file: Path, found: Score) -> None:
 def _results(run: Path, asked: Path) -> Path:
     """Return the results file of a run directory, or the file itself; `asked` is what the user named."""
     from decathlon.errors import UsageError
-    from decathlon.group import status
+    from decathlon.runs.seed_group import status
 
     if run.is_dir() and status(run) == "diverged":
         raise UsageError(f"{run} diverged and has no score: train it again under another name with a smaller --lr.")
     if run.is_dir() and not (run / "results.json").is_file():
         if status(run) == "running":
-            from decathlon.run import Run  # torch takes a while to load
+            from decathlon.runs.run_directory import Run
 
             Run(run).read_done()
         predict = f"decathlon predict {shlex.quote(str(asked))} --data FILE.h5"

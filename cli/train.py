@@ -121,9 +121,9 @@ def _begin(request: Any, seeds: int | None) -> Any:
 
 def _resume(ctx: click.Context, out: Path) -> tuple[Any, Path]:
     """Go on with a run or a group of runs; return its summary and the file it was trained on."""
-    from decathlon.group import find_group
     from decathlon.repeat import resume_seeds
     from decathlon.resume import resume
+    from decathlon.runs.seed_group import find_group
     from decathlon.summary import group_summary, summary
     from decathlon.system.progress import TrainingProgress
 
@@ -154,7 +154,7 @@ def _again(given: dict[str, Any], out: Path) -> Any:
     from decathlon.changes import Again
     from decathlon.config.recipe_files import find_recipe
     from decathlon.models.registry import read_options
-    from decathlon.run import Run
+    from decathlon.runs.run_directory import Run
 
     if "seeds" in given:
         raise click.UsageError(f"{out} is no group of runs: leave out --seeds.")

@@ -9,8 +9,8 @@ from decathlon.data.domains import Benchmark
 from decathlon.data.ground_truth import Truth
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.errors import DataError, UsageError
-from decathlon.group import find_group
 from decathlon.group_score import read_score
+from decathlon.runs.seed_group import find_group
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Baseline
 from decathlon.system.checksums import is_sealed

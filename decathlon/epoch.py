@@ -7,7 +7,7 @@ from typing import Any
 from decathlon.data.image_pool import Pool
 from decathlon.evaluate import evaluate
 from decathlon.job import Job
-from decathlon.run import TIMING_FILE, Run
+from decathlon.runs.run_directory import TIMING_FILE, Run
 from decathlon.system.checksums import seal
 from decathlon.system.progress import TrainingProgress
 

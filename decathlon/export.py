@@ -17,10 +17,10 @@ from decathlon.errors import UsageError, VerificationError, unknown
 from decathlon.graphs import need_onnx, read_onnx, read_program, write_onnx, write_program
 from decathlon.merge import fold_norms, without_adapters
 from decathlon.merged import describe, load_merged, save_merged
-from decathlon.run import Run
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
 from decathlon.system.files import aside, replacing
 from decathlon.system.seeding import generator
-from decathlon.trunk_source import load_family
 
 Form = Literal["safetensors", "torch-export", "onnx"]
 FORMS: dict[str, Form] = dict(zip((".safetensors", ".pt2", ".onnx"), get_args(Form), strict=True))

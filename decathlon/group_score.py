@@ -9,7 +9,7 @@ from typing import Any
 
 from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
-from decathlon.group import Group, find_group, seeds_text
+from decathlon.runs.seed_group import Group, find_group, seeds_text
 from decathlon.score import Score, how_to_score
 from decathlon.spread import Spread, spread
 from decathlon.system.checksums import read_sealed

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from decathlon.errors import Interrupted, ResourceError, Terminated
-from decathlon.group import SEEDS
+from decathlon.runs.seed_group import SEEDS
 from decathlon.system.signals import terminable
 
 

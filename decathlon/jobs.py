@@ -13,10 +13,10 @@ from decathlon.data.image_pool import Pool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.epoch import end_epoch
 from decathlon.errors import DivergedError, UsageError, VerificationError
-from decathlon.generations import Generations, State
 from decathlon.job import Job
 from decathlon.models.multi_domain_model import Family
-from decathlon.run import Run
+from decathlon.runs.checkpoints import Generations, State
+from decathlon.runs.run_directory import Run
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.resources import memory_for

@@ -35,10 +35,10 @@ from decathlon.merge import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
+from decathlon.runs.loading import asked_method
 from decathlon.system.schema import check, within
 from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import read_tensors, write_tensors
-from decathlon.trunk_source import asked_method
 
 FORMAT = "decathlon-merged-1"
 OTHERS = {  # formats of `decathlon merge` that are read without this toolkit

@@ -7,7 +7,7 @@ import re
 
 from decathlon.config.recipe import Recipe
 from decathlon.models.method import Method, Reader
-from decathlon.trunk_source import TrunkSource
+from decathlon.runs.trunk_source import TrunkSource
 
 
 def remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:

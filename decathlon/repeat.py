@@ -15,9 +15,9 @@ from decathlon.changes import Again
 from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, DivergedError, UsageError
-from decathlon.group import SEEDS, SHAPE, Group, find_group, status
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import SEEDS, SHAPE, Group, find_group, status
 from decathlon.system.device import find_device
 from decathlon.system.files import refuse_existing
 from decathlon.system.locks import locked

@@ -11,14 +11,14 @@ from decathlon.changes import Again, Change, changed, data_change, find_changes,
 from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.group import find_group
 from decathlon.jobs import remove_state, train_jobs
-from decathlon.run import Run
-from decathlon.start import read_start
+from decathlon.runs.initial_state import read_start
+from decathlon.runs.run_directory import Run, hold
+from decathlon.runs.seed_group import find_group
 from decathlon.system.checksums import is_sealed
 from decathlon.system.device import find_device, use_bf16, versions
 from decathlon.system.progress import TrainingProgress
-from decathlon.train import check_possible, hold
+from decathlon.train import check_possible
 
 
 def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run:

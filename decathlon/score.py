@@ -18,8 +18,8 @@ from typing import Any
 from decathlon.data.ground_truth import Truth
 from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
-from decathlon.group import status
 from decathlon.results import Results, check
+from decathlon.runs.seed_group import status
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import digest, find_fault, within
 
@@ -136,7 +136,7 @@ class Score:
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
             if status(path) in ("running", "diverged"):  # there is more to do first than to score
-                from decathlon.run import Run  # torch takes a while to load
+                from decathlon.runs.run_directory import Run
 
                 Run(path).read_done()
             raise DataError(f"{path} has no score.json: run '{how_to_score(path)}' first.")

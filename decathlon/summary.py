@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from decathlon.group import Group, seeds_text
-from decathlon.logs import METRICS, read_lines
-from decathlon.run import Run
+from decathlon.runs.logs import METRICS, read_lines
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import Group, seeds_text
 from decathlon.spread import spread
 from decathlon.system.checksums import check_listed
 from decathlon.tables import Column, Row, Table

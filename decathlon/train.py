@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from decathlon.asked import check_request
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
@@ -21,15 +19,15 @@ from decathlon.models.method import Method, Reader, Regime
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.remarks import remarks
-from decathlon.run import Run
-from decathlon.start import write_start
+from decathlon.runs.initial_state import write_start
+from decathlon.runs.record import check_request
+from decathlon.runs.run_directory import Run, hold
+from decathlon.runs.trunk_source import TrunkSource, find_trunk
 from decathlon.system.device import find_device, use_bf16, versions
 from decathlon.system.files import refuse_existing, sha256
-from decathlon.system.locks import locked
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.seeding import seeded
 from decathlon.system.strict_json import dump_json
-from decathlon.trunk_source import TrunkSource, find_trunk
 
 Fit = Literal["train", "train+val"]
 
@@ -152,10 +150,3 @@ def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:
         for split in fit.split("+"):
             if not packed.count(domain.name, split):
                 raise UsageError(f"{packed.path} has no {split} images of {domain.name}: leave the domain out.")
-
-
-def hold(run: Run) -> AbstractContextManager[None]:
-    """Hold the lock of a run directory; raises DataError where there is none, BusyError when another has it."""
-    if not run.folder.is_dir():
-        raise DataError(f"{run.folder} does not exist: begin it without --resume.")
-    return locked(run.folder / ".lock", run.folder, "is being trained")

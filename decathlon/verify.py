@@ -15,12 +15,12 @@ import torch
 
 from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
-from decathlon.group import SEEDS, Group, find_group, status
-from decathlon.run import Run
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import SEEDS, Group, find_group, status
 from decathlon.score import Score, how_to_score
 from decathlon.system.checksums import AGAIN, FILES, read_sealed
 from decathlon.system.files import sha256
-from decathlon.trunk_source import load_family
 from decathlon.verify_file import KINDS, Kind, kind_of
 from decathlon.verify_state import state_faults
 

@@ -10,12 +10,12 @@ from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
 from decathlon.graphs import SEAL
-from decathlon.group import SEEDS, find_group
 from decathlon.group_score import GroupScore
-from decathlon.logs import METRICS, TIMING, read_footprint, read_lines
 from decathlon.merged import FORMAT, description, load_merged
 from decathlon.results import protocol_path, read_results
-from decathlon.run import DOMAIN, TRUNK, Run
+from decathlon.runs.logs import METRICS, TIMING, read_footprint, read_lines
+from decathlon.runs.run_directory import DOMAIN, TRUNK, Run
+from decathlon.runs.seed_group import SEEDS, find_group
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
 from decathlon.system.checksums import is_sealed

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from decathlon.errors import DecathlonError
-from decathlon.generations import Generations
-from decathlon.logs import METRICS, read_lines
-from decathlon.run import Run
-from decathlon.start import read_start
+from decathlon.runs.checkpoints import Generations
+from decathlon.runs.initial_state import read_start
+from decathlon.runs.logs import METRICS, read_lines
+from decathlon.runs.run_directory import Run
 from decathlon.system.checksums import AGAIN
 
 

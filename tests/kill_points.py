@@ -19,9 +19,9 @@ from decathlon import job, jobs
 from decathlon.data.domains import Benchmark
 from decathlon.data_prep import packing
 from decathlon.data_prep.pack import PackWriter
-from decathlon.generations import Generations
 from decathlon.job import Job
-from decathlon.run import Run
+from decathlon.runs.checkpoints import Generations
+from decathlon.runs.run_directory import Run
 from decathlon.system import tensor_files
 from decathlon.system.tensor_files import write_tensors
 

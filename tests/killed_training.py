@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from decathlon.run import TIMING_FILE
+from decathlon.runs.run_directory import TIMING_FILE
 from decathlon.system.files import sha256
 from decathlon.system.tensor_files import read_tensors
 from decathlon.verify import verify

@@ -18,7 +18,7 @@ from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.files import sha256
 from decathlon.system.progress import TrainingProgress
 from decathlon.train import Request, train

@@ -17,7 +17,7 @@ from decathlon.job import Job
 from decathlon.predict import predict_run
 from decathlon.results import read_results
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.progress import TrainingProgress
 from tests.packs import COUNTS, write_pack

@@ -14,7 +14,7 @@ from decathlon import job
 from decathlon.cli.main import main
 from decathlon.results import write_results
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from tests.packs import write_truth

@@ -15,8 +15,8 @@ from decathlon.errors import DivergedError, UsageError
 from decathlon.evaluate import BATCH, predict
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.predict import predict_run
-from decathlon.run import Run
-from decathlon.trunk_source import load_family
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
 from tests.packs import TINY, write_pack
 from tests.runs import RECIPE, go
 

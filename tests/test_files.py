@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from decathlon.errors import ResourceError
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.files import appearing, replacing, write_bytes
 
 

@@ -14,9 +14,9 @@ import torch
 
 from decathlon import jobs
 from decathlon.errors import DataError, VerificationError
-from decathlon.generations import Generations
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.checkpoints import Generations
+from decathlon.runs.run_directory import Run
 from decathlon.system.files import write_bytes
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors

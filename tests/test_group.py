@@ -16,10 +16,10 @@ from decathlon import repeat
 from decathlon.cli.main import command, main
 from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, DivergedError, UsageError
-from decathlon.group import Group, find_group, status
 from decathlon.job import Job
 from decathlon.repeat import resume_seeds, train_seeds
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import Group, find_group, status
 from decathlon.summary import group_summary, last_metrics
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress

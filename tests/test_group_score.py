@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
-from decathlon.group import Group, seeds_text
 from decathlon.group_score import GroupScore, read_score
 from decathlon.protocol import protocol_text
 from decathlon.results import write_results
+from decathlon.runs.seed_group import Group, seeds_text
 from decathlon.saved_baseline import SavedBaseline
 from decathlon.score import Score
 from decathlon.spread import Spread, spread

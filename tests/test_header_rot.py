@@ -17,10 +17,11 @@ from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.export import export
 from decathlon.merged import description, load_merged
-from decathlon.run import Run
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
+from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.checksums import FILES, read_sealed, write_sealed
 from decathlon.system.tensor_files import read_tensors
-from decathlon.trunk_source import find_trunk, load_family
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate
 from tests.runs import RECIPE, go

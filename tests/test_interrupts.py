@@ -18,11 +18,11 @@ import pytest
 from decathlon import epoch, jobs
 from decathlon.cli.main import main
 from decathlon.errors import DivergedError
-from decathlon.group import Group, find_group
 from decathlon.job import Job
 from decathlon.repeat import resume_seeds
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import Group, find_group
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.signals import held, terminable
 from decathlon.system.tensor_files import read_tensors

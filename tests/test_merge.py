@@ -35,7 +35,7 @@ from decathlon.models.surgery import tensors
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.resnet26 import ResNet26
 from decathlon.models.trunks.trunk import Trunk
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.train import Request, train

@@ -26,8 +26,8 @@ from decathlon.optimisation import groups
 from decathlon.predict import predict_run
 from decathlon.protocol import protocol_text
 from decathlon.resume import resume
+from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.progress import TrainingProgress
-from decathlon.trunk_source import find_trunk
 from tests.packs import TINY, tiny_domain
 from tests.runs import RECIPE, digests, dying_at, go
 from tests.test_optimisation import network

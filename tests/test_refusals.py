@@ -14,15 +14,15 @@ from decathlon import repeat, train
 from decathlon.changes import Again
 from decathlon.cli.main import command
 from decathlon.errors import BusyError, UsageError, VerificationError
-from decathlon.group import Group
 from decathlon.repeat import train_seeds
 from decathlon.resume import resume
-from decathlon.run import Run
-from decathlon.start import read_start
+from decathlon.runs.initial_state import read_start
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import Group
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
-from decathlon.trunk_source import load_family
 from tests.runs import ASKED, RECIPE, go, request
 
 

@@ -22,7 +22,7 @@ from decathlon.errors import ResourceError, UsageError
 from decathlon.job import Job
 from decathlon.results import protocol_path, write_results
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system import device
 from decathlon.system.files import replacing, write_bytes
 from decathlon.system.progress import TrainingProgress

@@ -14,9 +14,9 @@ from decathlon.cli.main import command
 from decathlon.entries import read_entries
 from decathlon.merged import description, load_merged
 from decathlon.predict import predict_run
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
+from decathlon.runs.trunk_source import find_trunk
 from decathlon.summary import summary
-from decathlon.trunk_source import find_trunk
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import flip
 from tests.packs import write_truth

@@ -17,10 +17,10 @@ from decathlon.errors import UsageError, VerificationError
 from decathlon.evaluate import evaluate
 from decathlon.models.registry import find_method, methods
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
-from decathlon.trunk_source import load_family
 from tests.runs import RECIPE, digests, dying_at, go
 
 SHORT = RECIPE.override({"epochs": 2})

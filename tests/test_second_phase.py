@@ -17,9 +17,10 @@ from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.wide_resnet import WideResNet
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
+from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.progress import TrainingProgress
-from decathlon.trunk_source import find_trunk, load_family
 from tests.packs import TINY, tiny_domain, write_pack
 from tests.runs import RECIPE, digests, dying_at, go
 

@@ -19,19 +19,19 @@ from decathlon.cli.main import command
 from decathlon.count import count_run
 from decathlon.entries import read_entries
 from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.group import SEEDS, Group, find_group
-from decathlon.logs import METRICS, read_lines
 from decathlon.predict import predict_run
 from decathlon.results import protocol_path, read_results
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.logs import METRICS, read_lines
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import SEEDS, Group, find_group
+from decathlon.runs.trunk_source import find_trunk
 from decathlon.score import Score
 from decathlon.system.checksums import FILES, SEAL, read_sealed, write_sealed
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.schema import find_fault, within
 from decathlon.system.tensor_files import read_tensors, write_tensors
-from decathlon.trunk_source import find_trunk
 from tests.mutations import flip, mutate
 from tests.packs import write_truth
 from tests.runs import ASKED, RECIPE, dying_at, go

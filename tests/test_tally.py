@@ -17,7 +17,7 @@ from decathlon import jobs, tally
 from decathlon.data import domain_sampling
 from decathlon.errors import DivergedError
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.device import asynchronous
 from decathlon.system.progress import TrainingProgress
 from decathlon.tally import Tally

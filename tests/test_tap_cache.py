@@ -18,7 +18,7 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.models.trunks.wide_resnet import WideResNet
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.device import autocast
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors

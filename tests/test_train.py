@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon import generations, jobs
+from decathlon import jobs
 from decathlon import train as training
 from decathlon.changes import Again
 from decathlon.data.image_pool import Pool, load_pool
@@ -23,11 +23,12 @@ from decathlon.evaluate import predict
 from decathlon.job import Job, _check_labels
 from decathlon.predict import predict_run
 from decathlon.resume import resume
-from decathlon.run import Run
+from decathlon.runs import checkpoints
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
 from decathlon.system.device import find_device
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
-from decathlon.trunk_source import load_family
 from tests.packs import TINY, write_pack
 from tests.runs import RECIPE, digests, dying_at, go
 
@@ -103,7 +104,7 @@ def test_dying_between_metrics_and_checkpoint_writes_no_line_twice(
         real(*arguments)
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(generations, "write_tensors", dying)
+        patched.setattr(checkpoints, "write_tensors", dying)
         go(tiny, tmp_path / "killed")
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 

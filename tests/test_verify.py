@@ -13,8 +13,8 @@ from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
 from decathlon.data_prep.answers import answers_appearing
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.group import Group
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import Group
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import read_json
 from tests.mutations import flip

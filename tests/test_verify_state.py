@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from decathlon.asked import unsafe_names
 from decathlon.cli.main import command
 from decathlon.domain_score import DomainScore
 from decathlon.errors import VerificationError
-from decathlon.group import Group
 from decathlon.group_score import GroupScore
-from decathlon.run import Run
+from decathlon.runs.record import unsafe_names
+from decathlon.runs.run_directory import Run
+from decathlon.runs.seed_group import Group
 from decathlon.score import Score
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import read_json, write_json

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
@@ -22,12 +23,13 @@ from typing import Any
 
 from torch import Tensor
 
-from decathlon.asked import read_asked
 from decathlon.data.domains import Benchmark, Domain
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.group import refuse_group
+from decathlon.runs.record import read_asked
+from decathlon.runs.seed_group import refuse_group
 from decathlon.system.checksums import AGAIN, FILES, read_sealed, write_sealed
 from decathlon.system.files import read_bytes, sha256, write_bytes
+from decathlon.system.locks import locked
 from decathlon.system.resources import writing
 from decathlon.system.tensor_files import read_tensors, write_tensors
 
@@ -184,3 +186,10 @@ def _whole_lines(file: FileIO) -> int:
     """Return the length of a file up to the end of its last whole line: a power cut may have left half of one."""
     file.seek(0)
     return file.read().rfind(b"\n") + 1
+
+
+def hold(run: Run) -> AbstractContextManager[None]:
+    """Hold the lock of a run directory; raises DataError where there is none, BusyError when another has it."""
+    if not run.folder.is_dir():
+        raise DataError(f"{run.folder} does not exist: begin it without --resume.")
+    return locked(run.folder / ".lock", run.folder, "is being trained")

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.run import Run
+from decathlon.runs.run_directory import Run
 from decathlon.system.schema import within
 from decathlon.system.tensor_files import read_tensors, write_tensors
 

@@ -9,16 +9,15 @@ from typing import Any
 
 import torch
 
-from decathlon.errors import DataError, UsageError, VerificationError
+from decathlon.errors import UsageError
 from decathlon.models.method import Learned, Method
-from decathlon.models.multi_domain_model import Family, Norms, norms_of
-from decathlon.models.registry import find_method
+from decathlon.models.multi_domain_model import Norms, norms_of
 from decathlon.models.surgery import named_norms
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
-from decathlon.run import TRUNK, Run
+from decathlon.runs.loading import load_family
+from decathlon.runs.run_directory import Run
 from decathlon.system.seeding import seeded
-from decathlon.system.tensor_files import read_tensors
 from decathlon.system.text import several
 
 
@@ -79,71 +78,6 @@ def find_trunk(name: str, seed: int) -> TrunkSource:
         raise UsageError(f"{name} is no run directory: check the path, or name a trunk (see 'decathlon trunks').")
     with seeded(seed, "trunk"):
         return TrunkSource(build(name))
-
-
-def load_family(run: Run, device: torch.device) -> Family:
-    """Rebuild what a run trained: trunk, shared modules and every finished domain's network, on `device`.
-
-    Raises VerificationError when trunk or domain files do not belong together.
-    """
-    asked = run.read()
-    method = method_of(run, asked)
-    # domains that began from norms of their own have a place for them; what stands there now is overwritten
-    norms = dict.fromkeys(asked["starts_from_own_norms"], norms_of(method.trunk))
-    family = Family(method, asked["seed"], device, norms)
-    identity = ""
-    if method.regime != "private":
-        identity = _load_shared(run, family)
-    for entry in asked["domains"]:
-        if run.domain(entry["name"]).is_file():
-            _load_domain(run, family, asked, entry, identity)
-    if asked["status"] == "done":
-        run.check_files()  # last: what was found before says more
-    return family
-
-
-def _load_domain(
-    run: Run, family: Family, asked: Mapping[str, Any], entry: Mapping[str, Any], identity: str
-) -> None:
-    """Load a domain's file into a family; `entry` is what run.json says of it."""
-    file = run.domain(entry["name"])
-    stored, about = run.read_domain(entry["name"], identity)
-    if about.get("method") != asked["method"]:
-        raise VerificationError(f"{file} holds method {about.get('method')}: train again.")
-    if about["categories"] != entry["categories"]:
-        raise VerificationError(f"{file} has other categories than run.json says: train again.")
-    family.add(entry["name"], len(entry["categories"]))
-    family.load(entry["name"], stored, str(file))
-
-
-def method_of(run: Run, asked: Mapping[str, Any]) -> Method:
-    """Return the method of a run over its trunk with weights to be loaded; raises DataError where there is none."""
-    try:
-        return asked_method(asked, build(asked["trunk"]["name"], empty=True))
-    except UsageError as error:  # what was asked was checked when training began: the file says something else now
-        raise DataError(f"{run.folder / 'run.json'} is damaged or not of this release: {error}") from None
-
-
-def asked_method(asked: Mapping[str, Any], trunk: Trunk) -> Method:
-    """Return the method a run was asked for, over a trunk."""
-    kind = find_method(asked["method"])
-    return kind(trunk, asked["regime"], kind.choose(asked["options"]))
-
-
-def _load_shared(run: Run, family: Family) -> str:
-    """Load trunk.safetensors into a family; return its fingerprint after checking that it is what was written."""
-    tensors, about = read_tensors(run.trunk, TRUNK)
-    try:
-        family.load_shared_state(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        raise VerificationError(
-            f"{run.trunk} does not fit {family.trunk.name} ({reason}): put back the trunk of its own run."
-        ) from None
-    identity = family.fingerprint()
-    if about.get("fingerprint") != identity:
-        raise VerificationError(f"{run.trunk} is damaged: its fingerprint is not what was written; copy it again.")
-    return identity
 
 
 def _from_run(run: Run) -> TrunkSource:

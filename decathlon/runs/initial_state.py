@@ -9,10 +9,10 @@ from torch import Tensor
 
 from decathlon.errors import VerificationError
 from decathlon.models.multi_domain_model import Family
-from decathlon.run import Run
+from decathlon.runs.loading import method_of
+from decathlon.runs.run_directory import Run
 from decathlon.system.files import sha256
 from decathlon.system.tensor_files import read_tensors, write_tensors
-from decathlon.trunk_source import method_of
 
 
 def write_start(run: Run, family: Family) -> None:
