@@ -32,8 +32,8 @@ def command(
     decathlon score runs/mtan --truth annotations/
     """
     from decathlon.errors import UsageError
-    from decathlon.results import protocol_path
     from decathlon.runs.seed_group import find_group
+    from decathlon.scoring.protocol import protocol_path
     from decathlon.system.files import refuse_existing
 
     if threads:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from decathlon.group_score import GroupScore
-    from decathlon.score import Score
+    from decathlon.scoring.score import Score
+    from decathlon.scoring.seed_scores import GroupScore
 
 
 @click.command()
@@ -54,12 +54,12 @@ def command(
     decathlon score runs/finetune --truth mine-truth --save-baseline finetune.json
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
     """
-    from decathlon.baseline import find_baseline
     from decathlon.data.ground_truth import read_truth
-    from decathlon.group_score import GroupScore
-    from decathlon.results import read_results
     from decathlon.runs.seed_group import find_group
-    from decathlon.score import score
+    from decathlon.scoring.baseline import find_baseline
+    from decathlon.scoring.results import read_results
+    from decathlon.scoring.score import score
+    from decathlon.scoring.seed_scores import GroupScore
     from decathlon.system.checksums import write_sealed
     from decathlon.system.files import refuse_existing
 
@@ -85,7 +85,7 @@ def command(
 
 def _keep(file: Path, found: Score) -> None:
     """Write the errors of a score as a baseline for others."""
-    from decathlon.saved_baseline import SavedBaseline
+    from decathlon.scoring.baseline import SavedBaseline
     from decathlon.system.checksums import write_sealed
 
     write_sealed(file, SavedBaseline.of(found).to_json())
@@ -94,15 +94,15 @@ def _keep(file: Path, found: Score) -> None:
 
 
 def _tell_unsealed(baseline: str | None) -> None:
-    from decathlon.baseline import unsealed_files
+    from decathlon.scoring.baseline import unsealed_files
 
     for file in unsealed_files(baseline):
         click.echo(f"Note: {file} has no checksum: its errors are taken as they stand.", err=True)
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
-    from decathlon.score import Score
     from decathlon.scorecard import show_group_score, show_score
+    from decathlon.scoring.score import Score
     from decathlon.system.strict_json import dump_json
 
     if as_json:
@@ -116,7 +116,7 @@ def _show(found: Score | GroupScore, as_json: bool) -> None:
 def _write(file: Path, found: Score) -> None:
     """Write a score; say so when another one stood there."""
     from decathlon.errors import DataError, VerificationError
-    from decathlon.score import Score
+    from decathlon.scoring.score import Score
     from decathlon.system.checksums import seal, write_sealed
     from decathlon.system.strict_json import dump_json
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
-from decathlon.group_score import GroupScore, read_group_score
-from decathlon.protocol import protocol_text
-from decathlon.published import published_rows
 from decathlon.runs.logs import read_footprint
 from decathlon.runs.seed_group import Group, find_group, seeds_text, status
-from decathlon.score import Score, how_to_score
+from decathlon.scoring.protocol import protocol_text
+from decathlon.scoring.published import published_rows
+from decathlon.scoring.score import DomainScore, Score, how_to_score
+from decathlon.scoring.seed_scores import GroupScore, read_group_score
 from decathlon.system.checksums import check_listed
 from decathlon.system.files import sha256
 

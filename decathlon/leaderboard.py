@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.data.official import OFFICIAL
 from decathlon.entries import Entry, published_entries, reference_entries
-from decathlon.score import Score
-from decathlon.spread import Spread
+from decathlon.scoring.baseline import OFFICIAL_TEXT
+from decathlon.scoring.score import Score
+from decathlon.scoring.seed_scores import Spread
 from decathlon.system.text import several
 from decathlon.tables import Column, Place, Table, Value
 

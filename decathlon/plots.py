@@ -19,7 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from decathlon.domain_score import MOST_POINTS
+from decathlon.scoring.score import MOST_POINTS
 
 OWN, OTHER, GRID = "#2166ac", "#9aa5b1", "#d9dee3"
 BASELINE_POINTS = MOST_POINTS / 4

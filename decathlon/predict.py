@@ -14,9 +14,9 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.evaluate import BATCH, predict
 from decathlon.merge import merge
 from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.results import write_results
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import DOMAIN, Run
+from decathlon.scoring.results import write_results
 from decathlon.system.device import find_device
 from decathlon.system.resources import memory_for, refuse_unwritable
 from decathlon.system.tensor_files import read_tensors

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from decathlon.domain_score import MOST_POINTS
-from decathlon.group_score import GroupScore
 from decathlon.runs.seed_group import seeds_text
-from decathlon.score import Score
-from decathlon.spread import Spread
+from decathlon.scoring.score import MOST_POINTS, Score
+from decathlon.scoring.seed_scores import GroupScore, Spread
 from decathlon.tables import Column, Row, Table, write
 
 COLUMNS = (

@@ -8,7 +8,7 @@ from typing import Any
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, seeds_text
-from decathlon.spread import spread
+from decathlon.scoring.seed_scores import spread
 from decathlon.system.checksums import check_listed
 from decathlon.tables import Column, Row, Table
 

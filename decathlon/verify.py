@@ -18,7 +18,7 @@ from decathlon.errors import DataError, DecathlonError, UsageError, Verification
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group, status
-from decathlon.score import Score, how_to_score
+from decathlon.scoring.score import Score, how_to_score
 from decathlon.system.checksums import AGAIN, FILES, read_sealed
 from decathlon.system.files import sha256
 from decathlon.verify_file import KINDS, Kind, kind_of

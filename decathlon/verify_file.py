@@ -10,14 +10,15 @@ from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
 from decathlon.graphs import SEAL
-from decathlon.group_score import GroupScore
 from decathlon.merged import FORMAT, description, load_merged
-from decathlon.results import protocol_path, read_results
 from decathlon.runs.logs import METRICS, TIMING, read_footprint, read_lines
 from decathlon.runs.run_directory import DOMAIN, TRUNK, Run
 from decathlon.runs.seed_group import SEEDS, find_group
-from decathlon.saved_baseline import SavedBaseline
-from decathlon.score import Score
+from decathlon.scoring.baseline import SavedBaseline
+from decathlon.scoring.protocol import protocol_path
+from decathlon.scoring.results import read_results
+from decathlon.scoring.score import Score
+from decathlon.scoring.seed_scores import GroupScore
 from decathlon.system.checksums import is_sealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.tensor_files import read_tensors

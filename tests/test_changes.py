@@ -15,9 +15,9 @@ from decathlon.cli.main import main
 from decathlon.errors import UsageError
 from decathlon.job import Job
 from decathlon.predict import predict_run
-from decathlon.results import read_results
 from decathlon.resume import resume
 from decathlon.runs.run_directory import Run
+from decathlon.scoring.results import read_results
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.progress import TrainingProgress
 from tests.packs import COUNTS, write_pack

@@ -12,9 +12,9 @@ from torch.nn.functional import cross_entropy
 
 from decathlon import job
 from decathlon.cli.main import main
-from decathlon.results import write_results
 from decathlon.resume import resume
 from decathlon.runs.run_directory import Run
+from decathlon.scoring.results import write_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from tests.packs import write_truth

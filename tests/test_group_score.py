@@ -15,15 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 from decathlon.cli.main import command
-from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
-from decathlon.group_score import GroupScore, read_score
-from decathlon.protocol import protocol_text
-from decathlon.results import write_results
 from decathlon.runs.seed_group import Group, seeds_text
-from decathlon.saved_baseline import SavedBaseline
-from decathlon.score import Score
-from decathlon.spread import Spread, spread
+from decathlon.scoring.baseline import SavedBaseline
+from decathlon.scoring.protocol import protocol_text
+from decathlon.scoring.results import write_results
+from decathlon.scoring.score import DomainScore, Score
+from decathlon.scoring.seed_scores import GroupScore, Spread, read_score, spread
 from decathlon.system.checksums import seal
 from decathlon.system.files import write_json
 from tests.runs import ASKED

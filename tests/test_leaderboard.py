@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.cli.main import command
 from decathlon.data.official import OFFICIAL
-from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
-from decathlon.results import write_results
-from decathlon.score import Score
 from decathlon.scorecard import show_score
+from decathlon.scoring.baseline import OFFICIAL_TEXT
+from decathlon.scoring.results import write_results
+from decathlon.scoring.score import DomainScore, Score
 from decathlon.system.files import write_json
 
 OFFICIAL_RUN = Score(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from decathlon.data.official import OFFICIAL
-from decathlon.published import Published, published_rows
+from decathlon.scoring.published import Published, published_rows
 
 # Computed from the rounded accuracies by hand, independently of the scorer.
 RECOMPUTED = {

@@ -24,9 +24,9 @@ from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.optimisation import groups
 from decathlon.predict import predict_run
-from decathlon.protocol import protocol_text
 from decathlon.resume import resume
 from decathlon.runs.trunk_source import find_trunk
+from decathlon.scoring.protocol import protocol_text
 from decathlon.system.progress import TrainingProgress
 from tests.packs import TINY, tiny_domain
 from tests.runs import RECIPE, digests, dying_at, go

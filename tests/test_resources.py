@@ -20,9 +20,10 @@ from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import ResourceError, UsageError
 from decathlon.job import Job
-from decathlon.results import protocol_path, write_results
 from decathlon.resume import resume
 from decathlon.runs.run_directory import Run
+from decathlon.scoring.protocol import protocol_path
+from decathlon.scoring.results import write_results
 from decathlon.system import device
 from decathlon.system.files import replacing, write_bytes
 from decathlon.system.progress import TrainingProgress

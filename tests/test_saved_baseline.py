@@ -11,15 +11,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from decathlon.baseline import OFFICIAL_TEXT, find_baseline
 from decathlon.cli.main import command
 from decathlon.data.ground_truth import Truth, TruthDomain
 from decathlon.data.official import OFFICIAL
-from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError, UsageError
-from decathlon.group_score import GroupScore
-from decathlon.saved_baseline import SavedBaseline
-from decathlon.score import Score
+from decathlon.scoring.baseline import OFFICIAL_TEXT, SavedBaseline, find_baseline
+from decathlon.scoring.score import DomainScore, Score
+from decathlon.scoring.seed_scores import GroupScore
 from decathlon.system.files import write_json
 
 ROAD = ["--method", "bn", "--trunk", "wrn-10-1", "--epochs", "6", "--batch", "8", "--size", "16", "--side", "18"]

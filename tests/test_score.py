@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from decathlon.baseline import NO_BASELINE, OFFICIAL_TEXT, find_baseline
 from decathlon.cli.main import command
 from decathlon.data.domains import Benchmark, Category, Domain
 from decathlon.data.ground_truth import Truth, TruthDomain, read_truth
 from decathlon.data.official import OFFICIAL
-from decathlon.domain_score import DomainScore, points
 from decathlon.errors import DataError, UsageError
-from decathlon.results import Results, write_results
-from decathlon.score import Baseline, Score, score
+from decathlon.scoring.baseline import NO_BASELINE, OFFICIAL_TEXT, find_baseline
+from decathlon.scoring.results import Results, write_results
+from decathlon.scoring.score import Baseline, DomainScore, Score, points, score
 from decathlon.system.checksums import seal
 from decathlon.system.files import write_json
 from tests.conftest import outside

@@ -20,13 +20,14 @@ from decathlon.count import count_run
 from decathlon.entries import read_entries
 from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.predict import predict_run
-from decathlon.results import protocol_path, read_results
 from decathlon.resume import resume
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
 from decathlon.runs.trunk_source import find_trunk
-from decathlon.score import Score
+from decathlon.scoring.protocol import protocol_path
+from decathlon.scoring.results import read_results
+from decathlon.scoring.score import Score
 from decathlon.system.checksums import FILES, SEAL, read_sealed, write_sealed
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress

@@ -12,13 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
-from decathlon.domain_score import DomainScore
 from decathlon.errors import VerificationError
-from decathlon.group_score import GroupScore
 from decathlon.runs.record import unsafe_names
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group
-from decathlon.score import Score
+from decathlon.scoring.score import DomainScore, Score
+from decathlon.scoring.seed_scores import GroupScore
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import read_json, write_json
 from tests.runs import ASKED, RECIPE, dying_at, go

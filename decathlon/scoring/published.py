@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
-from decathlon.baseline import OFFICIAL_TEXT
 from decathlon.data.official import OFFICIAL
-from decathlon.domain_score import DomainScore
-from decathlon.score import Score
+from decathlon.scoring.baseline import OFFICIAL_TEXT
+from decathlon.scoring.score import DomainScore, Score
 from decathlon.system.strict_json import parse_json
 
-FACTS = "facts/published.json"
+FACTS = "published.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Published:
 
 def published_rows() -> tuple[Published, ...]:
     """Return the published rows, oldest paper first."""
-    rows = parse_json(files("decathlon").joinpath(FACTS).read_bytes(), FACTS)
+    rows = parse_json(files("decathlon.scoring").joinpath(FACTS).read_bytes(), FACTS)
     return tuple(
         Published(row["name"], row["params"], row["score"], row["paper"], row["link"], _score(row["accuracy"]))
         for row in rows

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decathlon.domain_score import DomainScore
 from decathlon.errors import DataError
 from decathlon.runs.seed_group import Group, find_group, seeds_text
-from decathlon.score import Score, how_to_score
-from decathlon.spread import Spread, spread
+from decathlon.scoring.score import DomainScore, Score, how_to_score
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import check
 
@@ -152,3 +151,24 @@ def _together(name: str, told: Sequence[Mapping[str, Any]]) -> Any:
 def _measure(score: Score) -> tuple[tuple[str, int, float | None], ...]:
     """Return what two scores must share for a mean of them to say anything."""
     return tuple((domain.name, domain.images, domain.baseline_error) for domain in score.domains)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The mean over runs and the sample standard deviation (n - 1); None where there is none."""
+
+    mean: float | None
+    std: float | None
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return both as plain JSON."""
+        return {"mean": self.mean, "std": self.std}
+
+
+def spread(values: Iterable[float | None]) -> Spread:
+    """Return mean and deviation; one value has no deviation, and a value that is None leaves neither."""
+    given = list(values)
+    known = [value for value in given if value is not None]
+    if len(known) < len(given):
+        return Spread(None, None)
+    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)

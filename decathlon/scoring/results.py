@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.data.ground_truth import Truth, TruthDomain
-from decathlon.errors import DataError, VerificationError
-from decathlon.system.checksums import read_sealed, seal
+from decathlon.errors import DataError
+from decathlon.scoring.protocol import _read_protocol, protocol_path
+from decathlon.system.checksums import seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
 
-AGAIN = "put back a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
 
 
@@ -88,11 +88,6 @@ def write_results(
         write_bytes(path, data)
 
 
-def protocol_path(path: Path) -> Path:
-    """Return where the sidecar of the results file `path` stands."""
-    return path.with_name(f"{path.stem}.protocol.json")
-
-
 def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, ...]:
     """Refuse results that do not answer every image of `truth` exactly once with a category of its domain.
 
@@ -157,22 +152,3 @@ def _short(value: object) -> str:
         return "a list" if isinstance(value, list) else "an object"
     text = repr(value)
     return text if len(text) <= 24 else f"{text[:20]}… ({len(text)} characters)"
-
-
-def _read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
-    sidecar = protocol_path(path)
-    if not sidecar.exists():
-        return None
-    protocol = read_sealed(sidecar, AGAIN)
-    if not isinstance(protocol, dict):
-        raise DataError(f"{sidecar} is not a JSON object: {AGAIN}.")
-    if protocol.get("results_sha256", digest) != digest:
-        raise VerificationError(
-            f"{sidecar} speaks of other results than {path} (their SHA-256 differ): {AGAIN}, or remove "
-            f"{sidecar.name} to score without a protocol."
-        )
-    try:
-        dump_json(protocol).encode()
-    except ValueError:  # a lone surrogate: legal in JSON, cannot be written again
-        raise DataError(f"{sidecar} holds text that is not Unicode: {AGAIN}.") from None
-    return protocol
