@@ -20,13 +20,13 @@ from decathlon.data.domains import Category, Domain
 from decathlon.data.image_pool import Pool
 from decathlon.data_prep.images import decode
 from decathlon.gradients import Gradients
+from decathlon.inference.merging import merge
+from decathlon.inference.serving import merge_all, predict_all
 from decathlon.job import Job
-from decathlon.merge import merge
 from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
-from decathlon.serve import merge_all, predict_all
 from decathlon.system.device import autocast, use_bf16
 
 CLASSES = 100

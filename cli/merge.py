@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from decathlon.export import Exported, Form
+    from decathlon.inference.export import Exported, Form
 
 USE = {
     "safetensors": "decathlon.merged.load_merged({!r})",
@@ -35,7 +35,7 @@ def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -
     decathlon merge runs/parallel digits -o digits.onnx      # needs pip install 'visual-decathlon[onnx]'
     decathlon merge runs/mtan digits -o digits.pt2           # torch.export
     """
-    from decathlon.export import export, find_form
+    from decathlon.inference.export import export, find_form
     from decathlon.runs.run_directory import Run
     from decathlon.system.files import refuse_existing
 

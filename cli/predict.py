@@ -64,7 +64,7 @@ def command(
 def _predict(
     run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool, batch: int
 ) -> None:
-    from decathlon.predict import predict_run
+    from decathlon.inference.predict import predict_run
     from decathlon.runs.run_directory import Run
     from decathlon.system.text import several
 

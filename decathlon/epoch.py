@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from decathlon.data.image_pool import Pool
-from decathlon.evaluate import evaluate
+from decathlon.inference.evaluate import evaluate
 from decathlon.job import Job
 from decathlon.runs.run_directory import TIMING_FILE, Run
 from decathlon.system.checksums import seal

@@ -9,8 +9,8 @@ from pathlib import Path
 from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
-from decathlon.graphs import SEAL
-from decathlon.merged import FORMAT, description, load_merged
+from decathlon.inference.graph_formats import SEAL
+from decathlon.inference.network_file import FORMAT, description, load_merged
 from decathlon.runs.logs import METRICS, TIMING, read_footprint, read_lines
 from decathlon.runs.run_directory import DOMAIN, TRUNK, Run
 from decathlon.runs.seed_group import SEEDS, find_group

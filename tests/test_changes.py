@@ -13,8 +13,8 @@ import torch
 from decathlon.changes import Again
 from decathlon.cli.main import main
 from decathlon.errors import UsageError
+from decathlon.inference.predict import predict_run
 from decathlon.job import Job
-from decathlon.predict import predict_run
 from decathlon.resume import resume
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import read_results

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from decathlon.errors import UsageError
-from decathlon.merge import merge
+from decathlon.inference.merging import merge
 from decathlon.models import registry as methods
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.trunks.wide_resnet import WideResNet

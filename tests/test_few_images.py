@@ -12,9 +12,9 @@ import torch
 from decathlon.data.image_pool import Pool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DivergedError, UsageError
-from decathlon.evaluate import BATCH, predict
+from decathlon.inference.evaluate import BATCH, predict
+from decathlon.inference.predict import predict_run
 from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.predict import predict_run
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from tests.packs import TINY, write_pack

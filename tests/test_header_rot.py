@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.export import export
-from decathlon.merged import description, load_merged
+from decathlon.inference.export import export
+from decathlon.inference.network_file import description, load_merged
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk

@@ -17,16 +17,16 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor, nn
 
-from decathlon import export as exporting
 from decathlon.adapters.parallel import add_pointwise
 from decathlon.cli.main import command
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import CropPolicy
 from decathlon.data.image_pool import Pool, fit
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.export import FORMS, export, find_form
-from decathlon.merge import fold_norms, foldable, merge, without_adapters
-from decathlon.merged import describe, description, load_merged, save_merged, to_input
+from decathlon.inference import export as exporting
+from decathlon.inference.export import FORMS, export, find_form
+from decathlon.inference.merging import fold_norms, foldable, merge, without_adapters
+from decathlon.inference.network_file import describe, description, load_merged, save_merged, to_input
 from decathlon.models.layers import FrozenNorm
 from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import DomainNetwork, Family
@@ -218,7 +218,7 @@ def test_a_file_holds_the_network_and_what_serving_needs(
     assert str(runs[name].folder.parent) not in json.dumps(about)  # no path of this machine
     state = torch.get_rng_state()
     if name != "mtan":  # a plain network needs no method
-        monkeypatch.setattr("decathlon.merged.asked_method", None)
+        monkeypatch.setattr("decathlon.inference.network_file.asked_method", None)
     loaded = load_merged(str(out))
     assert torch.equal(state, torch.get_rng_state()), "loading moved the caller's random numbers"
     assert loaded(images(2, 16)).shape == (2, 5) and not loaded.training

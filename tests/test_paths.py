@@ -12,7 +12,7 @@ import pytest
 
 from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
-from decathlon.predict import predict_run
+from decathlon.inference.predict import predict_run
 from decathlon.scoring.results import read_results
 from decathlon.system.files import read_bytes
 from tests.machine import decathlon, refused

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from decathlon.errors import DataError
-from decathlon.graphs import read_about, write_program
-from decathlon.merged import description
+from decathlon.inference.graph_formats import read_about, write_program
+from decathlon.inference.network_file import description
 
 ABOUT = {"domain": "apples", "names": ["é", "x"]}
 TOLD = "archive/extra/decathlon.json"

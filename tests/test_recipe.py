@@ -11,7 +11,6 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from decathlon import predict as prediction
 from decathlon.cli.main import command
 from decathlon.config import recipe_files
 from decathlon.config.recipe import OWN, Recipe
@@ -19,11 +18,12 @@ from decathlon.config.recipe_files import find_recipe, recipe_text
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
+from decathlon.inference import predict as prediction
+from decathlon.inference.predict import predict_run
 from decathlon.job import Job
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.optimisation import groups
-from decathlon.predict import predict_run
 from decathlon.resume import resume
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.scoring.protocol import protocol_text

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from decathlon import evaluate, failures, jobs, predict
+from decathlon import failures, jobs
 from decathlon.cli.main import main
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import ResourceError, UsageError
+from decathlon.inference import evaluate, predict
 from decathlon.job import Job
 from decathlon.resume import resume
 from decathlon.runs.run_directory import Run

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
 from decathlon.entries import read_entries
-from decathlon.merged import description, load_merged
-from decathlon.predict import predict_run
+from decathlon.inference.network_file import description, load_merged
+from decathlon.inference.predict import predict_run
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.summary import summary

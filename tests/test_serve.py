@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from decathlon.errors import UsageError
+from decathlon.inference.serving import merge_all, predict_all, predict_mixed, sharing
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method, methods
 from decathlon.models.surgery import named_norms
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.serve import merge_all, predict_all, predict_mixed, sharing
 
 READERS = ["feature", "mtan", "dense"]
 

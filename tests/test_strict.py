@@ -19,7 +19,7 @@ from decathlon.cli.main import command
 from decathlon.count import count_run
 from decathlon.entries import read_entries
 from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.predict import predict_run
+from decathlon.inference.predict import predict_run
 from decathlon.resume import resume
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run

@@ -19,9 +19,9 @@ from decathlon.changes import Again
 from decathlon.data.image_pool import Pool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
-from decathlon.evaluate import predict
+from decathlon.inference.evaluate import predict
+from decathlon.inference.predict import predict_run
 from decathlon.job import Job, _check_labels
-from decathlon.predict import predict_run
 from decathlon.resume import resume
 from decathlon.runs import checkpoints
 from decathlon.runs.loading import load_family

@@ -1,6 +1,7 @@
 """folded_mask: MTAN's whole attention at prediction, two 1x1 convolutions, sigmoid and product in one launch.
 
-With the norms folded into C1 and C2 (`decathlon.merge`) and u = [g ; t], whose first channels are the tap g:
+With the norms folded into C1 and C2 (as `decathlon.inference.merging` does) and u = [g ; t], whose first channels
+are the tap g:
 
     out = sigmoid(W2 relu(W1 u + b1) + b2) g
 

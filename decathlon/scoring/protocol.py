@@ -40,7 +40,7 @@ def protocol_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}.protocol.json")
 
 
-def _read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
+def read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
     sidecar = protocol_path(path)
     if not sidecar.exists():
         return None

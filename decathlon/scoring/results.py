@@ -14,7 +14,7 @@ from typing import Any
 
 from decathlon.data.ground_truth import Truth, TruthDomain
 from decathlon.errors import DataError
-from decathlon.scoring.protocol import _read_protocol, protocol_path
+from decathlon.scoring.protocol import read_protocol, protocol_path
 from decathlon.system.checksums import seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
@@ -63,7 +63,7 @@ def read_results(path: Path) -> Results:
     speaks of other bytes.
     """
     data = read_bytes(path)
-    protocol = _read_protocol(path, hashlib.sha256(data).hexdigest())
+    protocol = read_protocol(path, hashlib.sha256(data).hexdigest())
     image_ids, category_ids = _columns(parse_json(data, str(path)), path)
     return Results(path, image_ids, category_ids, protocol)
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from decathlon.errors import UsageError, VerificationError, unknown
-from decathlon.graphs import need_onnx, read_onnx, read_program, write_onnx, write_program
-from decathlon.merge import fold_norms, without_adapters
-from decathlon.merged import describe, load_merged, save_merged
+from decathlon.inference.graph_formats import need_onnx, read_onnx, read_program, write_onnx, write_program
+from decathlon.inference.merging import fold_norms, without_adapters
+from decathlon.inference.network_file import describe, load_merged, save_merged
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import aside, replacing

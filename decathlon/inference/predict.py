@@ -11,8 +11,8 @@ from decathlon.data.domains import Domain
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.evaluate import BATCH, predict
-from decathlon.merge import merge
+from decathlon.inference.evaluate import BATCH, predict
+from decathlon.inference.merging import merge
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import DOMAIN, Run

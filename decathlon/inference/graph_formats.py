@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from decathlon.errors import DataError, UsageError
+from decathlon.inference.graph_metadata import read_extra, read_metadata
 from decathlon.models.layers import PointwiseConv
 from decathlon.models.surgery import replace
-from decathlon.onnx_file import read_metadata
-from decathlon.program_file import read_extra
 from decathlon.system.strict_json import parse_json
 
 KEY = "decathlon"  # of the description in either format

@@ -30,8 +30,8 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import Pool, fit
 from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.graphs import read_about
-from decathlon.merge import drop_norm, without_adapters
+from decathlon.inference.graph_formats import read_about
+from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk

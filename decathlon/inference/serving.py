@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from decathlon.errors import UsageError, unknown
-from decathlon.merge import merge
+from decathlon.inference.merging import merge
 from decathlon.models.multi_domain_model import DomainNetwork, trunk_in
 from decathlon.models.surgery import tensors
 from decathlon.models.trunks.trunk import Trunk
