@@ -14,8 +14,9 @@ import click
 from coverage import CoverageData
 
 from decathlon.errors import UsageError
+from decathlon.reports.tables import Column, Table
+from decathlon.reports.terminal import write
 from decathlon.system.files import write_json
-from decathlon.tables import Column, Table, write
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("decathlon", "adapters", "data_prep", "cli")

@@ -26,8 +26,9 @@ import torch
 
 from benchmarks.kernel_cases import Comparison, Setting, comparisons
 from benchmarks.machine import machine
+from decathlon.reports.tables import Column, Table
+from decathlon.reports.terminal import write
 from decathlon.system.files import write_json
-from decathlon.tables import Column, Table, write
 
 Clock = Callable[[Callable[[], object]], float]
 NEAR = {torch.float32: 1e-4, torch.bfloat16: 2e-2}  # of the largest value

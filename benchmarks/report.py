@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from decathlon.tables import Column, Table, Value, render
+from decathlon.reports.tables import Column, Table, Value, render
 
 # what names a domain in a narrow column
 SHORT = {

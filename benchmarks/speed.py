@@ -27,9 +27,10 @@ from benchmarks.cases import CLASSES, Setting
 from benchmarks.machine import machine
 from benchmarks.timing import Case, Timing, measure
 from decathlon.errors import UsageError
+from decathlon.reports.tables import Column, Table
+from decathlon.reports.terminal import write
 from decathlon.system.device import find_device
 from decathlon.system.files import write_json
-from decathlon.tables import Column, Table, write
 
 Made = Callable[[Setting], Case]
 CASES: dict[str, Made] = {

@@ -21,8 +21,8 @@ from benchmarks.machine import machine
 from benchmarks.report import markdown
 from benchmarks.rows import FINETUNE, ROWS, TRUNK, Row, passes
 from decathlon.cli.main import command as decathlon
-from decathlon.count import count_run
 from decathlon.errors import DecathlonError, DivergedError, UsageError
+from decathlon.reports.footprint_report import count_run
 from decathlon.runs.logs import TIMING, read_lines
 from decathlon.runs.run_directory import TIMING_FILE, Run
 from decathlon.runs.seed_group import find_group

@@ -9,7 +9,8 @@ import click
 def command() -> None:
     """List the official ten domains; 'decathlon data info' lists those of a packed file."""
     from decathlon.data.official import OFFICIAL
-    from decathlon.tables import Column, Table, write
+    from decathlon.reports.tables import Column, Table
+    from decathlon.reports.terminal import write
 
     columns = (
         Column("domain", "domain"),

@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from decathlon.tables import Format
+from decathlon.reports.tables import Format
 
 
 @click.command()
@@ -38,14 +38,13 @@ def command(
     RUN is a run directory with a score.json, a group of them ('train --seeds': one row, means and standard
     deviations), or a score.json. Without one, the published rows stand alone.
     """
-    from decathlon.board_notes import notes
-    from decathlon.entries import read_entries
-    from decathlon.leaderboard import boards, to_table
-    from decathlon.tables import write
+    from decathlon.reports.leaderboard import boards, notes, to_table
+    from decathlon.reports.leaderboard_rows import read_entries
+    from decathlon.reports.terminal import write
 
     found = boards(read_entries(runs), published)
     if plot is not None or html is not None:
-        from decathlon.pictures import write_page, write_plot  # matplotlib takes a while to load
+        from decathlon.reports.page import write_page, write_plot
 
         if plot is not None:
             write_plot(found, plot)

@@ -30,27 +30,27 @@ def command(
         raise click.UsageError("give either a run directory or --method NAME (see 'decathlon methods').")
     if run and (settings or trunk or freeze is not None):
         raise click.UsageError("a run says itself how it was made: leave out --set, --trunk and --freeze.")
-    from decathlon import count
     from decathlon.models.method import Regime
     from decathlon.models.registry import read_options
+    from decathlon.reports import footprint_report
+    from decathlon.reports.terminal import write
     from decathlon.runs.run_directory import Run
     from decathlon.runs.seed_group import find_group
     from decathlon.system.strict_json import dump_json
-    from decathlon.tables import write
 
     regime: Regime | None = None if freeze is None else "frozen" if freeze else "joint"
-    notes = list(count.NOTES)
+    notes = list(footprint_report.NOTES)
     group = find_group(run) if run else None
     if group is not None:
         run = group.finished(group.seeds[0])
         notes.append(f"Of {group.folder} one seed is shown: seeds change weights, never their number.")
     if run:
-        about, counted = count.about_run(Run(run)), count.count_run(Run(run))
+        about, counted = footprint_report.about_run(Run(run)), footprint_report.count_run(Run(run))
     else:
         method, trunk, options = method or "", trunk or TRUNK, read_options(method or "", settings)
-        about = count.about_method(method, trunk, options)
-        counted = count.count_method(method, trunk, regime, options)
+        about = footprint_report.about_method(method, trunk, options)
+        counted = footprint_report.count_method(method, trunk, regime, options)
     if as_json:
         click.echo(dump_json(about | counted.to_json()), nl=False)
         return
-    write([count.scope_table(counted, about), count.ratio_table(counted)], "table", notes)
+    write([footprint_report.scope_table(counted, about), footprint_report.ratio_table(counted)], "table", notes)

@@ -101,7 +101,7 @@ def _tell_unsealed(baseline: str | None) -> None:
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
-    from decathlon.scorecard import show_group_score, show_score
+    from decathlon.reports.score_table import show_group_score, show_score
     from decathlon.scoring.score import Score
     from decathlon.system.strict_json import dump_json
 

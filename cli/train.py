@@ -95,7 +95,7 @@ def command(
     with resumable(out):
         import torch  # takes seconds, in which a signal may come too
 
-        from decathlon.tables import write
+        from decathlon.reports.terminal import write
 
         if threads:
             torch.set_num_threads(threads)
@@ -110,7 +110,7 @@ def command(
 
 def _begin(request: Any, seeds: int | None) -> Any:
     from decathlon.repeat import train_seeds
-    from decathlon.summary import group_summary, summary
+    from decathlon.reports.training_table import group_summary, summary
     from decathlon.system.progress import TrainingProgress
     from decathlon.train import train
 
@@ -122,9 +122,9 @@ def _begin(request: Any, seeds: int | None) -> Any:
 def _resume(ctx: click.Context, out: Path) -> tuple[Any, Path]:
     """Go on with a run or a group of runs; return its summary and the file it was trained on."""
     from decathlon.repeat import resume_seeds
+    from decathlon.reports.training_table import group_summary, summary
     from decathlon.resume import resume
     from decathlon.runs.seed_group import find_group
-    from decathlon.summary import group_summary, summary
     from decathlon.system.progress import TrainingProgress
 
     group, given = find_group(out), _given(ctx)

@@ -27,8 +27,9 @@ def command(paths: tuple[Path, ...]) -> None:
     decathlon verify runs/mtan mini.h5
     """
     from decathlon.errors import VerificationError
+    from decathlon.reports.tables import Column, Table
+    from decathlon.reports.terminal import write
     from decathlon.system.text import several
-    from decathlon.tables import Column, Table, write
 
     rows = [row for path in paths for row in _check(path)]
     columns = Column("path", "file"), Column("what", "what"), Column("found", "found")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from decathlon.data.domains import SPLITS, Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.statistics import measure, measured_split
-from decathlon.tables import Column, Row, Table
+from decathlon.reports.tables import Column, Row, Table
 
 
 def describe(file: PackedFile) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _SERVER.set_forkserver_preload(
         "decathlon.cli.train",
         "decathlon.config.recipe_files",
         "decathlon.repeat",
-        "decathlon.summary",
+        "decathlon.reports.training_table",
         "decathlon.train",
         "decathlon.cli.data.add",
         "decathlon.cli.data.prepare",

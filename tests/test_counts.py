@@ -9,10 +9,10 @@ from click.testing import CliRunner
 from torch import nn
 
 from decathlon.cli.main import command
-from decathlon.count import count_method
 from decathlon.models.footprint import Convention, Footprint
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
+from decathlon.reports.footprint_report import count_method
 
 
 def parameters(module: nn.Module, norms: bool) -> int:

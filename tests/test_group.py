@@ -18,9 +18,9 @@ from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, DivergedError, UsageError
 from decathlon.job import Job
 from decathlon.repeat import resume_seeds, train_seeds
+from decathlon.reports.training_table import group_summary, last_metrics
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, find_group, status
-from decathlon.summary import group_summary, last_metrics
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.train import Request, train

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.data.official import OFFICIAL
 from decathlon.errors import DataError, UsageError
-from decathlon.scorecard import show_score
+from decathlon.reports.score_table import show_score
 from decathlon.scoring.baseline import OFFICIAL_TEXT
 from decathlon.scoring.results import write_results
 from decathlon.scoring.score import DomainScore, Score

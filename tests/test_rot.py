@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
-from decathlon.entries import read_entries
 from decathlon.inference.network_file import description, load_merged
 from decathlon.inference.predict import predict_run
+from decathlon.reports.leaderboard_rows import read_entries
+from decathlon.reports.training_table import summary
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
-from decathlon.summary import summary
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import flip
 from tests.packs import write_truth

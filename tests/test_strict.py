@@ -16,10 +16,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from decathlon.cli.main import command
-from decathlon.count import count_run
-from decathlon.entries import read_entries
 from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.inference.predict import predict_run
+from decathlon.reports.footprint_report import count_run
+from decathlon.reports.leaderboard_rows import read_entries
 from decathlon.resume import resume
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run

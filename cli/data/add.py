@@ -62,9 +62,9 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
     from decathlon.data_prep.own.add import add
     from decathlon.data_prep.own.addition import Addition
     from decathlon.data_prep.packing import Packing
+    from decathlon.reports.terminal import write
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable
-    from decathlon.tables import write
 
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):

@@ -19,7 +19,7 @@ def command(file: Path) -> None:
     from decathlon.data_prep.check import problems
     from decathlon.data_prep.describe import check_table
     from decathlon.errors import VerificationError
-    from decathlon.tables import write
+    from decathlon.reports.terminal import write
 
     found = problems(file)
     for problem in found:

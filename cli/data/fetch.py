@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from decathlon.data_prep.fetching import Fetching
     from decathlon.data_prep.mirrors import KnownFile
-    from decathlon.tables import Table
+    from decathlon.reports.tables import Table
 
 
 @click.command()
@@ -55,8 +55,8 @@ def command(
     """
     from decathlon.data_prep.fetching import Fetching
     from decathlon.data_prep.mirrors import known_files, select
+    from decathlon.reports.terminal import write
     from decathlon.system.progress import download_bar
-    from decathlon.tables import write
 
     known = known_files(mirrors)
     if as_list:
@@ -115,7 +115,7 @@ def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, how: Fetchin
 
 def _table(files: list[KnownFile]) -> Table:
     from decathlon.data_prep.download import host
-    from decathlon.tables import Column, Table
+    from decathlon.reports.tables import Column, Table
 
     columns = (
         Column("file", "File"),

@@ -17,8 +17,8 @@ def command(file: Path, as_json: bool) -> None:
     """
     from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.describe import describe, info_table
+    from decathlon.reports.terminal import write
     from decathlon.system.strict_json import dump_json
-    from decathlon.tables import write
 
     with PackedFile(file) as packed:
         told = describe(packed)

@@ -44,9 +44,9 @@ def command(
     from decathlon.config.recipe_files import find_recipe
     from decathlon.data.domains import SPLITS
     from decathlon.data.packed_file import PackedFile
-    from decathlon.look.write import Look, look, look_table
+    from decathlon.reports.data_sheets import Look, look, look_table
+    from decathlon.reports.terminal import write
     from decathlon.system.progress import stderr
-    from decathlon.tables import write
 
     knobs = {} if size is None else {"size": size}
     chosen = (split,) if split != "all" else SPLITS

@@ -20,8 +20,8 @@ from decathlon.data_prep.own.read import read_collection
 from decathlon.data_prep.own.report import split_table
 from decathlon.data_prep.packing import PACKING, Packing, Prepared
 from decathlon.data_prep.plan import PlannedDomain
+from decathlon.reports.tables import Table
 from decathlon.system.files import refuse_existing
-from decathlon.tables import Table
 
 
 @dataclass(frozen=True)

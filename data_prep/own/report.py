@@ -8,8 +8,8 @@ import numpy as np
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.own.collection import Collection, first
+from decathlon.reports.tables import Column, Row, Table
 from decathlon.system.text import several
-from decathlon.tables import Column, Row, Table
 
 _COLUMNS = (
     Column("split", "split"),

@@ -14,7 +14,7 @@ from typing import Any
 
 from decathlon.data.ground_truth import Truth, TruthDomain
 from decathlon.errors import DataError
-from decathlon.scoring.protocol import read_protocol, protocol_path
+from decathlon.scoring.protocol import protocol_path, read_protocol
 from decathlon.system.checksums import seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json

@@ -20,12 +20,11 @@ from decathlon.data.image_pool import fit
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.statistics import measure
 from decathlon.errors import DataError, UsageError
-from decathlon.look import histogram, lettering, views
-from decathlon.look.choice import choose
-from decathlon.look.histogram import draw_classes
-from decathlon.look.lettering import FONTS, REGULAR, font_of, readable, shortened, wrapped
-from decathlon.look.sheet import LOW, Tile, draw, enlarged
-from decathlon.look.views import View, augmented, contact
+from decathlon.reports.figures import histogram, lettering, views
+from decathlon.reports.figures.class_histogram import draw_classes
+from decathlon.reports.figures.contact_sheet import LOW, Tile, draw, enlarged
+from decathlon.reports.figures.domain_images import View, augmented, choose, contact
+from decathlon.reports.figures.lettering import FONTS, REGULAR, font_of, readable, shortened, wrapped
 from tests.packs import TINY, write_pack
 
 KINDS = ("augmented", "classes", "test", "train", "val")

@@ -16,8 +16,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from decathlon.data.domains import Domain
-from decathlon.look.lettering import REGULAR, font_of, readable, shortened
-from decathlon.plots import GRID, METADATA
+from decathlon.reports.figures.lettering import REGULAR, font_of, readable, shortened
+from decathlon.reports.figures.points import GRID, METADATA
 
 COLOURS = {"train": "#2166ac", "val": "#92c5de", "test": "#f4a582"}
 MOST_NAMES = 120  # classes that get a bar with a name

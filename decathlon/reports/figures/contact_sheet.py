@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from decathlon.look.lettering import BOLD, REGULAR, font_of, wrapped
+from decathlon.reports.figures.lettering import BOLD, REGULAR, font_of, wrapped
 
 WIDTH = 1300  # pixels of a row
 LOW, WIDE, HIGH = 144, 432, 288  # pixels: what the shorter side comes near to, and the largest picture

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from decathlon.reports.tables import Column, Row, Table
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, seeds_text
 from decathlon.scoring.seed_scores import spread
 from decathlon.system.checksums import check_listed
-from decathlon.tables import Column, Row, Table
 
 
 def last_metrics(run: Run) -> dict[str, dict[str, Any]]:

@@ -10,10 +10,10 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import SPLITS, Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
-from decathlon.look.histogram import draw_classes
-from decathlon.look.views import Channels, Seen, View, augmented, contact
+from decathlon.reports.figures.class_histogram import draw_classes
+from decathlon.reports.figures.domain_images import Channels, Seen, View, augmented, contact
+from decathlon.reports.tables import Column, Row, Table
 from decathlon.system.files import appearing
-from decathlon.tables import Column, Row, Table
 
 PART_CUT = 4  # of as many stored images one is shown in cuts
 # Normalised by its own statistics a sample has mean 0 and deviation 1, but for its smallness and for the crop.

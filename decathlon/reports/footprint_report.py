@@ -13,9 +13,9 @@ from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
+from decathlon.reports.tables import Column, Row, Table
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
-from decathlon.tables import Column, Row, Table
 
 NOTES = (  # what the words of the tables mean
     "Norms 'in' counts all norms, 'once' leaves out a domain's copies of norms that trunk or shared modules hold, "

@@ -1,7 +1,8 @@
-"""Tables on the terminal."""
+"""Tables on the terminal, or on standard output in the form that was asked for."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,8 +12,8 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from decathlon.reports.tables import Format, Row, Table, render, shown, visible
 from decathlon.system.text import plain
-from decathlon.tables import Row, Table, shown, visible
 
 NO_LIMIT = 10_000  # columns; a pipe has no width, and a cut number would be a wrong one
 
@@ -67,3 +68,13 @@ def _cells(table: Table, row: Row) -> list[Text]:
     # Text, not strings: a name with brackets is no markup. The mark is a character no plain text holds.
     cells = shown(table, row, lambda cell: f"\0{cell}", str)
     return [Text(cell.removeprefix("\0"), style="bold" if cell.startswith("\0") else "") for cell in cells]
+
+
+def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> None:
+    """Print the tables and, below them, the notes; beside csv and json the notes go to standard error."""
+    if form == "table":
+        show(tables, notes)
+        return
+    sys.stdout.write(render(tables, form, notes))
+    if form in ("csv", "json"):
+        sys.stderr.writelines(f"{plain(note)}\n" for note in notes)

@@ -15,9 +15,8 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import Pool, fit
 from decathlon.data.packed_file import PackedFile
-from decathlon.look.choice import choose
-from decathlon.look.lettering import readable
-from decathlon.look.sheet import Tile, draw, enlarged
+from decathlon.reports.figures.contact_sheet import Tile, draw, enlarged
+from decathlon.reports.figures.lettering import readable
 from decathlon.system.text import several
 
 DRAWS = 3  # cuts of each image
@@ -124,3 +123,17 @@ def _normalised(images: int, mean: Channels, std: Channels) -> str:
 def _three(values: Tensor) -> Channels:
     red, green, blue = values.tolist()
     return red, green, blue
+
+
+def choose(labels: npt.NDArray[np.int32], number: int, key: tuple[int, ...]) -> list[int]:
+    """Return at most `number` places in a split, by class and then in order; fewer are a part of more.
+
+    One image of every class comes before the second of any.
+    """
+    order = np.random.Generator(np.random.PCG64(key)).permutation(len(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    _, begins, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
+    turn = np.empty(len(labels), np.int64)  # 0 for the image of its class that was drawn first, 1 for the second
+    turn[by_class] = np.arange(len(labels)) - np.repeat(begins, counts)
+    chosen = order[np.argsort(turn[order], kind="stable")][:number]
+    return [int(place) for place in chosen[np.lexsort((chosen, labels[chosen]))]]

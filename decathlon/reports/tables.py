@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -48,18 +47,6 @@ class Table:
     rows: tuple[Row, ...]
     footer: Row | None = None
     aside: tuple[Row, ...] = ()
-
-
-def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> None:
-    """Print the tables and, below them, the notes; beside csv and json the notes go to standard error."""
-    if form == "table":
-        from decathlon.terminal import show  # rich is needed here only
-
-        show(tables, notes)
-        return
-    sys.stdout.write(render(tables, form, notes))
-    if form in ("csv", "json"):
-        sys.stderr.writelines(f"{plain(note)}\n" for note in notes)
 
 
 def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from decathlon.reports.tables import Column, Row, Table
+from decathlon.reports.terminal import write
 from decathlon.runs.seed_group import seeds_text
 from decathlon.scoring.score import MOST_POINTS, Score
 from decathlon.scoring.seed_scores import GroupScore, Spread
-from decathlon.tables import Column, Row, Table, write
 
 COLUMNS = (
     Column("domain", "domain"),
