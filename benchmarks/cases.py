@@ -14,20 +14,19 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks.timing import Case
-from decathlon.compiled import Forward, plain_forward
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Category, Domain
 from decathlon.data.image_pool import Pool
 from decathlon.data_prep.images import decode
-from decathlon.gradients import Gradients
 from decathlon.inference.merging import merge
 from decathlon.inference.serving import merge_all, predict_all
-from decathlon.job import Job
 from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.system.device import autocast, use_bf16
+from decathlon.training.compiled import Forward, Gradients, plain_forward
+from decathlon.training.trainer import Job
 
 CLASSES = 100
 

@@ -24,8 +24,8 @@ from benchmarks.machine import machine
 from benchmarks.timing import Case, measure
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import Pool
-from decathlon.job import Job
 from decathlon.system.files import write_json
+from decathlon.training.trainer import Job
 
 SIDE, SIZE, BATCH = 36, 32, 64
 DOMAINS = (1, 2, 5, 10)

@@ -86,7 +86,7 @@ def command(
     Ctrl-C and SIGTERM end training after the step at work, in a validation after that: the state is saved, and
     --resume goes on to the same bits. A second one ends at once; then --resume goes on from the last checkpoint.
     """
-    from decathlon.interruption import resumable
+    from decathlon.experiments.interruption import resumable
 
     if not resume and (data is None or asked["method"] is None):
         raise click.UsageError("a new run needs --data FILE.h5 and --method NAME (see 'decathlon methods').", ctx)
@@ -109,10 +109,10 @@ def command(
 
 
 def _begin(request: Any, seeds: int | None) -> Any:
-    from decathlon.repeat import train_seeds
+    from decathlon.experiments.launch import train
+    from decathlon.experiments.seeds import train_seeds
     from decathlon.reports.training_table import group_summary, summary
     from decathlon.system.progress import TrainingProgress
-    from decathlon.train import train
 
     if seeds is None:
         return summary(train(request, TrainingProgress()))
@@ -121,9 +121,9 @@ def _begin(request: Any, seeds: int | None) -> Any:
 
 def _resume(ctx: click.Context, out: Path) -> tuple[Any, Path]:
     """Go on with a run or a group of runs; return its summary and the file it was trained on."""
-    from decathlon.repeat import resume_seeds
+    from decathlon.experiments.resume import resume
+    from decathlon.experiments.seeds import resume_seeds
     from decathlon.reports.training_table import group_summary, summary
-    from decathlon.resume import resume
     from decathlon.runs.seed_group import find_group
     from decathlon.system.progress import TrainingProgress
 
@@ -151,8 +151,8 @@ def _given(ctx: click.Context) -> dict[str, Any]:
 
 def _again(given: dict[str, Any], out: Path) -> Any:
     """Return what a resumed run is asked for again; it is compared with what it was begun with."""
-    from decathlon.changes import Again
     from decathlon.config.recipe_files import find_recipe
+    from decathlon.experiments.resume_changes import Again
     from decathlon.models.registry import read_options
     from decathlon.runs.run_directory import Run
 
@@ -185,7 +185,7 @@ def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
     knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}
     options = read_options(asked["method"], asked["settings"])
     recipe = find_recipe(asked["recipe"]).override(knobs, "the command line")
-    from decathlon.train import Request  # after what may be refused: timm takes seconds to load
+    from decathlon.experiments.request import Request
 
     freeze = asked["freeze"]
     return Request(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from decathlon.verify import Checked
+    from decathlon.experiments.verify import Checked
 
 MAGIC = b"\x89HDF\r\n\x1a\n"  # how a packed file begins
 
@@ -44,7 +44,7 @@ def command(paths: tuple[Path, ...]) -> None:
 
 
 def _check(path: Path) -> list[Checked]:
-    from decathlon.verify import Checked, verify
+    from decathlon.experiments.verify import Checked, verify
 
     if not path.is_file() or (path.suffix != ".h5" and not _packed(path)):
         return verify(path)

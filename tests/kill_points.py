@@ -15,15 +15,15 @@ import pytest
 from safetensors.torch import save_file
 from torch import Tensor
 
-from decathlon import job, jobs
 from decathlon.data.domains import Benchmark
 from decathlon.data_prep import packing
 from decathlon.data_prep.pack import PackWriter
-from decathlon.job import Job
 from decathlon.runs.checkpoints import Generations
 from decathlon.runs.run_directory import Run
 from decathlon.system import tensor_files
 from decathlon.system.tensor_files import write_tensors
+from decathlon.training import loop, trainer
+from decathlon.training.trainer import Job
 
 PATCH = pytest.MonkeyPatch()  # never undone: the child ends with it
 
@@ -55,18 +55,18 @@ def _unless(condition: Callable[[], bool], real: Callable[..., None], *args: Any
 
 def every_step() -> None:
     """Write a checkpoint after every step."""
-    PATCH.setattr(jobs, "CHECKPOINT_SECONDS", 0)
+    PATCH.setattr(loop, "CHECKPOINT_SECONDS", 0)
 
 
 def keep_states(folder: Path) -> None:
-    """Write the last state of every job, optimizers included, beside the run: a finished run drops it."""
-    real = jobs._finish
+    """Write the last state of every trainer, optimizers included, beside the run: a finished run drops it."""
+    real = loop._finish
 
     def finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, done: Job) -> None:
         write_tensors(folder / f"{done.domains[0]}.safetensors", *done.state())
         real(run, asked, benchmark, done)
 
-    PATCH.setattr(jobs, "_finish", finish)
+    PATCH.setattr(loop, "_finish", finish)
 
 
 def before_first_checkpoint() -> None:
@@ -101,12 +101,12 @@ def between_renames() -> None:
 
 def after_last_step() -> None:
     """Die when the last step and its checkpoint are done, and nothing is written of what was learned."""
-    PATCH.setattr(jobs, "_finish", die)
+    PATCH.setattr(loop, "_finish", die)
 
 
 def before_done() -> None:
     """Die when all that was learned is written and the run is not yet marked as done."""
-    PATCH.setattr(jobs, "write_json", die)
+    PATCH.setattr(loop, "write_json", die)
 
 
 def at_step(number: int, act: Callable[[], None] = die) -> None:
@@ -123,7 +123,7 @@ def at_step(number: int, act: Callable[[], None] = die) -> None:
 
 def forget_optimizer() -> None:
     """Resume without what the optimizers know: the mistake that a comparison must find."""
-    PATCH.setattr(job, "load_slots", lambda *_: None)
+    PATCH.setattr(trainer, "load_slots", lambda *_: None)
 
 
 def before_complete() -> None:

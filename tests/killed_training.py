@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from decathlon.experiments.verify import verify
 from decathlon.runs.run_directory import TIMING_FILE
 from decathlon.system.files import sha256
 from decathlon.system.tensor_files import read_tensors
-from decathlon.verify import verify
 from tests import kill_points as points
 from tests.kills import KILLED, Child, Hook
 

@@ -32,9 +32,9 @@ _SERVER.set_forkserver_preload(
     [
         "decathlon.cli.train",
         "decathlon.config.recipe_files",
-        "decathlon.repeat",
+        "decathlon.experiments.seeds",
         "decathlon.reports.training_table",
-        "decathlon.train",
+        "decathlon.experiments.launch",
         "decathlon.cli.data.add",
         "decathlon.cli.data.prepare",
         "decathlon.data_prep.own.add",

@@ -13,7 +13,8 @@ import torch
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
-from decathlon.job import Job
+from decathlon.experiments.launch import train
+from decathlon.experiments.request import Request
 from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
@@ -21,7 +22,7 @@ from decathlon.models.trunks.registry import build
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import sha256
 from decathlon.system.progress import TrainingProgress
-from decathlon.train import Request, train
+from decathlon.training.trainer import Job
 from tests.packs import TINY
 
 RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon.changes import Again
 from decathlon.cli.main import main
 from decathlon.errors import UsageError
+from decathlon.experiments.resume import resume
+from decathlon.experiments.resume_changes import Again
 from decathlon.inference.predict import predict_run
-from decathlon.job import Job
-from decathlon.resume import resume
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import read_results
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.progress import TrainingProgress
+from decathlon.training.trainer import Job
 from tests.packs import COUNTS, write_pack
 from tests.runs import RECIPE, digests, dying_at, go
 

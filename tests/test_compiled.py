@@ -12,15 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from decathlon import job as job_module
-from decathlon.compiled import Forward, compiled_forward, plain_forward
 from decathlon.errors import UsageError
-from decathlon.gradients import Gradients
 from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method, methods
 from decathlon.models.trunks.registry import build
 from decathlon.system.tensor_files import read_tensors
+from decathlon.training import trainer as job_module
+from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from tests.packs import TINY
 from tests.runs import RECIPE, go, make_job
 

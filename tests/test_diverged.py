@@ -10,13 +10,13 @@ import pytest
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from decathlon import job
 from decathlon.cli.main import main
-from decathlon.resume import resume
+from decathlon.experiments.resume import resume
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import write_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
+from decathlon.training import trainer
 from tests.packs import write_truth
 from tests.runs import digests
 
@@ -54,7 +54,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: str, step: int) -> None:
             return loss
         return loss * NAN if what == "loss" else loss + (logits.sum() * 0).sqrt()  # a root has no slope at 0
 
-    monkeypatch.setattr(job, "cross_entropy", bad)
+    monkeypatch.setattr(trainer, "cross_entropy", bad)
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon import jobs
 from decathlon.errors import DataError, VerificationError
-from decathlon.resume import resume
+from decathlon.experiments.resume import resume
 from decathlon.runs.checkpoints import Generations
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import write_bytes
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
+from decathlon.training import loop
 from tests.runs import RECIPE, digests, dying_at, go
 
 ONE = RECIPE.override({"epochs": 4})
@@ -28,7 +28,7 @@ Damage = Callable[[Path], None]
 
 @pytest.fixture(scope="module")
 def whole(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The digests of a run that nothing happened to: two jobs, four epochs of three steps each."""
+    """The digests of a run that nothing happened to: two loop, four epochs of three steps each."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     return digests(go(tiny, folder, "scratch", recipe=ONE, domains=("apples", "towers")))
 
@@ -179,7 +179,7 @@ def test_a_run_that_died_after_its_last_word_is_tidied(
     tiny: Path, tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "remove_state", lambda run: None)
+        patched.setattr(loop, "remove_state", lambda run: None)
         run = go(tiny, tmp_path / "run", "scratch", recipe=ONE, domains=("apples", "towers"))
     assert run.checkpoint.exists() and run.older_checkpoint.exists() and run.start.exists()
     assert digests(again(run)) == whole

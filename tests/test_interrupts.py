@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from decathlon import epoch, jobs
 from decathlon.cli.main import main
 from decathlon.errors import DivergedError
-from decathlon.job import Job
-from decathlon.repeat import resume_seeds
-from decathlon.resume import resume
+from decathlon.experiments.resume import resume
+from decathlon.experiments.seeds import resume_seeds
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, find_group
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.signals import held, terminable
 from decathlon.system.tensor_files import read_tensors
+from decathlon.training import loop
+from decathlon.training.trainer import Job
 from tests.runs import RECIPE, digests, go
 
 EPOCHS = RECIPE.override({"epochs": 2})
@@ -119,7 +119,7 @@ def test_a_validation_is_waited_for(
 ) -> None:  # fmt: skip
     run = Run(tmp_path / "run")
     with monkeypatch.context() as patched:
-        signalling(patched, epoch, "evaluate", number, 1)
+        signalling(patched, loop, "evaluate", number, 1)
         code, _ = decathlon(patched, capsys, "train", *JOBS, "--data", tiny, *OPTIONS, "-o", run.folder)
     assert code == 128 + number
     assert len(run.metrics.read_text().splitlines()) == 2 and read_tensors(run.checkpoint)[1]["step"] == 6
@@ -143,7 +143,7 @@ def test_outside_the_steps_it_ends_at_once(
     run = Run(tmp_path / "run")
     words = ("train", *JOBS, "--data", tiny, *OPTIONS, "-o", run.folder)
     with monkeypatch.context() as patched:
-        signalling(patched, registry if name == "read_options" else jobs, name, number, at)
+        signalling(patched, registry if name == "read_options" else loop, name, number, at)
         code, heard = decathlon(patched, capsys, *words)
     assert code == 128 + number and said.format(again=told(run.folder)) in heard
     if name == "read_options":

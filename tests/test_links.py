@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from decathlon.cli.main import command
 from decathlon.errors import DataError, DecathlonError, ResourceError, UsageError
-from decathlon.resume import resume
+from decathlon.experiments.resume import resume
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import write_bytes, write_json
 from decathlon.system.locks import locked

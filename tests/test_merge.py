@@ -23,6 +23,8 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import CropPolicy
 from decathlon.data.image_pool import Pool, fit
 from decathlon.errors import DataError, UsageError, VerificationError
+from decathlon.experiments.launch import train
+from decathlon.experiments.request import Request
 from decathlon.inference import export as exporting
 from decathlon.inference.export import FORMS, export, find_form
 from decathlon.inference.merging import fold_norms, foldable, merge, without_adapters
@@ -38,7 +40,6 @@ from decathlon.models.trunks.trunk import Trunk
 from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
-from decathlon.train import Request, train
 from tests.packs import TINY
 
 CPU = torch.device("cpu")

@@ -9,7 +9,7 @@ from torch import nn
 from decathlon.config.recipe import OPTIMIZERS, Recipe
 from decathlon.errors import UsageError
 from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.optimisation import counters, groups, load_slots, make_optimizer, make_schedule
+from decathlon.training.optimizer import counters, groups, load_slots, make_optimizer, make_schedule
 
 
 def network() -> DomainNetwork:

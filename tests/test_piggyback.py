@@ -12,10 +12,10 @@ from decathlon.adapters.piggyback import START, THRESHOLD, Mask, Piggyback, Pigg
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
-from decathlon.job import Job
 from decathlon.models.multi_domain_model import DomainNetwork, Family
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.optimisation import make_optimizers
+from decathlon.training.optimizer import make_optimizers
+from decathlon.training.trainer import Job
 
 VALUES = [0.01, 0.005, 0.0051, 0.0, -0.005, -0.0051, -1.0]
 

@@ -18,16 +18,16 @@ from decathlon.config.recipe_files import find_recipe, recipe_text
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
+from decathlon.experiments.resume import resume
 from decathlon.inference import predict as prediction
 from decathlon.inference.predict import predict_run
-from decathlon.job import Job
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
-from decathlon.optimisation import groups
-from decathlon.resume import resume
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.scoring.protocol import protocol_text
 from decathlon.system.progress import TrainingProgress
+from decathlon.training.optimizer import groups
+from decathlon.training.trainer import Job
 from tests.packs import TINY, tiny_domain
 from tests.runs import RECIPE, digests, dying_at, go
 from tests.test_optimisation import network
@@ -172,7 +172,7 @@ def test_a_domain_of_its_own_crop_and_flip_is_predicted_as_it_was_trained(
 
         return load
 
-    monkeypatch.setattr("decathlon.jobs.load_pool", watched("learn "))
+    monkeypatch.setattr("decathlon.training.loop.load_pool", watched("learn "))
     monkeypatch.setattr(prediction, "load_pool", watched("predict "))
     # towers are squashed anyway
     tables = {"boats": {"crop": "full", "flip": True}, "apples": {"flip": False}, "towers": {"crop": "squash"}}

@@ -10,12 +10,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from decathlon import repeat, train
-from decathlon.changes import Again
 from decathlon.cli.main import command
 from decathlon.errors import BusyError, UsageError, VerificationError
-from decathlon.repeat import train_seeds
-from decathlon.resume import resume
+from decathlon.experiments import launch, seeds
+from decathlon.experiments.resume import resume
+from decathlon.experiments.resume_changes import Again
+from decathlon.experiments.seeds import train_seeds
 from decathlon.runs.initial_state import read_start
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
@@ -37,13 +37,13 @@ def test_a_run_that_another_process_began_meanwhile_is_left_to_it(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name was free when the command began, and is taken when it has the lock."""
-    real = train.hold
+    real = launch.hold
 
     def late(run: Run) -> Any:
         (run.folder / "run.json").write_text("another's")
         return real(run)
 
-    monkeypatch.setattr(train, "hold", late)
+    monkeypatch.setattr(launch, "hold", late)
     with pytest.raises(UsageError, match="exists already: choose another name, or go on with --resume"):
         go(tiny, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
@@ -53,7 +53,7 @@ def test_a_run_that_another_process_began_meanwhile_is_left_to_it(
 def test_a_group_that_another_process_began_meanwhile_is_left_to_it(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = repeat._hold
+    real = seeds._hold
 
     def late(folder: Path) -> Any:
         (folder / "seed-0").mkdir()
@@ -61,13 +61,13 @@ def test_a_group_that_another_process_began_meanwhile_is_left_to_it(
         return real(folder)
 
     with monkeypatch.context() as patched:
-        patched.setattr(repeat, "_hold", late)
+        patched.setattr(seeds, "_hold", late)
         with pytest.raises(UsageError, match="exists already"):
             train_seeds(request(tiny, tmp_path / "group"), 2, TrainingProgress())
     assert not (tmp_path / "group" / "seeds.json").exists()
     held = tmp_path / "held"
     held.mkdir()
-    with repeat._hold(held), pytest.raises(BusyError, match="held is being trained by process"):
+    with seeds._hold(held), pytest.raises(BusyError, match="held is being trained by process"):
         train_seeds(request(tiny, held), 2, TrainingProgress())
     assert not (held / "seeds.json").exists()
 

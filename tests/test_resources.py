@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 import torch
 
-from decathlon import failures, jobs
+from decathlon import failures
 from decathlon.cli.main import main
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import ResourceError, UsageError
+from decathlon.experiments.resume import resume
 from decathlon.inference import evaluate, predict
-from decathlon.job import Job
-from decathlon.resume import resume
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.protocol import protocol_path
 from decathlon.scoring.results import write_results
@@ -30,6 +29,8 @@ from decathlon.system.files import replacing, write_bytes
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.resources import lacks_memory, memory_for, out_of_memory
 from decathlon.system.tensor_files import write_tensors
+from decathlon.training import loop
+from decathlon.training.trainer import Job
 from tests.machine import decathlon, refused
 from tests.runs import digests, go
 
@@ -94,13 +95,13 @@ def test_out_of_memory_while_loading_and_validating(
     words = ("train", "--data", tiny, *OPTIONS, "-o", tmp_path / "run")
     wanted = np._core._exceptions._ArrayMemoryError((1 << 30,), np.dtype(np.uint8))  # type: ignore[attr-defined]
     with monkeypatch.context() as patched:
-        patched.setattr(jobs, "load_pool", failing(wanted, 2, load_pool))
+        patched.setattr(loop, "load_pool", failing(wanted, 2, load_pool))
         code, said = command(patched, capsys, *words)
     assert code == 1 and said.startswith(
         "Error: out of memory for the images (1.00 GiB more wanted): train fewer domains at a time, or all at a "
     )
     with monkeypatch.context() as patched:
-        patched.setattr("decathlon.epoch.evaluate", failing(RuntimeError(CPU), 0, evaluate.evaluate))
+        patched.setattr("decathlon.training.loop.evaluate", failing(RuntimeError(CPU), 0, evaluate.evaluate))
         code, said = command(patched, capsys, "train", "--resume", "-o", tmp_path / "run")
     assert code == 1 and said.startswith("Error: out of memory with --batch 8 (4,000.0 MiB more wanted): try")
     resume(tmp_path / "run", None, TrainingProgress())

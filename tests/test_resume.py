@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from decathlon import resume as resuming
-from decathlon.changes import Again
 from decathlon.errors import DivergedError, UsageError, VerificationError
-from decathlon.job import Job
-from decathlon.resume import resume
+from decathlon.experiments import resume as resuming
+from decathlon.experiments.resume import resume
+from decathlon.experiments.resume_changes import Again
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
+from decathlon.training.trainer import Job
 from tests.runs import RECIPE, digests, dying_at, go, request
 
 Captured = pytest.CaptureFixture[str]

@@ -14,9 +14,9 @@ import torch
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError, VerificationError
+from decathlon.experiments.resume import resume
 from decathlon.inference.evaluate import evaluate
 from decathlon.models.registry import find_method, methods
-from decathlon.resume import resume
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress

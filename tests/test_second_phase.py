@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from decathlon.adapters.parallel_svd import LowRankConv, ParallelSvd
 from decathlon.errors import DataError, UsageError
+from decathlon.experiments.resume import resume
 from decathlon.models.method import Learned
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.resume import resume
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk

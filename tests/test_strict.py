@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 
 from decathlon.cli.main import command
 from decathlon.errors import DataError, DecathlonError, VerificationError
+from decathlon.experiments.resume import resume
 from decathlon.inference.predict import predict_run
 from decathlon.reports.footprint_report import count_run
 from decathlon.reports.leaderboard_rows import read_entries
-from decathlon.resume import resume
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
@@ -110,7 +110,9 @@ def test_mutated_run_json_of_an_interrupted_run_is_not_resumed_by_accident(
 
     def read() -> None:
         if Run(file.parent).read()["status"] == "running":
-            monkeypatch.setattr("decathlon.train.train_jobs", lambda *_: None)  # reading is what is asked here
+            monkeypatch.setattr(
+                "decathlon.experiments.launch.train_jobs", lambda *_: None
+            )  # reading is what is asked here
         resume(file.parent, None, TrainingProgress())
 
     assert battle(file, [mutate(asked, seed) for seed in range(count)], read) > count / 2

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from benchmarks import table
 from benchmarks.rows import ROWS, Row, passes
 from decathlon.errors import DivergedError, UsageError
-from decathlon.job import Job
 from decathlon.models.registry import find_method, methods
+from decathlon.training.trainer import Job
 from tests.packs import TINY, write_truth
 
 

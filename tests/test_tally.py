@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from decathlon import job as job_module
-from decathlon import jobs, tally
 from decathlon.data import domain_sampling
 from decathlon.errors import DivergedError
-from decathlon.resume import resume
+from decathlon.experiments.resume import resume
 from decathlon.runs.run_directory import Run
 from decathlon.system.device import asynchronous
 from decathlon.system.progress import TrainingProgress
-from decathlon.tally import Tally
+from decathlon.training import epoch_metrics, loop
+from decathlon.training import trainer as job_module
+from decathlon.training.epoch_metrics import Tally
 from tests.packs import TINY
 from tests.runs import digests, dying_at, go, make_job
 
@@ -51,11 +51,11 @@ def test_only_a_gpu_is_asynchronous() -> None:
 def test_a_deferred_tally_changes_no_bit(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    monkeypatch.setattr(tally, "EVERY", every)
+    monkeypatch.setattr(epoch_metrics, "EVERY", every)
     plain = go(tiny, tmp_path / "plain", "mtan")
     monkeypatch.setattr(job_module, "asynchronous", lambda device: True)
     assert digests(go(tiny, tmp_path / "deferred", "mtan")) == digests(plain)
-    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     with dying_at(monkeypatch, 11):
         go(tiny, tmp_path / "killed", "mtan")
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(plain)
@@ -98,7 +98,7 @@ def diverging_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, seconds: int
 ) -> None:
-    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
     left, said = [], []
     for waits in (False, True):
         run = Run(tmp_path / str(waits))
@@ -124,9 +124,9 @@ def test_infinities_of_both_signs_do_not_cancel() -> None:
 
 def test_an_open_tally_is_read_every_so_often_and_cleared() -> None:
     counted = Tally(("a",), deferred=True)
-    for step in range(tally.EVERY + 1):
+    for step in range(epoch_metrics.EVERY + 1):
         counted.add(0, step, torch.tensor(2.0), torch.tensor(1), 4)
-    assert counted.sums.tolist() == [[8.0 * tally.EVERY, tally.EVERY, 4 * tally.EVERY]]
+    assert counted.sums.tolist() == [[8.0 * epoch_metrics.EVERY, epoch_metrics.EVERY, 4 * epoch_metrics.EVERY]]
     counted.clear()
     counted.settle()
     assert counted.sums.tolist() == [[0, 0, 0]]

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon import jobs
 from decathlon.data import image_pool as pool_module
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import Pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
+from decathlon.experiments.resume import resume
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.resume import resume
 from decathlon.runs.run_directory import Run
 from decathlon.system.device import autocast
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
-from decathlon.tap_cache import TapCache
+from decathlon.training import loop
+from decathlon.training.feature_cache import TapCache
 from tests.runs import RECIPE, digests, dying_at, go, make_job
 
 STILL = RECIPE.override({"augment": False})
@@ -150,6 +150,6 @@ def test_a_job_lets_go_of_its_pools_before_the_next_loads(
         alive.append(weakref.ref(pool))
         return pool
 
-    monkeypatch.setattr(jobs, "load_pool", watched)
+    monkeypatch.setattr(loop, "load_pool", watched)
     go(tiny, tmp_path / "run", "feature", trunk=trunk, recipe=CACHED)
     assert len(alive) > 3

@@ -13,22 +13,22 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon import jobs
-from decathlon import train as training
-from decathlon.changes import Again
 from decathlon.data.image_pool import Pool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
+from decathlon.experiments import launch as training
+from decathlon.experiments.resume import resume
+from decathlon.experiments.resume_changes import Again
 from decathlon.inference.evaluate import predict
 from decathlon.inference.predict import predict_run
-from decathlon.job import Job, _check_labels
-from decathlon.resume import resume
 from decathlon.runs import checkpoints
 from decathlon.runs.loading import load_family
 from decathlon.runs.run_directory import Run
 from decathlon.system.device import find_device
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
+from decathlon.training import loop
+from decathlon.training.trainer import Job, _check_labels
 from tests.packs import TINY, write_pack
 from tests.runs import RECIPE, digests, dying_at, go
 
@@ -84,7 +84,7 @@ def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(
     kill_at: int,
     seconds: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(jobs, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
     changes = {"trunk": str(trunk.folder)} if source else {}
     whole = go(tiny, tmp_path / "whole", method, **changes)
     with dying_at(monkeypatch, kill_at):
@@ -118,7 +118,7 @@ def test_dying_after_the_last_step_is_mended_too(
         raise OSError("the machine died")
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(jobs, "_finish", dying)
+        patched.setattr(loop, "_finish", dying)
         go(tiny, tmp_path / "killed")
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 
@@ -253,7 +253,7 @@ def test_a_run_without_a_shared_trunk_cannot_give_one(tiny: Path, tmp_path: Path
 
 
 def test_resuming_with_other_data_is_refused(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "_finish", lambda *_: (_ for _ in ()).throw(OSError("died")))
+    monkeypatch.setattr(loop, "_finish", lambda *_: (_ for _ in ()).throw(OSError("died")))
     with pytest.raises(OSError, match="died"):
         go(tiny, tmp_path / "run")
     other = write_pack(tmp_path / "other.h5", counts={"train": 20, "val": 5, "test": 5})

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import torch
 
-from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
-from decathlon.errors import DataError, UsageError
-from decathlon.jobs import divide, train_jobs
-from decathlon.models.method import Method, Reader, Regime
+from decathlon.errors import UsageError
+from decathlon.experiments.preflight import check_categories, check_possible, check_splits, remarks
+from decathlon.experiments.request import Request
 from decathlon.models.multi_domain_model import Family
 from decathlon.models.registry import find_method
-from decathlon.remarks import remarks
 from decathlon.runs.initial_state import write_start
 from decathlon.runs.record import check_request
 from decathlon.runs.run_directory import Run, hold
@@ -28,25 +24,7 @@ from decathlon.system.files import refuse_existing, sha256
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.seeding import seeded
 from decathlon.system.strict_json import dump_json
-
-Fit = Literal["train", "train+val"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks of a training run; `domains` empty means all, `regime` None the method's default."""
-
-    data: Path
-    out: Path
-    method: str
-    trunk: str
-    recipe: Recipe
-    domains: tuple[str, ...] = ()
-    regime: Regime | None = None
-    fit: Fit = "train"
-    seed: int = 0
-    device: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the method, where not its defaults
+from decathlon.training.loop import divide, train_jobs
 
 
 def train(request: Request, progress: TrainingProgress) -> Run:
@@ -57,7 +35,7 @@ def train(request: Request, progress: TrainingProgress) -> Run:
     _refuse_begun(run)
     with PackedFile(request.data) as packed:
         domains = [packed.benchmark[name] for name in dict.fromkeys(request.domains or packed.benchmark.names)]
-        _check_splits(packed, domains, request.fit)
+        check_splits(packed, domains, request.fit)
         source = find_trunk(kind.trunk_name(request.trunk, options), request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
@@ -67,7 +45,7 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         names = [domain.name for domain in domains]
         starts = method.prepare(source.learned, names)
         family = Family(method, request.seed, device, source.norms_for(method, names), starts)
-        _check_categories(source, [domain for domain in domains if domain.name in starts])
+        check_categories(source, [domain for domain in domains if domain.name in starts])
         divide(names, family, request.recipe)  # refused before anything is written
         asked = _asked(request, packed, domains, family, source)
         check_request(asked)
@@ -82,17 +60,6 @@ def train(request: Request, progress: TrainingProgress) -> Run:
             run.write(asked)
             train_jobs(run, asked, packed, family, progress)
     return run
-
-
-def check_possible(method: Method, recipe: Recipe, device: torch.device) -> None:
-    """Raise UsageError where a recipe wants what the method or the device has not."""
-    if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
-        raise UsageError(
-            f"method '{method.name()}' has no taps to cache here: that goes with feature, and with mtan and "
-            "dense over a frozen trunk (--freeze)."
-        )
-    if recipe.cuda_graphs and device.type != "cuda":
-        raise UsageError("CUDA graphs need a GPU: leave out cuda_graphs (--no-cuda-graphs).")
 
 
 def _refuse_begun(run: Run) -> None:
@@ -132,21 +99,3 @@ def _asked(
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
-
-
-def _check_categories(source: TrunkSource, domains: list[Domain]) -> None:
-    """Refuse domains that go on with a head for other categories."""
-    learned = {entry["name"]: entry["categories"] for entry in source.asked.get("domains", ())}
-    for domain in domains:
-        if list(domain.category_ids) != learned[domain.name]:
-            raise DataError(
-                f"{source.source} learned other categories of {domain.name} than the file holds: "
-                "use the file it was trained on."
-            )
-
-
-def _check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:
-    for domain in domains:
-        for split in fit.split("+"):
-            if not packed.count(domain.name, split):
-                raise UsageError(f"{packed.path} has no {split} images of {domain.name}: leave the domain out.")

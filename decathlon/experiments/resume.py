@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from decathlon.changes import Again, Change, changed, data_change, find_changes, refuse, words
 from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.jobs import remove_state, train_jobs
+from decathlon.experiments.preflight import check_possible
+from decathlon.experiments.resume_changes import Again, Change, changed, data_change, find_changes, refuse, words
 from decathlon.runs.initial_state import read_start
 from decathlon.runs.run_directory import Run, hold
 from decathlon.runs.seed_group import find_group
 from decathlon.system.checksums import is_sealed
 from decathlon.system.device import find_device, use_bf16, versions
 from decathlon.system.progress import TrainingProgress
-from decathlon.train import check_possible
+from decathlon.training.loop import remove_state, train_jobs
 
 
 def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run:

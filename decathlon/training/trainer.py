@@ -8,17 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from decathlon.compiled import Forward, compiled_forward, plain_forward
 from decathlon.config.recipe import Recipe
 from decathlon.data.domain_sampling import epoch_plan, sample, shares
 from decathlon.data.image_pool import Pool
 from decathlon.errors import DataError, DivergedError
-from decathlon.gradients import Gradients
 from decathlon.models.multi_domain_model import Family
-from decathlon.optimisation import counters, load_slots, make_optimizers, make_schedule
 from decathlon.system.device import asynchronous, autocast
-from decathlon.tally import Tally
-from decathlon.tap_cache import TapCache
+from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
+from decathlon.training.epoch_metrics import Tally
+from decathlon.training.feature_cache import TapCache
+from decathlon.training.optimizer import counters, load_slots, make_optimizers, make_schedule
 
 
 class Job:

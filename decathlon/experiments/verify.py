@@ -15,14 +15,16 @@ import torch
 
 from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
+from decathlon.experiments.file_kinds import KINDS, Kind, kind_of
+from decathlon.runs.checkpoints import Generations
+from decathlon.runs.initial_state import read_start
 from decathlon.runs.loading import load_family
+from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group, status
 from decathlon.scoring.score import Score, how_to_score
 from decathlon.system.checksums import AGAIN, FILES, read_sealed
 from decathlon.system.files import sha256
-from decathlon.verify_file import KINDS, Kind, kind_of
-from decathlon.verify_state import state_faults
 
 OK, UNSEALED = "ok", "ok, but it has no checksum"
 
@@ -154,3 +156,35 @@ def _checked(path: Path, kind: Kind | None, listed: bool = False) -> Checked:
     except DecathlonError as error:
         return Checked(path, kind.what, str(error).splitlines()[0])
     return Checked(path, kind.what, None, OK if listed or sealed else UNSEALED)
+
+
+def state_faults(run: Run, asked: dict[str, Any]) -> dict[Path, str]:
+    """Return by file what keeps a run that is not done from going on, in a sentence each."""
+    faults = {}
+    try:
+        read_start(run, asked, torch.device("cpu"))
+    except DecathlonError as error:
+        missing = f"{run.start} is missing: {AGAIN}."
+        faults[run.start] = str(error).splitlines()[0] if run.start.exists() else missing
+    checkpoints = Generations(run, asked.get("begun"))
+    there = [path for path in (run.checkpoint, run.older_checkpoint) if path.exists()]
+    for path in there:
+        state = checkpoints.read_one(path)
+        if isinstance(state, str):
+            faults[path] = f"{path} is nothing to go on from, {state}: {AGAIN}."
+    if not there and _beyond_first(run):
+        faults[run.checkpoint] = (
+            f"{run.checkpoint} is missing, and {run.metrics.name} speaks of later epochs than the first: {AGAIN}."
+        )
+    return faults
+
+
+def _beyond_first(run: Run) -> bool:
+    """Say whether metrics tell of an epoch that comes after a checkpoint; a kill may fall between the two once."""
+    if not run.metrics.is_file():
+        return False
+    try:
+        lines = read_lines(run.metrics, METRICS)
+    except DecathlonError:  # said of that file already
+        return False
+    return any(line["epoch"] > 1 for line in lines)

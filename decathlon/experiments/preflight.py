@@ -5,7 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 
+import torch
+
 from decathlon.config.recipe import Recipe
+from decathlon.data.domains import Domain
+from decathlon.data.packed_file import PackedFile
+from decathlon.errors import DataError, UsageError
+from decathlon.experiments.request import Fit
 from decathlon.models.method import Method, Reader
 from decathlon.runs.trunk_source import TrunkSource
 
@@ -63,3 +69,32 @@ def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
 
 def _letters(name: str) -> str:
     return re.sub(r"\d", "", name)
+
+
+def check_possible(method: Method, recipe: Recipe, device: torch.device) -> None:
+    """Raise UsageError where a recipe wants what the method or the device has not."""
+    if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
+        raise UsageError(
+            f"method '{method.name()}' has no taps to cache here: that goes with feature, and with mtan and "
+            "dense over a frozen trunk (--freeze)."
+        )
+    if recipe.cuda_graphs and device.type != "cuda":
+        raise UsageError("CUDA graphs need a GPU: leave out cuda_graphs (--no-cuda-graphs).")
+
+
+def check_categories(source: TrunkSource, domains: list[Domain]) -> None:
+    """Refuse domains that go on with a head for other categories."""
+    learned = {entry["name"]: entry["categories"] for entry in source.asked.get("domains", ())}
+    for domain in domains:
+        if list(domain.category_ids) != learned[domain.name]:
+            raise DataError(
+                f"{source.source} learned other categories of {domain.name} than the file holds: "
+                "use the file it was trained on."
+            )
+
+
+def check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:
+    for domain in domains:
+        for split in fit.split("+"):
+            if not packed.count(domain.name, split):
+                raise UsageError(f"{packed.path} has no {split} images of {domain.name}: leave the domain out.")

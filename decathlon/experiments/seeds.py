@@ -7,24 +7,22 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from decathlon.changes import Again
-from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
-from decathlon.errors import DataError, DivergedError, UsageError
-from decathlon.resume import resume
+from decathlon.errors import DivergedError, UsageError
+from decathlon.experiments.launch import train
+from decathlon.experiments.request import Request, member_request, resolved
+from decathlon.experiments.resume import resume
+from decathlon.experiments.resume_changes import Again
 from decathlon.runs.run_directory import Run
-from decathlon.runs.seed_group import SEEDS, SHAPE, Group, find_group, status
-from decathlon.system.device import find_device
+from decathlon.runs.seed_group import SEEDS, SHAPE, Group, status
 from decathlon.system.files import refuse_existing
 from decathlon.system.locks import locked
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.resources import writing
 from decathlon.system.schema import find_fault
-from decathlon.train import Request, train
 
 LOCK = ".lock"
 
@@ -35,7 +33,7 @@ def train_seeds(request: Request, count: int, progress: TrainingProgress) -> Gro
     Raises UsageError when that exists, or when the trunk is a group without one of the seeds.
     """
     _refuse_begun(request.out)
-    group = Group(request.out, tuple(range(request.seed, request.seed + count)), _asked(request))
+    group = Group(request.out, tuple(range(request.seed, request.seed + count)), resolved(request))
     for seed in group.seeds:
         member_request(group, seed)
     fault = find_fault({"format": 1, "seeds": list(group.seeds), "asked": dict(group.asked)}, SHAPE)
@@ -84,37 +82,6 @@ def _hold(folder: Path) -> AbstractContextManager[None]:
 def _refuse_begun(folder: Path) -> None:
     if not _blank(folder):
         refuse_existing(folder, "choose another name, or go on with --resume")
-
-
-def member_request(group: Group, seed: int) -> Request:
-    """Return what the run of one seed was asked, over the trunk of the same seed where that is a group's."""
-    fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in group.asked.items()
-    }
-    try:
-        del fields["digest"], fields["threads"]
-        recipe, data = Recipe().override(fields.pop("recipe")), Path(fields.pop("data"))
-        request = Request(data=data, out=group.runs[seed], recipe=recipe, seed=seed, **fields)
-    except (AttributeError, KeyError, TypeError):
-        raise DataError(f"{group.folder / SEEDS} is damaged or not of this release: train again.") from None
-    trunks = find_group(Path(request.trunk))
-    return request if trunks is None else replace(request, trunk=str(trunks.finished(seed)))
-
-
-def _asked(request: Request) -> dict[str, Any]:
-    """Return a request as JSON, resolved: it must mean the same from another folder on another day."""
-    trunk = Path(request.trunk)
-    with PackedFile(request.data) as packed:
-        digest = packed.digest
-    fields = {name: value for name, value in vars(request).items() if name not in ("out", "seed")}
-    return fields | {
-        "data": str(request.data.resolve()),
-        "digest": digest,
-        "trunk": str(trunk.resolve()) if trunk.is_dir() else request.trunk,
-        "recipe": request.recipe.to_json(),
-        "device": str(find_device(request.device)),
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _train(group: Group, data: Path | None, progress: TrainingProgress) -> Group:

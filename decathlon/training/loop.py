@@ -11,17 +11,18 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Benchmark
 from decathlon.data.image_pool import Pool, load_pool
 from decathlon.data.packed_file import PackedFile
-from decathlon.epoch import end_epoch
 from decathlon.errors import DivergedError, UsageError, VerificationError
-from decathlon.job import Job
+from decathlon.inference.evaluate import evaluate
 from decathlon.models.multi_domain_model import Family
 from decathlon.runs.checkpoints import Generations, State
-from decathlon.runs.run_directory import Run
+from decathlon.runs.run_directory import TIMING_FILE, Run
+from decathlon.system.checksums import seal
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.resources import memory_for
 from decathlon.system.signals import held
 from decathlon.system.tensor_files import write_tensors
+from decathlon.training.trainer import Job
 
 FREE = "or end other programs that hold memory"
 CHECKPOINT_SECONDS = 300  # an epoch of a large domain is long: save inside it too
@@ -196,3 +197,29 @@ def _finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, job: Job) -> 
     for name in job.domains:
         about = {"domain": name, "method": asked["method"], "trunk": identity, "fit": asked["fit"]}
         run.write_domain(benchmark[name], family.stored(name), about)
+
+
+def end_epoch(
+    run: Run, job: Job, held_out: dict[str, Pool], images: int, seconds: float, progress: TrainingProgress
+) -> None:
+    """Validate, and write the metrics of an epoch that took `seconds` for `images`."""
+    rows = _rows(job, held_out)
+    epoch = rows[0]["epoch"]
+    run.append("metrics.jsonl", rows)
+    timing = {"epoch": epoch, "images": images, "seconds": seconds, "domains": job.domains}
+    run.append(TIMING_FILE, [seal(timing)])  # run.json, the same in every repetition, cannot list its checksum
+    progress.epoch(epoch, job.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
+
+
+def _rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
+    epoch = job.step // job.epoch_steps
+    validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
+    rows = []
+    for name, (loss, correct, images) in zip(job.domains, job.tally.sums.tolist(), strict=True):
+        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizers[0].param_groups[0]["lr"]}
+        row |= {"train_loss": loss / images, "train_accuracy": correct / images}
+        if validate and name in held_out:
+            result = evaluate(job.family.networks[name], held_out[name], job.bf16)
+            row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+        rows.append(row)
+    return rows

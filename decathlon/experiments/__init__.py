@@ -1,0 +1,1 @@
+"""What one does with runs: request, launch, resume, repeat over seeds, verify."""

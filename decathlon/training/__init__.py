@@ -1,0 +1,1 @@
+"""Gradient steps, from a loaded network to a trained one; knows nothing of requests."""
