@@ -32,7 +32,7 @@ from benchmarks.timing import Case, measure
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.images import Chunk, decode_chunk
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.system.files import write_json
 
 SMALL = tuple(name for name in OFFICIAL if name != "imagenet12")

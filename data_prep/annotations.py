@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 
 from decathlon.data.domains import SPLITS
-from decathlon.data_prep.coco import ID_STEP, AnnotationFile, read_file
-from decathlon.data_prep.entries import refuse_twice
-from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.source import ANNOTATIONS, LAYOUT, Source
+from decathlon.data_prep.sources.coco_json import ID_STEP, AnnotationFile, read_file, refuse_twice
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 _SUFFIX = {"train": "train", "val": "val", "test": "test_stripped"}  # `_test` is the scorer's truth

@@ -14,7 +14,7 @@ from decathlon.data_prep.answers import answers, answers_appearing, without_answ
 from decathlon.data_prep.challenge import plan
 from decathlon.data_prep.extend import extend, refuse_there
 from decathlon.data_prep.packing import Packing, Prepared
-from decathlon.data_prep.tree import open_tree
+from decathlon.data_prep.sources.file_tree import open_tree
 from decathlon.errors import unknown
 from decathlon.system.files import refuse_existing
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from decathlon.data.domains import SPLITS, Category
 from decathlon.data.official import OFFICIAL, is_official
-from decathlon.data_prep.coco import ID_STEP
 from decathlon.data_prep.counts import ClassCounts, check_counts, read_counts
 from decathlon.data_prep.draw import draw, shares
 from decathlon.data_prep.original import Examples, Original
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.sources.coco_json import ID_STEP
 from decathlon.errors import DataError
 
 FIRST_ID = 5_000_000  # above all official ids of a domain, which end below 1.6 million

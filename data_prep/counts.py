@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Category
-from decathlon.data_prep.coco import read_file
 from decathlon.data_prep.draw import shares
 from decathlon.data_prep.source import ANNOTATIONS, open_source
+from decathlon.data_prep.sources.coco_json import read_file
 from decathlon.errors import DataError
 
 _FILES = {"train": ("train",), "val": ("val",), "test": ("test", "test_stripped")}

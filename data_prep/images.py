@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "PPM")  # left open, an EPS named .jpg would reach Ghostscript

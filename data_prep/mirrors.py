@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from decathlon.data_prep.names import unsafe
+from decathlon.data_prep.sources.file_names import unsafe
 from decathlon.errors import DataError, nearest, unknown
 from decathlon.system.files import read_bytes
 

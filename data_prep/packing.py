@@ -16,8 +16,8 @@ from decathlon.data_prep.facts import is_published
 from decathlon.data_prep.images import Chunk, Decoded, decode_chunk
 from decathlon.data_prep.memory import own_peak, workers_peak
 from decathlon.data_prep.pack import PackWriter
-from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.data_prep.statistics import Moments, measured_split
 from decathlon.data_prep.workers import ordered
 from decathlon.errors import VerificationError

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Category, CropPolicy
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 
 Pictures = Callable[[int, int], Sequence[Picture]]  # from a position to another
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from decathlon.data.domains import SPLITS
-from decathlon.data_prep.archive import SUFFIXES, Archive, Room, is_archive, open_archive, stem
-from decathlon.data_prep.names import keeps, plain
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.archives import SUFFIXES, Archive, Room, is_archive, open_archive, stem
+from decathlon.data_prep.sources.file_names import keeps, plain
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 
 ANNOTATIONS = "annotations"

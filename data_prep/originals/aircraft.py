@@ -6,7 +6,7 @@ The bottom 20 pixel rows of an image are a line of text about its author; they a
 from __future__ import annotations
 
 from decathlon.data_prep.original import Examples, Original, labelled
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
 
 LAYOUT = "the folder fgvc-aircraft-2013b with data/images/, variants.txt and images_variant_{train,val,test}.txt"

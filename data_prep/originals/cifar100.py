@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from decathlon.data_prep.original import Examples, Original
-from decathlon.data_prep.picture import Picture
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 LAYOUT = "cifar-100-binary (train.bin, test.bin, fine_label_names.txt) or its .tar.gz"

@@ -7,7 +7,7 @@ grey pixels. The 5,880 validation images were drawn from the 29,400 for training
 from __future__ import annotations
 
 from decathlon.data_prep.original import Examples, Original, labelled
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
 
 LAYOUT = (
     "the folder DC-ped-dataset_base with 1/, 2/, 3/, T1/ and T2/ (ped_examples/, non-ped_examples/), or its .tar.gz"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 
 from decathlon.data_prep.original import Examples, Original, labelled
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
 
 LAYOUT = (

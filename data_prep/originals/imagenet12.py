@@ -16,7 +16,7 @@ import numpy as np
 
 from decathlon.data_prep.mat import read_mat
 from decathlon.data_prep.original import Examples, Original, labelled
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
 
 LAYOUT = (

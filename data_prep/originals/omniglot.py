@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from decathlon.data_prep.images import MAX_SIDE, decode
 from decathlon.data_prep.original import Original, labelled
-from decathlon.data_prep.picture import Picture
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
+from decathlon.data_prep.sources.image_ref import Picture
 
 LAYOUT = "a folder with images_background/ and images_evaluation/, both unpacked"
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from decathlon.data_prep.mat import read_mat
 from decathlon.data_prep.original import Examples, Original
-from decathlon.data_prep.picture import Picture
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 LAYOUT = "a folder with train_32x32.mat and test_32x32.mat"

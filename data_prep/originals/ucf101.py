@@ -12,8 +12,8 @@ import re
 
 from decathlon.data_prep.dynamic import Dynamic
 from decathlon.data_prep.original import Examples, Original, labelled
-from decathlon.data_prep.picture import Picture
-from decathlon.data_prep.tree import Tree
+from decathlon.data_prep.sources.file_tree import Tree
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.data_prep.video import require_av
 from decathlon.errors import DataError
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect, first
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from decathlon.data.domains import SPLITS, Category, CropPolicy
-from decathlon.data_prep.coco import ID_STEP
 from decathlon.data_prep.own.collection import Collection
-from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.sources.coco_json import ID_STEP
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 FIRST_IMAGE = 200_000  # ids of images come after it, those of categories before

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from decathlon.data_prep import archive as archive_module
-from decathlon.data_prep import packing, picture
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep import packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.source import open_source
+from decathlon.data_prep.sources import archives as archive_module
+from decathlon.data_prep.sources import image_ref
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from tests.data_prep.sources import archive, entry, write_source
 
@@ -236,7 +237,7 @@ def test_a_file_cut_or_grown_too_large_is_refused(tmp_path: Path, monkeypatch: p
     path.write_bytes(path.read_bytes()[:1540])
     with pytest.raises(DataError, match="x is cut short: its archive changed meanwhile"):
         member.read()
-    monkeypatch.setattr(picture, "MAX_BYTES", 9)
+    monkeypatch.setattr(image_ref, "MAX_BYTES", 9)
     for large in (Picture("x", data=b"0123456789"), Picture("x", str(path))):
         with pytest.raises(DataError, match="x has more than 9 bytes"):
             large.read()
@@ -256,7 +257,7 @@ def test_one_block_of_zeros_is_no_end(tmp_path: Path) -> None:
 
 
 def test_annotations_may_be_larger_than_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture, "MAX_BYTES", 9)
+    monkeypatch.setattr(image_ref, "MAX_BYTES", 9)
     root = write_source(tmp_path / "tiny")
     for path in (root, archive(root, tmp_path / "a.tar"), archive(root, tmp_path / "b.tar.gz")):
         assert len(open_source([path]).read("annotations/apples_train.json")) > 100

@@ -14,7 +14,7 @@ from decathlon.data_prep.answers import answers, without_answers
 from decathlon.data_prep.challenge import plan
 from decathlon.data_prep.draw import draw, shares
 from decathlon.data_prep.original import Examples, Original
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 OWN_SPLITS = ("aircraft", "dtd", "vgg-flowers")

@@ -13,7 +13,7 @@ import pytest
 
 from decathlon.data_prep.dynamic import Dynamic, rank_pool, to_bytes
 from decathlon.data_prep.images import Chunk, decode_chunk
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 from tests.data_prep.sources import png
 

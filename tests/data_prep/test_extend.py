@@ -14,8 +14,8 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.check import problems
 from decathlon.data_prep.extend import extend, extended, held
 from decathlon.data_prep.packing import Packing
-from decathlon.data_prep.picture import Picture
 from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.data_prep.statistics import Moments
 from decathlon.errors import BusyError, DataError, UsageError
 

@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from decathlon.data_prep.images import Chunk, decode_chunk
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.image_ref import Picture
 from tests.forked import REFUSED, forked, judged
 
 DECODED = "decoded"

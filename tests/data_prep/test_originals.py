@@ -16,7 +16,7 @@ from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.build import find, names
 from decathlon.data_prep.images import MAX_SIDE, decode
 from decathlon.data_prep.original import Examples, Original
-from decathlon.data_prep.tree import open_tree
+from decathlon.data_prep.sources.file_tree import open_tree
 from tests.conftest import outside
 from tests.data_prep import stand_ins
 from tests.data_prep.sources import archive

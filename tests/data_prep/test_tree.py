@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from decathlon.data_prep.tree import Tree, open_tree
+from decathlon.data_prep.sources.file_tree import Tree, open_tree
 from decathlon.errors import DataError, UsageError
 from tests.data_prep.sources import archive
 from tests.data_prep.stand_ins import text

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from decathlon.data_prep.archive import Archive, Room, is_archive, open_archive, stem
-from decathlon.data_prep.picture import Picture
+from decathlon.data_prep.sources.archives import Archive, Room, is_archive, open_archive, stem
+from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 
 _TABLES = (".csv", ".mat", ".txt")

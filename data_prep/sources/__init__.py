@@ -1,0 +1,1 @@
+"""Bytes that others wrote: archives, names, file trees, COCO JSON, references to images."""
