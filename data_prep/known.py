@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from decathlon.data_prep.mirrors import KnownFile, known_files
+from decathlon.data_prep.download.mirrors import KnownFile, known_files
 from decathlon.errors import VerificationError
 
 

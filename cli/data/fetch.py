@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from decathlon.data_prep.fetching import Fetching
-    from decathlon.data_prep.mirrors import KnownFile
+    from decathlon.data_prep.download.mirrors import KnownFile
+    from decathlon.data_prep.download.settings import Fetching
     from decathlon.reports.tables import Table
 
 
@@ -53,8 +53,8 @@ def command(
       decathlon data fetch -o archives
       decathlon data fetch cifar100 svhn -o originals
     """
-    from decathlon.data_prep.fetching import Fetching
-    from decathlon.data_prep.mirrors import known_files, select
+    from decathlon.data_prep.download.mirrors import known_files, select
+    from decathlon.data_prep.download.settings import Fetching
     from decathlon.reports.terminal import write
     from decathlon.system.progress import download_bar
 
@@ -69,8 +69,8 @@ def command(
 
 def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, how: Fetching) -> None:
     """Fetch one file after the other; the last failure is raised, those before it are lines."""
-    from decathlon.data_prep.fetch import fetch
-    from decathlon.data_prep.fetch_errors import next_step
+    from decathlon.data_prep.download.fetch import fetch
+    from decathlon.data_prep.download.messages import next_step
     from decathlon.errors import DecathlonError, Interrupted
 
     failure: DecathlonError | None = None
@@ -114,7 +114,7 @@ def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, how: Fetchin
 
 
 def _table(files: list[KnownFile]) -> Table:
-    from decathlon.data_prep.download import host
+    from decathlon.data_prep.download.transfer import host
     from decathlon.reports.tables import Column, Table
 
     columns = (

@@ -62,8 +62,8 @@ def _facts(seed: int) -> dict[str, Any]:
     """Return the measured baseline: errors by domain and in words how they came about."""
     if seed != 0:
         return {"errors": {}, "baseline": ""}
-    source = importlib.resources.files("decathlon") / "facts" / "synth.json"
-    facts = parse_json(source.read_bytes(), "facts/synth.json")
+    source = importlib.resources.files("decathlon.data_prep.synth") / "synth.json"
+    facts = parse_json(source.read_bytes(), "synth.json")
     assert isinstance(facts, dict)
     return facts
 

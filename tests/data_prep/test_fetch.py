@@ -18,10 +18,10 @@ from urllib.request import Request
 import filelock
 import pytest
 
-from decathlon.data_prep.fetch import fetch
-from decathlon.data_prep.fetching import Fetching
-from decathlon.data_prep.mirrors import KnownFile
-from decathlon.data_prep.web import GiveUp, _Redirects
+from decathlon.data_prep.download.fetch import fetch
+from decathlon.data_prep.download.http_client import GiveUp, _Redirects
+from decathlon.data_prep.download.mirrors import KnownFile
+from decathlon.data_prep.download.settings import Fetching
 from decathlon.errors import BusyError, DecathlonError, Interrupted, UsageError, VerificationError
 from tests.data_prep import web
 from tests.data_prep.web import Page, Server, honest, status

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
-from decathlon.data_prep.fetch_errors import next_step
-from decathlon.data_prep.mirrors import known_files, select
+from decathlon.data_prep.download.messages import next_step
+from decathlon.data_prep.download.mirrors import known_files, select
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from tests.data_prep import web
 from tests.data_prep.web import Page, Server

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.official import OFFICIAL
-from decathlon.data_prep.mirrors import KnownFile, known_files, select
+from decathlon.data_prep.download.mirrors import KnownFile, known_files, select
 from decathlon.errors import DataError, UsageError
 
 DATA = "decathlon-1.0-data.tar.gz"

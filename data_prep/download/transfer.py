@@ -7,10 +7,10 @@ import re
 import shutil
 from urllib.parse import urlsplit
 
-from decathlon.data_prep.fetching import Fetching
-from decathlon.data_prep.mirrors import KnownFile
-from decathlon.data_prep.part import Part
-from decathlon.data_prep.web import GiveUp, OutOfRange, TryAgain, read, request
+from decathlon.data_prep.download.http_client import GiveUp, OutOfRange, TryAgain, read, request
+from decathlon.data_prep.download.mirrors import KnownFile
+from decathlon.data_prep.download.partial_file import Part
+from decathlon.data_prep.download.settings import Fetching
 from decathlon.errors import DecathlonError
 
 _BLOCK = 1 << 18

@@ -15,7 +15,7 @@ from decathlon.data_prep.sources.file_names import unsafe
 from decathlon.errors import DataError, nearest, unknown
 from decathlon.system.files import read_bytes
 
-FACTS = "facts/mirrors.toml"
+FACTS = "mirrors.toml"
 OFFICIAL_GROUP = "official"
 _TEXTS = ("group", "about", "manual")
 _DIGESTS = {"sha256": 64, "md5": 32}  # the stronger first; in hexadecimal digits
@@ -48,7 +48,7 @@ def known_files(own: Path | None = None) -> dict[str, KnownFile]:
     A table of `own` with bytes or a digest stands in place of the built-in one; without them its mirrors come
     before the built-in ones. Raises DataError naming the file and the key that is wrong.
     """
-    tables = _read(files("decathlon").joinpath(FACTS).read_bytes(), FACTS)
+    tables = _read(files("decathlon.data_prep.download").joinpath(FACTS).read_bytes(), FACTS)
     if own is not None:
         for name, table in _read(read_bytes(own, "the mirrors "), str(own)).items():
             tables[name] = _merged(tables.get(name, {}), table)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from decathlon.data.official import OFFICIAL
-from decathlon.data_prep.mirrors import OFFICIAL_GROUP, KnownFile
-from decathlon.data_prep.part import Part
-from decathlon.data_prep.web import GiveUp
+from decathlon.data_prep.download.http_client import GiveUp
+from decathlon.data_prep.download.mirrors import OFFICIAL_GROUP, KnownFile
+from decathlon.data_prep.download.partial_file import Part
 from decathlon.errors import DecathlonError, Interrupted, VerificationError
 
 

@@ -1,0 +1,1 @@
+"""Known files from the web: mirrors, resumed transfers, digests."""
