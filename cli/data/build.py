@@ -39,7 +39,7 @@ def command(
       decathlon data build cifar100 --from cifar-100-binary.tar.gz -o ten.h5 --truth truth/
       decathlon data build dtd --from dtd/ -o ten.h5 --truth truth/
     """
-    from decathlon.data_prep.build import Request, build, find
+    from decathlon.data_prep.originals.build import Request, build, find
     from decathlon.data_prep.packing import Packing
     from decathlon.errors import UsageError
     from decathlon.system.progress import image_bar

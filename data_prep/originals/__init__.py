@@ -1,1 +1,1 @@
-"""The original data sets of the ten domains, one file each: `LAYOUT` says what is needed, `read(tree)` reads it."""
+"""The ten domains from their authors' files, split as the challenge split them."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 from decathlon.data.ground_truth import SUFFIX, truth_folder
-from decathlon.data_prep import originals
+from decathlon.data_prep.originals import domains
 from decathlon.data_prep.answers import answers, answers_appearing, without_answers
-from decathlon.data_prep.challenge import plan
 from decathlon.data_prep.extend import extend, refuse_there
+from decathlon.data_prep.originals.challenge_split import plan
 from decathlon.data_prep.packing import Packing, Prepared
 from decathlon.data_prep.sources.file_tree import open_tree
 from decathlon.errors import unknown
@@ -57,12 +57,12 @@ def build(request: Request, how: Packing, force: bool = False) -> tuple[Prepared
 
 
 def names() -> list[str]:
-    """Return the domains that can be built: the files of `originals/`."""
-    return sorted(entry.name.replace("_", "-") for entry in pkgutil.iter_modules(originals.__path__))
+    """Return the domains that can be built: the files of `originals/domains/`."""
+    return sorted(entry.name.replace("_", "-") for entry in pkgutil.iter_modules(domains.__path__))
 
 
 def find(name: str) -> ModuleType:
-    """Return the file of `originals/` for a domain; raises UsageError with the nearest name there is."""
+    """Return the file of `originals/domains/` for a domain; raises UsageError with the nearest name there is."""
     if name not in names():
         raise unknown("domain", name, names())
-    return importlib.import_module(f"decathlon.data_prep.originals.{name.replace('-', '_')}")
+    return importlib.import_module(f"decathlon.data_prep.originals.domains.{name.replace('-', '_')}")

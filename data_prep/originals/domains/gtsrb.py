@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 
-from decathlon.data_prep.original import Examples, Original, labelled
+from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
 

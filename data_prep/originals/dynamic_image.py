@@ -19,8 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from decathlon.data_prep.images import MAX_SIDE, decode
+from decathlon.data_prep.originals.video import video_frames
 from decathlon.data_prep.sources.image_ref import Picture
-from decathlon.data_prep.video import video_frames
 from decathlon.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]

@@ -5,7 +5,7 @@ The challenge has the numbers of images of any of the ten, 40 a class for traini
 
 from __future__ import annotations
 
-from decathlon.data_prep.original import Examples, Original, labelled
+from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 
 LAYOUT = "the folder dtd with images/<class>/ and labels/train1.txt, val1.txt, test1.txt"

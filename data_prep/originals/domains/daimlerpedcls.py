@@ -6,7 +6,7 @@ grey pixels. The 5,880 validation images were drawn from the 29,400 for training
 
 from __future__ import annotations
 
-from decathlon.data_prep.original import Examples, Original, labelled
+from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 
 LAYOUT = (

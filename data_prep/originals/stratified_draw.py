@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.data_prep.original import Examples
+from decathlon.data_prep.originals.original import Examples
 
 _SEED = 0x6465636174686C6F6E  # "decathlon": one split for everybody, so that numbers can be compared
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from decathlon.data_prep.original import Examples, Original
+from decathlon.data_prep.originals.original import Examples, Original
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from decathlon.data_prep.mat import read_mat
-from decathlon.data_prep.original import Examples, Original, labelled
+from decathlon.data_prep.originals.matlab import read_mat
+from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
 

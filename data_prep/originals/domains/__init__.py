@@ -1,0 +1,1 @@
+"""The ten data sets, one file each: `LAYOUT` says what is needed, `read(tree)` reads it."""
