@@ -17,7 +17,7 @@ from benchmarks.timing import Case
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Category, Domain
 from decathlon.data.image_pool import Pool
-from decathlon.data_prep.images import decode
+from decathlon.data_prep.packing.decoding import decode
 from decathlon.inference.merging import merge
 from decathlon.inference.serving import merge_all, predict_all
 from decathlon.models.method import Regime

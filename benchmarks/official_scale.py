@@ -31,7 +31,7 @@ from benchmarks.stand_in import DIFFERENT, jpeg, write_stand_in
 from benchmarks.timing import Case, measure
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.images import Chunk, decode_chunk
+from decathlon.data_prep.packing.decoding import Chunk, decode_chunk
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.system.files import write_json
 

@@ -48,7 +48,7 @@ def _check(path: Path) -> list[Checked]:
 
     if not path.is_file() or (path.suffix != ".h5" and not _packed(path)):
         return verify(path)
-    from decathlon.data_prep.check import problems
+    from decathlon.data_prep.packing.check import problems
 
     return [Checked(path, "packed file", problem) for problem in problems(path)] or [Checked(path, "packed file")]
 

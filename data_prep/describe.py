@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from decathlon.data.domains import SPLITS, Domain
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.statistics import measure, measured_split
+from decathlon.data_prep.packing.pixel_statistics import measure, measured_split
 from decathlon.reports.tables import Column, Row, Table
 
 

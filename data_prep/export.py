@@ -15,7 +15,7 @@ from PIL import Image
 
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.facts import FACTS
+from decathlon.data_prep.packing.benchmark_facts import FACTS
 from decathlon.data_prep.source import ANNOTATIONS
 from decathlon.system.files import appearing, write_json
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from decathlon.data_prep.memory import own_peak
+from decathlon.data_prep.packing.workers import own_peak
 from decathlon.errors import DecathlonError
 
 Case = TypeVar("Case")

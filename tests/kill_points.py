@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from decathlon.data.domains import Benchmark
-from decathlon.data_prep import packing
-from decathlon.data_prep.pack import PackWriter
+from decathlon.data_prep.packing import pipeline
+from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.runs.checkpoints import Generations
 from decathlon.runs.run_directory import Run
 from decathlon.system import tensor_files
@@ -152,7 +152,7 @@ def in_place() -> None:
     def replacing(path: Path) -> Iterator[Path]:
         yield path
 
-    PATCH.setattr(packing, "replacing", replacing)
+    PATCH.setattr(pipeline, "replacing", replacing)
 
 
 def _at_naming(before: bool) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Benchmark, Category, CropPolicy, Domain
-from decathlon.data_prep.images import Decoded
-from decathlon.data_prep.pack import PackWriter
+from decathlon.data_prep.packing.decoding import Decoded
+from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.system.files import write_json
 
 COUNTS = {"train": 24, "val": 9, "test": 12}

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.check import problems
-from decathlon.data_prep.packing import Packing
+from decathlon.data_prep.packing.check import problems
+from decathlon.data_prep.packing.pipeline import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.errors import BusyError, UsageError
 from decathlon.system.files import sha256

@@ -61,7 +61,7 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
     """
     from decathlon.data_prep.own.add import add
     from decathlon.data_prep.own.addition import Addition
-    from decathlon.data_prep.packing import Packing
+    from decathlon.data_prep.packing.pipeline import Packing
     from decathlon.reports.terminal import write
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable

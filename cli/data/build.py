@@ -40,7 +40,7 @@ def command(
       decathlon data build dtd --from dtd/ -o ten.h5 --truth truth/
     """
     from decathlon.data_prep.originals.build import Request, build, find
-    from decathlon.data_prep.packing import Packing
+    from decathlon.data_prep.packing.pipeline import Packing
     from decathlon.errors import UsageError
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable

@@ -40,7 +40,7 @@ def command(
         raise click.UsageError("png has no quality: leave out --quality or add --format jpg.")
     from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.export import Form, export
-    from decathlon.data_prep.packing import SIDE
+    from decathlon.data_prep.packing.pipeline import SIDE
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable
     from decathlon.system.text import several

@@ -10,10 +10,10 @@ from types import ModuleType
 
 from decathlon.data.ground_truth import SUFFIX, truth_folder
 from decathlon.data_prep.originals import domains
-from decathlon.data_prep.answers import answers, answers_appearing, without_answers
-from decathlon.data_prep.extend import extend, refuse_there
 from decathlon.data_prep.originals.challenge_split import plan
-from decathlon.data_prep.packing import Packing, Prepared
+from decathlon.data_prep.packing.extend import extend, refuse_there
+from decathlon.data_prep.packing.pipeline import Packing, Prepared
+from decathlon.data_prep.packing.test_labels import answers, answers_appearing, without_answers
 from decathlon.data_prep.sources.file_tree import open_tree
 from decathlon.errors import unknown
 from decathlon.system.files import refuse_existing

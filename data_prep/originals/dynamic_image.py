@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from decathlon.data_prep.images import MAX_SIDE, decode
 from decathlon.data_prep.originals.video import video_frames
+from decathlon.data_prep.packing.decoding import MAX_SIDE, decode
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 

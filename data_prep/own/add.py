@@ -10,16 +10,16 @@ from typing import Any
 from decathlon.data.ground_truth import SUFFIX, truth_folder
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.answers import answers, answers_appearing, without_answers
-from decathlon.data_prep.extend import extend, held, refuse_there
 from decathlon.data_prep.own.addition import Addition
 from decathlon.data_prep.own.collection import Collection
 from decathlon.data_prep.own.number import plan, positions_of
 from decathlon.data_prep.own.place import place
 from decathlon.data_prep.own.read import read_collection
 from decathlon.data_prep.own.report import split_table
-from decathlon.data_prep.packing import PACKING, Packing, Prepared
-from decathlon.data_prep.plan import PlannedDomain
+from decathlon.data_prep.packing.extend import extend, held, refuse_there
+from decathlon.data_prep.packing.pipeline import PACKING, Packing, Prepared
+from decathlon.data_prep.packing.plan import PlannedDomain
+from decathlon.data_prep.packing.test_labels import answers, answers_appearing, without_answers
 from decathlon.reports.tables import Table
 from decathlon.system.files import refuse_existing
 

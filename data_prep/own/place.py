@@ -12,7 +12,7 @@ from decathlon.data_prep.own.report import gaps
 from decathlon.data_prep.own.split import assign
 from decathlon.data_prep.own.survey import Survey, survey
 from decathlon.data_prep.own.twins import superfluous, torn, twins, warnings
-from decathlon.data_prep.packing import Packing
+from decathlon.data_prep.packing.pipeline import Packing
 from decathlon.errors import DataError, UsageError
 from decathlon.system.text import several
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decathlon.data_prep.images import Chunk, decode, wary
 from decathlon.data_prep.own.collection import Collection
-from decathlon.data_prep.packing import Packing, chunks, worker_count
-from decathlon.data_prep.plan import PlannedSplit
+from decathlon.data_prep.packing.decoding import Chunk, decode, wary
+from decathlon.data_prep.packing.pipeline import Packing, chunks, worker_count
+from decathlon.data_prep.packing.plan import PlannedSplit
+from decathlon.data_prep.packing.workers import ordered
 from decathlon.data_prep.sources.image_ref import Picture
-from decathlon.data_prep.workers import ordered
 from decathlon.errors import DataError
 from decathlon.system.text import several
 

@@ -1,6 +1,6 @@
 """Everything the project writes, read again and compared with its own checksums, one row for each file.
 
-Packed files are checked where they are made: `decathlon.data_prep.check`.
+Packed files are checked where they are made: `decathlon.data_prep.packing.check`.
 """
 
 from __future__ import annotations

@@ -20,12 +20,12 @@ from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
 from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import digest_columns
-from decathlon.data_prep.check import problems
-from decathlon.data_prep.extend import held
 from decathlon.data_prep.own import survey
 from decathlon.data_prep.own.add import Added, add
 from decathlon.data_prep.own.addition import Addition
-from decathlon.data_prep.packing import Packing
+from decathlon.data_prep.packing.check import problems
+from decathlon.data_prep.packing.extend import held
+from decathlon.data_prep.packing.pipeline import Packing
 from decathlon.errors import BusyError, DataError, UsageError
 from tests.data_prep.own import key, numbered, packed, pixels, write_table, write_tree
 from tests.packs import TINY, write_pack

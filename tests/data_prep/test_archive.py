@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from decathlon.data_prep import packing
+from decathlon.data_prep.packing import pipeline
 from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.source import open_source
 from decathlon.data_prep.sources import archives as archive_module
@@ -225,7 +225,7 @@ def test_a_member_named_many_times_is_not_copied_for_each(tmp_path: Path) -> Non
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(pictures) == 1000 and peak < 1 << 20
-    parts = list(packing._light(pictures[:5]))
+    parts = list(pipeline._light(pictures[:5]))
     assert [len(part) for part in parts] == [1] * 5  # and no two of them are sent together
 
 

@@ -15,8 +15,8 @@ from PIL import Image
 from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.check import problems
-from decathlon.data_prep.images import decode
+from decathlon.data_prep.packing.check import problems
+from decathlon.data_prep.packing.decoding import decode
 from decathlon.errors import DecathlonError, UsageError
 from tests.conftest import outside
 from tests.data_prep import stand_ins

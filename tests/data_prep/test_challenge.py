@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from decathlon.data.official import OFFICIAL
-from decathlon.data_prep.answers import answers, without_answers
 from decathlon.data_prep.originals.challenge_split import plan
 from decathlon.data_prep.originals.original import Examples, Original
 from decathlon.data_prep.originals.stratified_draw import draw, shares
+from decathlon.data_prep.packing.test_labels import answers, without_answers
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from decathlon.data_prep.images import Chunk, decode_chunk
 from decathlon.data_prep.originals.dynamic_image import Dynamic, rank_pool, to_bytes
+from decathlon.data_prep.packing.decoding import Chunk, decode_chunk
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 from tests.data_prep.sources import png

@@ -11,12 +11,12 @@ import pytest
 from decathlon.data.domains import Benchmark, Category
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.check import problems
-from decathlon.data_prep.extend import extend, extended, held
-from decathlon.data_prep.packing import Packing
-from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.packing.check import problems
+from decathlon.data_prep.packing.extend import extend, extended, held
+from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pixel_statistics import Moments
+from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.sources.image_ref import Picture
-from decathlon.data_prep.statistics import Moments
 from decathlon.errors import BusyError, DataError, UsageError
 
 QUIET = Packing(workers=1)

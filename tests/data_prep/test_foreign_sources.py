@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from decathlon.cli.main import command
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.check import problems
+from decathlon.data_prep.packing.check import problems
 from tests.data_prep.sources import SUFFIX, annotation_file, write_source
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate

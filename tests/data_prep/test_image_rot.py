@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from decathlon.data_prep.images import Chunk, decode_chunk
+from decathlon.data_prep.packing.decoding import Chunk, decode_chunk
 from decathlon.data_prep.sources.image_ref import Picture
 from tests.forked import REFUSED, forked, judged
 

@@ -19,7 +19,7 @@ from decathlon.data.domains import Benchmark
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import combine, fixed
-from decathlon.data_prep.check import problems
+from decathlon.data_prep.packing.check import problems
 from decathlon.errors import DataError, DecathlonError
 from tests.forked import REFUSED, forked, judged
 from tests.mutations import mutate

@@ -18,7 +18,7 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Benchmark, Category
 from decathlon.data.image_pool import fit
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.statistics import measure
+from decathlon.data_prep.packing.pixel_statistics import measure
 from decathlon.errors import DataError, UsageError
 from decathlon.reports.figures import histogram, lettering, views
 from decathlon.reports.figures.class_histogram import draw_classes

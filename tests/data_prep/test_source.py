@@ -12,7 +12,7 @@ import pytest
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep import known
 from decathlon.data_prep.download.mirrors import KnownFile, known_files
-from decathlon.data_prep.packing import Packing
+from decathlon.data_prep.packing.pipeline import Packing
 from decathlon.data_prep.prepare import prepare
 from decathlon.data_prep.source import open_source
 from decathlon.errors import DataError, UsageError, VerificationError

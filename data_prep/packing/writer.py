@@ -15,7 +15,7 @@ import numpy.typing as npt
 from decathlon.data.domains import Benchmark
 from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import FORMAT, VERSION, combine, fixed
-from decathlon.data_prep.images import Decoded
+from decathlon.data_prep.packing.decoding import Decoded
 from decathlon.system.strict_json import dump_json
 
 if TYPE_CHECKING:

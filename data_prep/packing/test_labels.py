@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from decathlon.data_prep.plan import PlannedDomain
+from decathlon.data_prep.packing.plan import PlannedDomain
 from decathlon.system.checksums import seal
 from decathlon.system.files import replacing
 from decathlon.system.strict_json import dump_json

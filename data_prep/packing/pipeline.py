@@ -11,15 +11,14 @@ from pathlib import Path
 
 from decathlon.data.domains import Benchmark
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.check import damage, miscounts
-from decathlon.data_prep.facts import is_published
-from decathlon.data_prep.images import Chunk, Decoded, decode_chunk
-from decathlon.data_prep.memory import own_peak, workers_peak
-from decathlon.data_prep.pack import PackWriter
-from decathlon.data_prep.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.packing.benchmark_facts import is_published
+from decathlon.data_prep.packing.check import damage, miscounts
+from decathlon.data_prep.packing.decoding import Chunk, Decoded, decode_chunk
+from decathlon.data_prep.packing.pixel_statistics import Moments, measured_split
+from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.packing.workers import ordered, own_peak, workers_peak
+from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.data_prep.sources.image_ref import Picture
-from decathlon.data_prep.statistics import Moments, measured_split
-from decathlon.data_prep.workers import ordered
 from decathlon.errors import VerificationError
 from decathlon.system.files import replacing
 

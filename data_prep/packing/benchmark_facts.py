@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from decathlon.data.domains import CROP_POLICIES, Benchmark, Domain
 from decathlon.data.official import OFFICIAL, is_official
-from decathlon.data_prep.plan import PlannedDomain
+from decathlon.data_prep.packing.pixel_statistics import Moments
+from decathlon.data_prep.packing.plan import PlannedDomain
 from decathlon.data_prep.source import Source
-from decathlon.data_prep.statistics import Moments
 from decathlon.errors import DataError
 from decathlon.system.strict_json import parse_json
 

@@ -8,14 +8,17 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
+
 from decathlon.data.domains import Benchmark
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
-from decathlon.data_prep.packing import Packing, Prepared, pack
-from decathlon.data_prep.plan import PlannedDomain
-from decathlon.data_prep.statistics import Moments
+from decathlon.data_prep.packing.benchmark_facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
+from decathlon.data_prep.packing.pipeline import Packing, Prepared, pack
+from decathlon.data_prep.packing.pixel_statistics import Moments
+from decathlon.data_prep.packing.plan import PlannedDomain
 from decathlon.errors import DataError, UsageError
+from decathlon.system.files import refuse_existing
 from decathlon.system.locks import locked
 from decathlon.system.resources import writing
 
@@ -98,3 +101,18 @@ def held(output: Path) -> AbstractContextManager[None]:
     with writing(output):
         real.parent.mkdir(parents=True, exist_ok=True)
     return locked(real.parent / f".{real.name}.lock", output, "is being written", inner=True)
+
+
+def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:
+    """Raise UsageError for an output that must not be written, before long work.
+
+    It is a folder, a device, one of the sources, something else than a packed file, or, without `force`, there.
+    """
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder: name a file in it.")
+    if any(source.exists() and output.exists() and source.samefile(output) for source in sources):
+        raise UsageError(f"{output} is what is read: write to another file.")
+    if not force:
+        refuse_existing(output, "choose another name or add --force")
+    elif output.exists() and not (output.is_file() and h5py.is_hdf5(output)):
+        raise UsageError(f"{output} is no packed file, and --force replaces only those: choose another name.")

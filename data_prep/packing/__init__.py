@@ -1,0 +1,1 @@
+"""Decode, measure, write, check and extend a packed file."""
