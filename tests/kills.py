@@ -38,7 +38,7 @@ _SERVER.set_forkserver_preload(
         "decathlon.cli.data.add",
         "decathlon.cli.data.prepare",
         "decathlon.data_prep.own.add",
-        "decathlon.data_prep.prepare",
+        "decathlon.data_prep.challenge.prepare",
         "pytest",
     ]
 )

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.packed_file import PackedFile
+from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.pipeline import Packing
-from decathlon.data_prep.prepare import prepare
 from decathlon.errors import BusyError, UsageError
 from decathlon.system.files import sha256
 from tests import kill_points as points

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from decathlon.data_prep.source import open_source
+from decathlon.data_prep.challenge.layout import open_source
 from tests.conftest import outside
 
 pytestmark = pytest.mark.slow

@@ -41,8 +41,8 @@ def command(
       decathlon data prepare decathlon-1.0/ -o decathlon.h5
       decathlon data prepare decathlon-1.0-devkit.tar.gz decathlon-1.0-data.tar.gz -o nine.h5
     """
+    from decathlon.data_prep.challenge.prepare import prepare
     from decathlon.data_prep.packing.pipeline import Packing
-    from decathlon.data_prep.prepare import prepare
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable
 

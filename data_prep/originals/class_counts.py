@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Category
+from decathlon.data_prep.challenge.layout import ANNOTATIONS, open_source
 from decathlon.data_prep.originals.stratified_draw import shares
-from decathlon.data_prep.source import ANNOTATIONS, open_source
 from decathlon.data_prep.sources.coco_json import read_file
 from decathlon.errors import DataError
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from decathlon.data_prep.source import Folder, Source
+from decathlon.data_prep.challenge.layout import Folder, Source
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
 SUFFIX = {"train": "train", "val": "val", "test": "test_stripped"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from decathlon.data_prep.annotations import read_domains
+from decathlon.data_prep.challenge.annotations import read_domains
 from decathlon.errors import DataError
 from tests.data_prep.sources import annotation_file, opened, write_domain, write_source
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from decathlon.data_prep.challenge.layout import open_source
+from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing import pipeline
-from decathlon.data_prep.prepare import prepare
-from decathlon.data_prep.source import open_source
 from decathlon.data_prep.sources import archives as archive_module
 from decathlon.data_prep.sources import image_ref
 from decathlon.data_prep.sources.image_ref import Picture

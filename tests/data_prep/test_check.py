@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from decathlon.cli.main import command
 from decathlon.data.domains import Benchmark, Category, Domain
 from decathlon.data.packed_file import PackedFile
+from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.decoding import Decoded
 from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.packing.writer import PackWriter
-from decathlon.data_prep.prepare import prepare
 from decathlon.errors import DataError, VerificationError
 from tests.data_prep.sources import write_source
 

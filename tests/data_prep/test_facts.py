@@ -13,8 +13,8 @@ from PIL import Image
 from decathlon.data.domains import Benchmark, Category, Domain
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
+from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.pipeline import Packing
-from decathlon.data_prep.prepare import prepare
 from decathlon.errors import DataError
 from decathlon.system.strict_json import dump_json
 from tests.data_prep.sources import NAMES, annotation_file, write_domain

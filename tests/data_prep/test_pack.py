@@ -20,9 +20,9 @@ from PIL import Image
 from decathlon.cli.main import command
 from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import digest_columns
+from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.pipeline import Packing
-from decathlon.data_prep.prepare import prepare
 from decathlon.errors import DataError, DecathlonError, UsageError
 from tests.conftest import outside
 from tests.data_prep.sources import annotation_file, archive

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.packed_file import PackedFile
+from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.pipeline import Packing
 from decathlon.data_prep.packing.workers import ordered
-from decathlon.data_prep.prepare import prepare
 from decathlon.errors import BusyError, DataError, ResourceError
 from tests.data_prep.sources import write_source
 from tests.machine import CODE, decathlon, refused

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep import known
+from decathlon.data_prep.challenge import known_digests
+from decathlon.data_prep.challenge.layout import open_source
+from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.download.mirrors import KnownFile, known_files
 from decathlon.data_prep.packing.pipeline import Packing
-from decathlon.data_prep.prepare import prepare
-from decathlon.data_prep.source import open_source
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.system.files import sha256
 from tests.data_prep.sources import archive, entry, write_source
@@ -143,7 +143,9 @@ def test_strict_takes_the_known_file_and_no_unknown_one(tmp_path: Path, monkeypa
     path = archive(root, tmp_path / "mine.tar")
     with pytest.raises(VerificationError, match="no digest is known for .*mine.tar"):
         prepare([path], tmp_path / "a.h5", strict=True)
-    monkeypatch.setattr(known, "known_files", lambda: {"mine.tar": KnownFile("mine.tar", "sha256", sha256(path))})
+    monkeypatch.setattr(
+        known_digests, "known_files", lambda: {"mine.tar": KnownFile("mine.tar", "sha256", sha256(path))}
+    )
     lines: list[str] = []
     prepare([path], tmp_path / "a.h5", Packing(say=lines.append), strict=True)
     assert lines[0] == f"{path} has the known SHA-256"

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from decathlon.data.domains import Benchmark
 from decathlon.data.official import OFFICIAL
-from decathlon.data_prep.annotations import read_domains
-from decathlon.data_prep.known import check_known
-from decathlon.data_prep.packing.benchmark_facts import is_published, known_benchmark, known_facts, own_facts
+from decathlon.data_prep.challenge.annotations import read_domains
+from decathlon.data_prep.challenge.benchmark_json import own_facts
+from decathlon.data_prep.challenge.known_digests import check_known
+from decathlon.data_prep.challenge.layout import open_source
+from decathlon.data_prep.packing.benchmark_facts import is_published, known_benchmark, known_facts
 from decathlon.data_prep.packing.extend import check_output, held
 from decathlon.data_prep.packing.pipeline import PACKING, Packing, Prepared, pack
 from decathlon.data_prep.packing.pixel_statistics import Moments
-from decathlon.data_prep.source import open_source
 from decathlon.system.text import several
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from decathlon.data.domains import SPLITS
+from decathlon.data_prep.challenge.layout import ANNOTATIONS, LAYOUT, Source
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
-from decathlon.data_prep.source import ANNOTATIONS, LAYOUT, Source
 from decathlon.data_prep.sources.coco_json import ID_STEP, AnnotationFile, read_file, refuse_twice
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError

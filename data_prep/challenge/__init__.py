@@ -1,0 +1,1 @@
+"""The official layout: annotations, benchmark.json and `data prepare`."""
