@@ -37,7 +37,7 @@ _SERVER.set_forkserver_preload(
         "decathlon.experiments.launch",
         "decathlon.cli.data.add",
         "decathlon.cli.data.prepare",
-        "decathlon.data_prep.own.add",
+        "decathlon.data_prep.custom.add",
         "decathlon.data_prep.challenge.prepare",
         "pytest",
     ]

@@ -59,8 +59,8 @@ def command(file: Path, side: int, workers: int | None, **wishes: Any) -> None:
       decathlon data add mine.h5 --name mushrooms --from mushrooms/
       decathlon data add mine.h5 --name plates --from plates.csv --no-flip --crop full --group '^[^_]+'
     """
-    from decathlon.data_prep.own.add import add
-    from decathlon.data_prep.own.addition import Addition
+    from decathlon.data_prep.custom.add import add
+    from decathlon.data_prep.custom.add_request import Addition
     from decathlon.data_prep.packing.pipeline import Packing
     from decathlon.reports.terminal import write
     from decathlon.system.progress import image_bar

@@ -20,9 +20,9 @@ from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
 from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import digest_columns
-from decathlon.data_prep.own import survey
-from decathlon.data_prep.own.add import Added, add
-from decathlon.data_prep.own.addition import Addition
+from decathlon.data_prep.custom import survey
+from decathlon.data_prep.custom.add import Added, add
+from decathlon.data_prep.custom.add_request import Addition
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.extend import held
 from decathlon.data_prep.packing.pipeline import Packing
@@ -393,7 +393,7 @@ def test_a_second_process_is_turned_away(tree: Path, own: Path) -> None:
 
 
 def test_images_that_change_meanwhile_are_an_error(tree: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from decathlon.data_prep.own import place
+    from decathlon.data_prep.custom import place
 
     def changing(*args: Any) -> survey.Survey:
         found = survey.survey(*args)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from decathlon.data_prep.own.add import Added, add
-from decathlon.data_prep.own.addition import Addition
-from decathlon.data_prep.own.collection import Collection
-from decathlon.data_prep.own.read import read_collection
+from decathlon.data_prep.custom.add import Added, add
+from decathlon.data_prep.custom.add_request import Addition
+from decathlon.data_prep.custom.collection import Collection
+from decathlon.data_prep.custom.detect import read_collection
 from decathlon.errors import DataError, UsageError
 from tests.data_prep.own import (
     FakeClassLabel,

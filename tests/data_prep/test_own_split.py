@@ -9,8 +9,8 @@ from math import floor
 
 import pytest
 
-from decathlon.data_prep.own.parts import read_parts
-from decathlon.data_prep.own.split import assign
+from decathlon.data_prep.custom.add_request import read_parts
+from decathlon.data_prep.custom.stratified_split import assign
 from decathlon.errors import UsageError
 
 PARTS = read_parts("60/15/25")

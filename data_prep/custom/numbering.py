@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from decathlon.data.domains import SPLITS, Category, CropPolicy
-from decathlon.data_prep.own.collection import Collection
+from decathlon.data_prep.custom.collection import Collection
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.sources.coco_json import ID_STEP
 from decathlon.data_prep.sources.image_ref import Picture

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect
+from decathlon.data_prep.custom.collection import SPLIT_WORDS, Collection, Example, collect
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 from decathlon.system.text import several

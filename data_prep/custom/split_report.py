@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from decathlon.data.domains import SPLITS
-from decathlon.data_prep.own.collection import Collection, first
+from decathlon.data_prep.custom.collection import Collection, first
 from decathlon.reports.tables import Column, Row, Table
 from decathlon.system.text import several
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decathlon.data_prep.own.collection import Collection
+from decathlon.data_prep.custom.collection import Collection
 from decathlon.data_prep.packing.decoding import Chunk, decode, wary
 from decathlon.data_prep.packing.pipeline import Packing, chunks, worker_count
 from decathlon.data_prep.packing.plan import PlannedSplit

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from decathlon.data.domains import CropPolicy, refuse_name
 from decathlon.data.official import OFFICIAL
-from decathlon.data_prep.own.parts import DEFAULT, Parts, read_parts
 from decathlon.errors import UsageError
 
 
@@ -52,3 +52,23 @@ class Addition:
     def parts(self) -> Parts:
         """Percent by split."""
         return read_parts(DEFAULT if self.split is None else self.split)
+
+
+Parts = Mapping[str, int]  # percent by split, none of them zero
+DEFAULT = "60/15/25"
+
+
+def read_parts(text: str) -> Parts:
+    """Read `60/15/25`, percent of train, val and test, or `80/20` without a test split.
+
+    Raises UsageError for anything else.
+    """
+    numbers = text.split("/")
+    if len(numbers) not in (2, 3) or not all(re.fullmatch("[0-9]{1,3}", number) for number in numbers):
+        raise UsageError(f"--split {text}: write whole percent as train/val/test, like {DEFAULT}, or as train/val.")
+    values = [int(number) for number in numbers]
+    if sum(values) != 100:
+        raise UsageError(f"--split {text} is {sum(values)} percent in all: it must be 100.")
+    if not values[0]:
+        raise UsageError(f"--split {text} has no train images: give train a part.")
+    return {name: value for name, value in zip(("train", "val", "test"), values, strict=False) if value}

@@ -10,12 +10,12 @@ from typing import Any
 from decathlon.data.ground_truth import SUFFIX, truth_folder
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.own.addition import Addition
-from decathlon.data_prep.own.collection import Collection
-from decathlon.data_prep.own.number import plan, positions_of
-from decathlon.data_prep.own.place import place
-from decathlon.data_prep.own.read import read_collection
-from decathlon.data_prep.own.report import split_table
+from decathlon.data_prep.custom.add_request import Addition
+from decathlon.data_prep.custom.assign_splits import place
+from decathlon.data_prep.custom.collection import Collection
+from decathlon.data_prep.custom.detect import read_collection
+from decathlon.data_prep.custom.numbering import plan, positions_of
+from decathlon.data_prep.custom.split_report import split_table
 from decathlon.data_prep.packing.extend import extend, held, refuse_there
 from decathlon.data_prep.packing.pipeline import PACKING, Packing, Prepared
 from decathlon.data_prep.packing.plan import PlannedDomain

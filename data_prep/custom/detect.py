@@ -6,11 +6,11 @@ import shlex
 from pathlib import Path
 
 from decathlon.data_prep.challenge.layout import ANNOTATIONS
-from decathlon.data_prep.own.annotation import read_annotation
-from decathlon.data_prep.own.collection import Collection
-from decathlon.data_prep.own.folder import read_folder
-from decathlon.data_prep.own.huggingface import is_huggingface, read_huggingface
-from decathlon.data_prep.own.table import read_table
+from decathlon.data_prep.custom.class_folders import read_folder
+from decathlon.data_prep.custom.coco_annotation import read_annotation
+from decathlon.data_prep.custom.collection import Collection
+from decathlon.data_prep.custom.csv_table import read_table
+from decathlon.data_prep.custom.huggingface import is_huggingface, read_huggingface
 from decathlon.data_prep.sources.archives import is_archive
 from decathlon.errors import DataError, UsageError
 

@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from decathlon.data_prep.own.parts import Parts
+from decathlon.data_prep.custom.add_request import Parts
 
 PRIORITY = ("train", "test", "val")  # which split a class that is too small for all of them goes without last
 

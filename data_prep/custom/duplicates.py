@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from decathlon.data_prep.own.collection import Collection
+from decathlon.data_prep.custom.collection import Collection
 from decathlon.system.text import several
 
 _FIRST = ("test", "val", "train")  # evaluation keeps its images

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from decathlon.data.domains import SPLITS
-from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect, first
+from decathlon.data_prep.custom.collection import SPLIT_WORDS, Collection, Example, collect, first
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several

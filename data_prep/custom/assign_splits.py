@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from decathlon.data_prep.own.addition import Addition
-from decathlon.data_prep.own.collection import Collection, first
-from decathlon.data_prep.own.parts import DEFAULT
-from decathlon.data_prep.own.report import gaps
-from decathlon.data_prep.own.split import assign
-from decathlon.data_prep.own.survey import Survey, survey
-from decathlon.data_prep.own.twins import superfluous, torn, twins, warnings
+from decathlon.data_prep.custom.add_request import DEFAULT, Addition
+from decathlon.data_prep.custom.collection import Collection, first
+from decathlon.data_prep.custom.duplicates import superfluous, torn, twins, warnings
+from decathlon.data_prep.custom.scan import Survey, survey
+from decathlon.data_prep.custom.split_report import gaps
+from decathlon.data_prep.custom.stratified_split import assign
 from decathlon.data_prep.packing.pipeline import Packing
 from decathlon.errors import DataError, UsageError
 from decathlon.system.text import several

@@ -6,7 +6,7 @@ import posixpath
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from decathlon.data_prep.own.collection import Collection, Example, collect, first
+from decathlon.data_prep.custom.collection import Collection, Example, collect, first
 from decathlon.data_prep.sources.coco_json import KEYS, entries, entry_of, file_name, integer, refuse_twice, string
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError

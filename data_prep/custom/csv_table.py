@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
-from decathlon.data_prep.own.collection import SPLIT_WORDS, Collection, Example, collect, first
+from decathlon.data_prep.custom.collection import SPLIT_WORDS, Collection, Example, collect, first
 from decathlon.data_prep.sources.file_names import unsafe
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
