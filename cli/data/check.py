@@ -16,7 +16,7 @@ def command(file: Path) -> None:
     official numbers of images.
     """
     from decathlon.data.packed_file import PackedFile
-    from decathlon.data_prep.describe import check_table
+    from decathlon.data_prep.inspection.describe import check_table
     from decathlon.data_prep.packing.check import problems
     from decathlon.errors import VerificationError
     from decathlon.reports.terminal import write

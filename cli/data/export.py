@@ -39,7 +39,7 @@ def command(
     if quality is not None and kind == "png":
         raise click.UsageError("png has no quality: leave out --quality or add --format jpg.")
     from decathlon.data.packed_file import PackedFile
-    from decathlon.data_prep.export import Form, export
+    from decathlon.data_prep.inspection.export import Form, export
     from decathlon.data_prep.packing.pipeline import SIDE
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable

@@ -16,7 +16,7 @@ def command(file: Path, as_json: bool) -> None:
     The baseline error is that of full fine-tuning, in percent of the test images.
     """
     from decathlon.data.packed_file import PackedFile
-    from decathlon.data_prep.describe import describe, info_table
+    from decathlon.data_prep.inspection.describe import describe, info_table
     from decathlon.reports.terminal import write
     from decathlon.system.strict_json import dump_json
 

@@ -17,7 +17,7 @@ def command(file: Path, as_json: bool) -> None:
     the file holds.
     """
     from decathlon.data.packed_file import PackedFile
-    from decathlon.data_prep.describe import statistics, statistics_table
+    from decathlon.data_prep.inspection.describe import statistics, statistics_table
     from decathlon.reports.terminal import write
     from decathlon.system.strict_json import dump_json
 

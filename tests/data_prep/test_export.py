@@ -15,7 +15,7 @@ from PIL import Image
 from decathlon.cli.main import command
 from decathlon.data.domains import Benchmark, Category
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.export import Form, export
+from decathlon.data_prep.inspection.export import Form, export
 from decathlon.errors import DataError, DecathlonError, UsageError
 from decathlon.system.files import read_json
 from tests.conftest import outside

@@ -1,0 +1,1 @@
+"""Describe a packed file, and write it back as images."""
