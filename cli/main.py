@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import click
 
 from decathlon import __version__
-from decathlon.failures import told
+from decathlon.cli._failures import told
 
 
 class FolderGroup(click.Group):
@@ -29,7 +29,11 @@ class FolderGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         folder = importlib.import_module(self.package).__path__
-        return sorted(entry.name for entry in pkgutil.iter_modules(folder) if entry.name != "main")
+        return sorted(
+            entry.name
+            for entry in pkgutil.iter_modules(folder)
+            if entry.name != "main" and not entry.name.startswith("_")
+        )
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):

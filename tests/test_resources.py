@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from decathlon import failures
+from decathlon.cli import _failures
 from decathlon.cli.main import main
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
@@ -345,7 +345,7 @@ def test_the_traceback_of_any_error_on_demand(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["decathlon", "data", "info", str(tmp_path / "none.h5")])
     for value, wanted in (("0", False), ("1", True)):
-        monkeypatch.setenv(failures.TRACEBACK, value)
+        monkeypatch.setenv(_failures.TRACEBACK, value)
         with pytest.raises(SystemExit) as end:
             main()
         assert end.value.code == 3 and ("Traceback" in capsys.readouterr().err) == wanted

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from decathlon.data_prep.synth import SynthDomain
+    from decathlon.data_prep.synth.table import SynthDomain
 
 
 @click.command()
@@ -26,7 +26,7 @@ def command(out: Path, seed: int) -> None:
       decathlon data synth synth/
       decathlon data prepare synth/ -o synth.h5
     """
-    from decathlon.data_prep.synth import synthesize
+    from decathlon.data_prep.synth.write import synthesize
 
     synthesize(out, seed, _show)
     source, packed = shlex.quote(str(out)), shlex.quote(f"{out.name}.h5")

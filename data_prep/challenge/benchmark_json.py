@@ -1,4 +1,4 @@
-"""."""
+"""The facts that a source brings in a benchmark.json of its own, which must agree with its annotations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from decathlon.data_prep.challenge.layout import Source
 from decathlon.data_prep.packing.plan import PlannedDomain
 from decathlon.errors import DataError
 from decathlon.system.strict_json import parse_json
+
+FACTS = "benchmark.json"
 
 
 def own_facts(source: Source, domains: Sequence[PlannedDomain]) -> Benchmark | None:

@@ -1,4 +1,4 @@
-"""A benchmark's facts: from its own benchmark.json, else the published ones, else measured."""
+"""A benchmark's facts where it brings none of its own: the published ones, else measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from decathlon.data.official import OFFICIAL, is_official
 from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.packing.plan import PlannedDomain
 
-FACTS = "benchmark.json"
 OFFICIAL_NAME = "visual-decathlon"
 OFFICIAL_BASELINE = "Finetune of Rebuffi et al. 2017, table 1"
 

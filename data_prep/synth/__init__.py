@@ -5,10 +5,3 @@ are as different as the official ones (strokes, numbers, signs, textures, people
 edges and strokes, so that a trunk learned from all of them has something to share. Its errors and scores compare
 with nothing but itself.
 """
-
-from __future__ import annotations
-
-from decathlon.data_prep.synth.table import TABLE, SynthDomain
-from decathlon.data_prep.synth.write import synthesize
-
-__all__ = ["TABLE", "SynthDomain", "synthesize"]

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from decathlon.data.domains import SPLITS, Benchmark, Category, Domain
+from decathlon.data_prep.packing.pixel_statistics import Channels, Moments
 from decathlon.data_prep.synth.canvas import Pixels
-from decathlon.data_prep.synth.moments import Channels, Moments
 from decathlon.data_prep.synth.table import TABLE, SynthDomain
 from decathlon.errors import UsageError
 from decathlon.system.files import appearing, write_json
@@ -90,10 +90,16 @@ def _write_domain(root: Path, synth: SynthDomain, index: int, seed: int) -> tupl
             images.append(_image(identity, pixels, name))
             annotations.append(_annotation(identity, index * 10**7 + rank))
             if split == "train":
-                moments.add(pixels)
+                moments.add(np.ascontiguousarray(pixels).reshape(-1))
         before += len(images)
         _annotate(root, synth, index, split, seed, images, annotations)
-    return moments.mean_std()
+    return _rounded(moments.mean), _rounded(moments.std)
+
+
+def _rounded(channels: Channels) -> Channels:
+    """Return values to six digits, as they stand in benchmark.json."""
+    red, green, blue = (round(value, 6) for value in channels)
+    return red, green, blue
 
 
 def _save(path: Path, pixels: Pixels, gray: bool) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 import decathlon.data_prep.synth
 from decathlon.cli.data.synth import command
 from decathlon.data.domains import SPLITS, Benchmark
-from decathlon.data_prep.synth import TABLE, SynthDomain, synthesize
+from decathlon.data_prep.synth.table import TABLE, SynthDomain
+from decathlon.data_prep.synth.write import synthesize
 from decathlon.errors import DecathlonError, UsageError
 from decathlon.system.files import read_json
 
