@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import cases
-from decathlon.kernels import augment, folded_mask, grouped, mask
+from decathlon.data import image_pool
+from decathlon.kernels import folded_mask, grouped, mask
 
 DOMAINS = 10
 
@@ -78,7 +79,7 @@ def _augment(setting: Setting, batch: int) -> Comparison:
     index = torch.randint(len(pool), (batch,), device=setting.device)
     arguments = pool, index, torch.rand(3, batch, device=setting.device), setting.dtype
     sizes = _sizes((batch, 3, setting.size, setting.size))
-    return Comparison("augment", sizes, batch, augment.reference, augment.fused, arguments)
+    return Comparison("augment", sizes, batch, image_pool.reference, image_pool.fused, arguments)
 
 
 def _mask(setting: Setting, batch: int, channels: int, side: int, trained: bool = False) -> Comparison:

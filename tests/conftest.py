@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.packs import write_pack
-from tests.runs import digests, dying_at, go
+from tests.helpers.packs import write_pack
+from tests.helpers.runs import digests, dying_at, go
 
 torch.set_num_threads(1)  # two busy processes with two threads each collapse thirteen-fold on two cores
 # in a shell's background SIGINT is ignored, by the processes that tests start too

@@ -7,7 +7,6 @@ worker processes and no Python loop over images.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +17,9 @@ from torch import Tensor
 from decathlon.data.domains import CropPolicy, Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
+from decathlon.kernels import augment
 from decathlon.system.device import home_of
 from decathlon.system.seeding import generator
-
-if TYPE_CHECKING:
-    pass
-
 
 PIECE = 4096  # images put together at a time
 
@@ -170,8 +166,19 @@ def _resize(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
+def fused(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Compute `reference` in one launch of the kernel, to the same bits; the pool must be on the device."""
+    return augment.fused(
+        pool.pixels, pool.offset, pool.height, pool.width, pool.scale, pool.shift, index, draw,
+        size=pool.size, flip=pool.domain.flip, dtype=dtype,
+    )  # fmt: skip
+
+
 def reference(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Compute `augment` with torch."""
+    """Return images (batch, 3, size, size) by their places `index` (batch,) and draws (3, batch) in 0..1.
+
+    The draws say how far down and how far right the cut is, and, below a half, that it is mirrored.
+    """
     size, height, width = pool.size, pool.height[index], pool.width[index]
     grid = torch.arange(size, device=pool.home)
     top = (draw[0] * (height - size + 1)).long()

@@ -1,5 +1,7 @@
 """augment: images cut out of a ragged pool, mirrored and normalised, in one launch.
 
+Its reference is `decathlon.data.image_pool.reference`.
+
 With o, h, w where image i begins in the pool and how large it is, and draws u, v, m in 0..1:
 
     out[b, c, y, x] = scale_c * pixels[o + (floor(u (h-S+1)) + y) w + floor(v (w-S+1)) + x', c] + shift_c
@@ -17,34 +19,27 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from decathlon.kernels import enabled
 from decathlon.kernels.program import Program, blocks
 
 if TYPE_CHECKING:
     import triton.language as tl
 
-    from decathlon.data.image_pool import Pool
-
-from decathlon.data.image_pool import reference
-
 BLOCK = 1024  # values of the output a program makes
 
 
-def augment(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return images (batch, 3, size, size) of a pool by their places `index` (batch,) and draws (3, batch)."""
-    return (fused if enabled(pool.pixels) else reference)(pool, index, draw, dtype)
+def fused(
+    pixels: Tensor, offset: Tensor, height: Tensor, width: Tensor, scale: Tensor, shift: Tensor, index: Tensor,
+    draw: Tensor, *, size: int, flip: bool, dtype: torch.dtype = torch.float32,
+) -> Tensor:  # fmt: skip
+    """Return images (batch, 3, size, size) by their places `index` (batch,) and draws (3, batch).
 
-
-def fused(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Compute `augment` with the kernel; equal to the reference to the bit."""
-    out = torch.empty(len(index), pool.size, pool.size, 3, dtype=dtype, device=pool.device)
-    grid = (len(index), blocks(pool.size**2 * 3, BLOCK))
+    `pixels` is uint8 (all pixels, 3); offset, height and width are int64 (images,), scale and shift (3, 1, 1).
+    """
+    out = torch.empty(len(index), size, size, 3, dtype=dtype, device=pixels.device)
+    grid = (len(index), blocks(size**2 * 3, BLOCK))
     # the kernel knows no strides; of a slice this makes a copy, of all else it is free
-    lists = (pool.offset, pool.height, pool.width, pool.scale, pool.shift, index, draw)
-    _cut[grid](
-        pool.pixels.contiguous(), *(part.contiguous() for part in lists), out,
-        SIZE=pool.size, FLIP=pool.domain.flip, BLOCK=BLOCK,
-    )  # fmt: skip
+    lists = (offset, height, width, scale, shift, index, draw)
+    _cut[grid](pixels.contiguous(), *(part.contiguous() for part in lists), out, SIZE=size, FLIP=flip, BLOCK=BLOCK)
     return out.permute(0, 3, 1, 2)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, relu
 
-from decathlon.kernels import differentiated, enabled
+from decathlon.kernels.choose import differentiated, enabled
 from decathlon.kernels.program import Program, blocks, power_of_two
 
 if TYPE_CHECKING:

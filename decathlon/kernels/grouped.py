@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from decathlon.kernels import differentiated
+from decathlon.kernels.choose import differentiated
 
 ALIGNED = 16  # bytes that grouped_mm wants rows and their beginning to be multiples of
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from decathlon.kernels import enabled
+from decathlon.kernels.choose import enabled
 from decathlon.kernels.program import Program, blocks, power_of_two
 
 if TYPE_CHECKING:

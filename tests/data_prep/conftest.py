@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data_prep.sources import write_source
+from tests.helpers.challenge_sources import write_source
 
 
 @pytest.fixture

@@ -1,0 +1,339 @@
+"""Data sets of one's own, in every form: what is packed is what was there, and what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from decathlon.data_prep.custom.add import Added, add
+from decathlon.data_prep.custom.add_request import Addition
+from decathlon.data_prep.custom.collection import Collection
+from decathlon.data_prep.custom.detect import read_collection
+from decathlon.errors import DataError, UsageError
+from tests.helpers.custom_sources import (
+    FakeClassLabel,
+    FakeImage,
+    fake_data,
+    key,
+    numbered,
+    packed,
+    pixels,
+    save_fake,
+    write_coco,
+    write_table,
+    write_tree,
+)
+
+CLASSES = {"wasps": 8, "ants": 4, "bees 2": 4}
+GIVEN = ["train/a/1.png", "train/b/2.png", "train/b/3.png", "val/a/4.png", "test/b/5.png", "test/a/6.png"]
+
+
+def classes(collection: Collection) -> dict[str, str]:
+    labels = collection.labels.tolist()
+    return {name: collection.classes[label] for name, label in zip(collection.names, labels, strict=True)}
+
+
+def added(output: Path, source: Path) -> Added:
+    return add(output, Addition("mine", source))
+
+
+def test_a_tree_comes_back_pixel_by_pixel(tmp_path: Path) -> None:
+    written = write_tree(tmp_path / "set", numbered(CLASSES))
+    done = added(tmp_path / "own.h5", tmp_path / "set")
+    assert done.truth == tmp_path / "own-truth" / "mine_test.json"
+    found = packed(tmp_path / "own.h5", "mine", done.truth)
+    assert {image: label for (_, image), label in found.items()} == {
+        key(image): name.split("/")[0] for name, image in written.items()
+    }
+    assert [split for split, _ in found].count("test") == 2 + 1 + 1
+
+
+def test_splits_of_a_tree_are_kept(tmp_path: Path) -> None:
+    written = write_tree(tmp_path / "set", [name.replace("val/", "Valid/") for name in GIVEN])
+    done = added(tmp_path / "own.h5", tmp_path / "set")
+    assert done.truth is not None
+    found = packed(tmp_path / "own.h5", "mine", done.truth)
+    wanted = {}
+    for name, image in written.items():
+        split, label, _ = name.split("/")
+        wanted[split.replace("Valid", "val"), key(image)] = label
+    assert found == wanted
+
+
+def test_classes_are_folders_and_images_may_lie_deeper(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["a/1.JPG", "a/deep/er/2.jpeg", "b/3.ppm", "b/4.pgm"])
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    write_tree(tmp_path, ["stray.png", ".cache/x.png", "__MACOSX/y.png", "a/.hidden.png"])
+    (tmp_path / "c").mkdir()
+    found = read_collection(tmp_path)
+    assert classes(found) == {"a/1.JPG": "a", "a/deep/er/2.jpeg": "a", "b/3.ppm": "b", "b/4.pgm": "b"}
+    assert found.notes == (
+        "left out 1 file of other kinds: .txt",
+        "left out 1 image beside the class folders: stray.png",
+        "left out 1 class without images: c",
+    )
+
+
+def test_classes_are_in_the_order_of_strings(tmp_path: Path) -> None:
+    write_tree(tmp_path, [f"{i}/x.png" for i in range(1, 12)])
+    found = read_collection(tmp_path)
+    assert found.classes == ("1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9")
+    assert "the order of their names as text, as the official ones are: 1, 10, 11, …" in found.notes[0]
+    write_tree(tmp_path / "few", ["1/x.png", "2/x.png"])
+    assert read_collection(tmp_path / "few").notes == ()
+
+
+def test_links_are_followed_and_never_in_a_circle(tmp_path: Path) -> None:
+    write_tree(tmp_path / "other", ["far/1.png"])
+    write_tree(tmp_path / "set", ["a/2.png", "b/3.png"])
+    os.symlink(tmp_path / "other" / "far", tmp_path / "set" / "a" / "link")
+    os.symlink(tmp_path / "set", tmp_path / "set" / "b" / "up")
+    assert set(classes(read_collection(tmp_path / "set"))) == {"a/2.png", "a/link/1.png", "b/3.png"}
+
+
+def test_a_folder_of_one_class_asks_whether_its_folders_are_the_classes(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["flowers/rose/1.png", "flowers/tulip/2.png"])
+    (tmp_path / "labels.csv").write_text("path,label\n")
+    warning, *notes = (note for note in read_collection(tmp_path).notes if not note.startswith("left out"))
+    assert warning == "Warning: there is one class, flowers"
+    assert notes == [
+        f"if the folders in it are the classes (rose, tulip), name {tmp_path / 'flowers'} instead",
+        f"if labels.csv tells the classes, name {tmp_path / 'labels.csv'} instead",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "holds no images: name a folder of class folders"),
+        (["1.png", "2.png"], "holds 2 images and no class folders: put each class into a folder"),
+        (["train/1.png", "test/2.png"], "has splits without class folders: images must lie in <split>/<class>/"),
+        (["train/a/1.png", "test/2.png"], "test/2.png lies in a split and in no class folder"),
+        (["a\nb/1.png"], "holds characters that are no text: rename it"),
+        ([b"caf\xe9/1.png"], "holds characters that are no text: rename it"),
+    ],
+)
+def test_a_wrong_tree_is_refused(tmp_path: Path, names: list[str | bytes], message: str) -> None:
+    write_tree(tmp_path, [os.fsdecode(name) for name in names])
+    with pytest.raises(DataError) as refusal:
+        read_collection(tmp_path)
+    assert message in str(refusal.value)
+
+
+def table(tmp_path: Path) -> tuple[Path, dict[str, bytes]]:
+    """Return a table of ten images in two classes, with a quoted comma, a mark before the text and odd spaces."""
+    written = write_tree(tmp_path, [f"images/{i}, small.png" for i in range(10)])
+    path = write_table(tmp_path / "set.csv", [(f"./{name}", f" {'ab'[i % 2]}") for i, name in enumerate(written)])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    return path, {name: key(image) for name, image in written.items()}
+
+
+def test_a_table_comes_back_pixel_by_pixel(tmp_path: Path) -> None:
+    path, written = table(tmp_path)
+    done = added(tmp_path / "own.h5", path)
+    assert done.truth is not None
+    found = packed(tmp_path / "own.h5", "mine", done.truth)
+    assert {image: label for (_, image), label in found.items()} == {
+        image: "ab"[i % 2] for i, image in enumerate(written.values())
+    }
+
+
+def test_a_table_may_hold_splits_and_other_columns(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["1.png", "2.png", "3.png"])
+    rows = [("x", "a", "1.png", "Train"), ("y", "a", "2.png", "validation"), ("z", "b", "3.png", "test")]
+    found = read_collection(write_table(tmp_path / "set.csv", rows, ("who", "Label", "path", "split")))
+    assert (found.kind, found.splits) == ("a CSV file with splits", ("train", "val", "test"))
+    assert found.notes == ("left out columns of set.csv: who",)
+    assert classes(found) == {"1.png": "a", "2.png": "a", "3.png": "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no column 'path': its first line must be path,label[,split], not nothing"),
+        ("1.png,a\n", "has no column 'path': its first line must be path,label[,split], not 1.png,a"),
+        ("path,class\n1.png,a\n", "has no column 'label'"),
+        ("path,label,label\n1.png,a,b\n", "has two columns 'label': keep one"),
+        ("path,label\n", "lists no images"),
+        ("path,label\n\n1.png, \n", "line 3 has no label"),
+        ("path,label\n1.png,a\n2.png\n", "line 3 has 1 fields, the first line 2: quote what holds commas"),
+        ("path,label\n1.png,a,b\n", "line 2 has 3 fields"),
+        ("path,label\n1.png,a\n./1.png,b\n", "line 3: 1.png stands in line 2 already"),
+        ("path,label\n../1.png,a\n", "line 2: path '../1.png' leads out of its folder"),
+        ("path,label\na/../../1.png,a\n", "line 2: path 'a/../../1.png' leads out of its folder"),
+        ("path,label\n/etc/1.png,a\n", "line 2: path '/etc/1.png' is absolute"),
+        ("path,label\nC:\\1.png,a\n", "is absolute or not written with forward slashes"),
+        ("path,label\n,a\n", "line 2: path '' leads to no file"),
+        ("path,label,split\n1.png,a,\n", "line 2: split is '', it must be train, val or test"),
+        ("path,label,split\n1.png,a,train\n2.png,a,holdout\n", "line 3: split is 'holdout'"),
+        ('path,label\n"1.png,a\n', "line 2: unexpected end of data: correct the line"),
+        ('path,label\n"1.png"x,a\n', "line 2: ',' expected after '\"'"),
+        ("path,label\n1.png,a\x01\n", "holds characters that are no text"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_the_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "set.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as refusal:
+        read_collection(path)
+    assert message in str(refusal.value)
+
+
+def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "set.csv"
+    path.write_bytes("path,label\n1.png,Käfer\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is not UTF-8: save it in that encoding"):
+        read_collection(path)
+
+
+@pytest.mark.parametrize("place", ["", "images", "../", "../images"])
+def test_an_annotation_comes_back_pixel_by_pixel(tmp_path: Path, place: str) -> None:
+    file = tmp_path / "set" / "annotations.json"
+    written = write_tree(file.parent / place, [f"{i}.png" for i in range(10)])
+    labels = {name: ["zebra"] if i % 2 else ["ape", "ape"] for i, name in enumerate(written)}
+    done = added(tmp_path / "own.h5", write_coco(file, labels, ["zebra", "ape", "cow"]))
+    assert done.truth is not None
+    found = packed(tmp_path / "own.h5", "mine", done.truth)
+    assert {image: label for (_, image), label in found.items()} == {
+        key(image): labels[name][0] for name, image in written.items()
+    }
+    assert "left out 1 class without images: cow" in read_collection(file).notes
+
+
+def spoil(change: Callable[[dict[str, list[dict[str, object]]]], object]) -> Callable[[Path], object]:
+    def spoiled(path: Path) -> None:
+        document = json.loads(path.read_text())
+        change(document)
+        path.write_text(json.dumps(document))
+
+    return spoiled
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (spoil(lambda d: d.pop("images")), "'images' is missing or not a list"),
+        (spoil(lambda d: d.update(images=[], annotations=[])), "without images is no data set"),
+        (spoil(lambda d: d["annotations"].pop()), "1 of 4 images without a category (3.png): annotate them"),
+        (
+            spoil(lambda d: d["annotations"].append({"image_id": 0, "category_id": 10})),
+            "1 of 4 images with several categories (0.png): keep the annotations of one category an image",
+        ),
+        (spoil(lambda d: d["annotations"][0].update(category_id=4)), "has category id 4, which is not in"),
+        (spoil(lambda d: d["annotations"][0].update(image_id=9)), "an annotation is of image id 9, which is not"),
+        (spoil(lambda d: d["annotations"][0].update(image_id=True)), "'image_id' is True, not a whole number"),
+        (spoil(lambda d: d["images"][0].update(id=1)), "image id 1 stands there twice"),
+        (spoil(lambda d: d["images"][0].update(file_name="../0.png")), "leads out of its folder"),
+        (spoil(lambda d: d["images"][0].update(file_name="1.png")), "image 1.png is named twice"),
+        (spoil(lambda d: d["categories"][0].update(name="b")), "the category name 'b' is empty or stands there"),
+        (lambda path: path.write_text('{"images": NaN}'), "is not valid JSON"),
+        (lambda path: path.write_text("[]"), "holds no object"),
+    ],
+)
+def test_a_wrong_annotation_is_refused(tmp_path: Path, change: Callable[[Path], object], message: str) -> None:
+    path = write_coco(tmp_path / "set.json", {f"{i}.png": ["ab"[i % 2]] for i in range(4)}, ["a", "b"])
+    change(path)
+    with pytest.raises(DataError) as refusal:
+        read_collection(path)
+    assert message in str(refusal.value)
+
+
+def test_a_saved_data_set_comes_back_pixel_by_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [pixels(i) for i in range(12)]
+    saved = fake_data(images, [i % 2 for i in range(12)], ["zebra", "ape"])
+    done = added(tmp_path / "own.h5", save_fake(monkeypatch, tmp_path / "saved", saved))
+    assert done.truth is not None
+    found = packed(tmp_path / "own.h5", "mine", done.truth)
+    assert {image: label for (_, image), label in found.items()} == {
+        key(image): ["zebra", "ape"][i % 2] for i, image in enumerate(images)
+    }
+
+
+def test_splits_of_saved_data_sets_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {name: fake_data([pixels(i)], ["x"], None) for i, name in enumerate(("train", "validation", "test"))}
+    parts["test"].columns["image"] = [{"bytes": None, "path": str(tmp_path / "1.png")}]  # kept as a file
+    write_tree(tmp_path, ["1.png"])
+    done = added(tmp_path / "own.h5", save_fake(monkeypatch, tmp_path / "saved", parts))
+    assert done.truth is not None
+    found = packed(tmp_path / "own.h5", "mine", done.truth)
+    assert found == {("train", key(pixels(0))): "x", ("val", key(pixels(1))): "x", ("test", key(pixels(0))): "x"}
+
+
+def test_the_package_datasets_reads_what_it_saved(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    write_tree(tmp_path, ["0.png", "1.png"])
+    columns = {"image": [str(tmp_path / "0.png"), str(tmp_path / "1.png")], "label": [1, 0]}
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["zebra", "ape"])}
+    datasets.Dataset.from_dict(columns, features=datasets.Features(kinds)).save_to_disk(str(tmp_path / "saved"))
+    found = read_collection(tmp_path / "saved")
+    assert classes(found) == {"image/0": "ape", "image/1": "zebra"}
+    assert found.picture(1).read() == (tmp_path / "1.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("features", "columns", "message"),
+    [
+        ({"label": FakeClassLabel(["a"])}, {"label": [0]}, "must have one FakeImage column and has none"),
+        ({"image": FakeImage()}, {"image": [None]}, "must have one FakeClassLabel column and has none"),
+        (
+            {"image": FakeImage(), "fine": FakeClassLabel(["a"]), "coarse": FakeClassLabel(["b"])},
+            {"image": [None], "fine": [0], "coarse": [0]},
+            "must have one FakeClassLabel column and has fine, coarse: remove others with remove_columns",
+        ),
+        (
+            {"image": FakeImage(), "label": FakeClassLabel(["a"])},
+            {"image": [None, None], "label": [0, -1]},
+            "1 of 2 images without a class: drop their split",
+        ),
+        ({"image": FakeImage(), "label": "int64"}, {"image": [None], "label": [3]}, "must hold ClassLabel or the"),
+    ],
+)
+def test_a_wrong_saved_data_set_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    features: dict[str, object],
+    columns: dict[str, list[object]],
+    message: str,
+) -> None:
+    saved = fake_data([], [], None)
+    saved.features, saved.columns = features, columns
+    with pytest.raises(DataError) as refusal:
+        read_collection(save_fake(monkeypatch, tmp_path / "saved", saved))
+    assert message in str(refusal.value)
+
+
+def test_a_damaged_saved_data_set_and_a_foreign_split_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match=r"is no whole Hugging Face data set \(cut short\): save it again"):
+        read_collection(save_fake(monkeypatch, tmp_path / "saved", ValueError("cut short")))
+    parts = {"unsupervised": fake_data([pixels(0)], ["x"], None)}
+    with pytest.raises(DataError, match="has a split 'unsupervised', which is none of train, val and test"):
+        read_collection(save_fake(monkeypatch, tmp_path / "saved", parts))
+
+
+def test_without_the_package_datasets_one_sentence_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_fake(monkeypatch, tmp_path / "saved", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(UsageError, match=r"needs datasets: pip install 'visual-decathlon\[datasets\]'"):
+        read_collection(folder)
+
+
+def test_what_is_no_data_set_is_refused_with_the_way_on(tmp_path: Path, source: Path) -> None:
+    for name in ("set.zip", "set.txt"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(UsageError, match="there is no .*absent: --from takes a folder of class folders"):
+        read_collection(tmp_path / "absent")
+    with pytest.raises(UsageError, match="set.zip is an archive: unpack it"):
+        read_collection(tmp_path / "set.zip")
+    with pytest.raises(DataError, match="set.txt is no data set"):
+        read_collection(tmp_path / "set.txt")
+    with pytest.raises(UsageError, match="official layout: pack it with 'decathlon data prepare .* -o FILE.h5'"):
+        read_collection(source)

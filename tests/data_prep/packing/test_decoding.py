@@ -1,0 +1,138 @@
+"""One image: pixels as Pillow decodes them, and refusals."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from decathlon.data_prep.packing.decoding import decode
+from decathlon.errors import DataError
+from tests.helpers.challenge_sources import png
+
+NOISE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def encode(mode: str, form: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(NOISE).convert(mode).save(out, form, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "PPM"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_pixels_are_those_that_pillow_decodes(form: str, mode: str) -> None:
+    data = encode(mode, form)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(np.asarray(decode(data, "a", 72)), expected)
+
+
+def test_gray_becomes_three_equal_channels() -> None:
+    red, green, blue = np.asarray(decode(encode("L", "PNG"), "a", 72)).transpose(2, 0, 1)
+    assert (red == green).all() and (green == blue).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "form"), [("CMYK", "JPEG"), ("P", "PNG"), ("1", "PNG"), ("LA", "PNG"), ("RGBA", "PNG")]
+)
+def test_every_8_bit_kind_becomes_rgb(mode: str, form: str) -> None:
+    image = decode(encode(mode, form), "a", 72)
+    assert (image.mode, image.size) == ("RGB", (30, 20))
+
+
+def test_a_palette_with_transparency_keeps_its_colours() -> None:
+    data = encode("P", "PNG", transparency=b"\0\1\2")
+    expected = np.asarray(Image.open(io.BytesIO(encode("P", "PNG"))).convert("RGB"))
+    np.testing.assert_array_equal(np.asarray(decode(data, "a", 72)), expected)
+
+
+def test_orientation_is_ignored() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decode(encode("RGB", "JPEG", exif=exif), "a", 72).size == (30, 20)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"), [((30, 20), 20, (30, 20)), ((30, 20), 10, (15, 10)), ((20, 61), 10, (10, 30))]
+)
+def test_a_longer_shorter_side_is_shrunk(size: tuple[int, int], side: int, expected: tuple[int, int]) -> None:
+    data = png(np.zeros((size[1], size[0], 3)))
+    assert decode(data, "a", side).size == expected
+
+
+def test_shrinking_averages_over_what_it_drops() -> None:
+    stripes = np.zeros((64, 64, 3))
+    stripes[:, ::2] = 255
+    small = np.asarray(decode(png(stripes), "a", 8)).astype(int)
+    assert abs(small - 127).max() < 8
+
+
+@pytest.mark.parametrize("part", [0.1, 0.6, 0.97])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "PPM"])
+def test_a_cut_image_is_refused(form: str, part: float) -> None:
+    data = encode("RGB", form)
+    with pytest.raises(DataError, match=r"data/x\.jpg is (a broken image|not a JPEG, PNG or PPM image)"):
+        decode(data[: int(len(data) * part)], "data/x.jpg", 72)
+
+
+@pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "EPS"])
+def test_other_formats_are_refused_whatever_the_name(form: str) -> None:
+    with pytest.raises(DataError, match=r"data/x\.jpg is not a JPEG, PNG or PPM image: convert it\."):
+        decode(encode("RGB", form), "data/x.jpg", 72)
+
+
+def test_16_bits_are_refused_not_clipped() -> None:
+    out = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(out, "PNG")
+    with pytest.raises(DataError, match="pixels of kind I;16: convert it to 8 bits"):
+        decode(out.getvalue(), "a", 72)
+
+
+@pytest.mark.parametrize("size", [(10_000, 5_001), (12_000, 12_000), (40_000, 40_000), (70_000, 1)])
+def test_an_image_too_large_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
+    with pytest.raises(DataError, match="has more than 50,000,000 pixels or a side above 65,535"):
+        decode(announced(*size), "a", 72)
+
+
+def announced(width: int, height: int) -> bytes:
+    """A PNG whose header promises a size that its data does not hold."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", header) + piece(b"IDAT", zlib.compress(b""))
+
+
+def piece(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata; `decode_chunk` does the same
+def test_mutated_images_decode_or_are_refused_and_nothing_else() -> None:
+    chance = random.Random(0)
+    sources = [encode("RGB", "JPEG"), encode("CMYK", "JPEG"), encode("P", "PNG"), encode("RGB", "PPM")]
+    refused = 0
+    for _ in range(1000):
+        data = bytearray(chance.choice(sources))
+        for _ in range(chance.choice((1, 3, 20))):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        try:
+            decode(bytes(data), "a", 72)
+        except DataError:
+            refused += 1
+    assert 100 < refused < 1000
+
+
+def test_images_too_thin_are_refused_before_they_grow() -> None:
+    thin = np.zeros((1, 33, 3), np.uint8)
+    for enlarge in (False, True):
+        with pytest.raises(DataError, match="x has 33 x 1 pixels, more than 32 to 1: crop it"):
+            decode(thin, "x", 72, enlarge)
+    assert decode(thin[:, :32], "x", 72, True).size == (2304, 72)
+
+
+def test_sides_are_rounded_to_the_nearest() -> None:
+    assert decode(np.zeros((100, 127, 3), np.uint8), "x", 72).size == (91, 72)  # 91.44
+    assert decode(np.zeros((100, 133, 3), np.uint8), "x", 72).size == (96, 72)  # 95.76
