@@ -16,17 +16,17 @@ from torch.nn.functional import cross_entropy
 from benchmarks.timing import Case
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Category, Domain
-from decathlon.data.image_pool import Pool
+from decathlon.data.image_pool import ImagePool
 from decathlon.data_prep.packing.decoding import decode
 from decathlon.inference.merging import merge
 from decathlon.inference.serving import merge_all, predict_all
 from decathlon.models.method import Regime
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.system.device import autocast, use_bf16
 from decathlon.training.compiled import Forward, Gradients, plain_forward
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 
 CLASSES = 100
 
@@ -52,19 +52,19 @@ def domain(number: int) -> Domain:
     return Domain(f"domain{number}", number, categories, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), True, "crop", None)
 
 
-def pool(setting: Setting, number: int = 1) -> Pool:
+def pool(setting: Setting, number: int = 1) -> ImagePool:
     """Return a pool of random images of 9/8 of the size, ragged in width."""
     rng = np.random.default_rng(number)
     side = setting.size * 9 // 8
     images = [rng.integers(0, 256, (side, side + 4 * (i % 4), 3), np.uint8) for i in range(setting.images)]
     labels = torch.from_numpy(rng.integers(0, CLASSES, setting.images))
-    return Pool(domain(number), images, labels, list(range(setting.images)), setting.size, setting.device)
+    return ImagePool(domain(number), images, labels, list(range(setting.images)), setting.size, setting.device)
 
 
-def family(method: str, trunk: str, setting: Setting, regime: Regime | None, domains: int = 1) -> Family:
+def model(method: str, trunk: str, setting: Setting, regime: Regime | None, domains: int = 1) -> MultiDomainModel:
     """Return a family with networks for some domains."""
     torch.manual_seed(0)
-    made = Family(find_method(method)(build(trunk), regime), 0, setting.device)
+    made = MultiDomainModel(find_method(method)(build(trunk), regime), 0, setting.device)
     for number in range(1, domains + 1):
         made.add(f"domain{number}", CLASSES)
     return made
@@ -83,11 +83,11 @@ def training(
         epochs=10**5, epoch_batches=1000, batch=setting.batch, size=setting.size,
         warmup=0.0, schedule="constant", lr=1e-3,
     )  # fmt: skip
-    made = family(method, trunk, setting, regime)
-    job = Job(made, {"domain1": pool(setting)}, recipe, 0, setting.bf16)
-    job.forward = forward
-    job.gradients = Gradients() if cuda_graphs else None
-    return Case(setting.batch, job.advance)
+    made = model(method, trunk, setting, regime)
+    trainer = Trainer(made, {"domain1": pool(setting)}, recipe, 0, setting.bf16)
+    trainer.forward = forward
+    trainer.gradients = Gradients() if cuda_graphs else None
+    return Case(setting.batch, trainer.advance)
 
 
 def batches(setting: Setting) -> Case:
@@ -134,7 +134,7 @@ def foreign(factory: str, setting: Setting) -> Case:
 def prediction(method: str, trunk: str, setting: Setting, merged: bool = False) -> Case:
     """Return predicting a batch with one domain's network."""
     regime: Regime | None = "frozen" if "frozen" in find_method(method).regimes else None
-    network: nn.Module = family(method, trunk, setting, regime).networks["domain1"].eval()
+    network: nn.Module = model(method, trunk, setting, regime).networks["domain1"].eval()
     plain = merge(network) if merged else network
     images = pool(setting).batch(torch.arange(setting.batch, device=setting.device))
 
@@ -148,7 +148,7 @@ def prediction(method: str, trunk: str, setting: Setting, merged: bool = False) 
 
 def ten(method: str, trunk: str, setting: Setting, together: bool, merged: bool = False) -> Case:
     """Return predicting a batch with ten domains' networks: at once, or one after the other."""
-    networks = family(method, trunk, setting, "frozen", domains=10).networks
+    networks = model(method, trunk, setting, "frozen", domains=10).networks
     for network in networks.values():
         network.eval()
     networks = merge_all(networks) if merged else networks

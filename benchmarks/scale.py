@@ -19,13 +19,13 @@ import click
 import numpy as np
 import torch
 
-from benchmarks.cases import CLASSES, Setting, domain, family
+from benchmarks.cases import CLASSES, Setting, domain, model
 from benchmarks.machine import machine
 from benchmarks.timing import Case, measure
 from decathlon.config.recipe import Recipe
-from decathlon.data.image_pool import Pool
+from decathlon.data.image_pool import ImagePool
 from decathlon.system.files import write_json
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 
 SIDE, SIZE, BATCH = 36, 32, 64
 DOMAINS = (1, 2, 5, 10)
@@ -53,11 +53,11 @@ def measured(domains: int, images: int, rounds: int) -> dict[str, Any]:
     """Return the processor milliseconds an image of a training step, and memory in MB."""
     torch.set_num_threads(1)
     setting = Setting(torch.device("cpu"), BATCH, SIZE)
-    made = family("bn", "wrn-10-1", setting, "joint", domains)
+    made = model("bn", "wrn-10-1", setting, "joint", domains)
     pools = {f"domain{number}": _pool(number, images) for number in range(1, domains + 1)}
     recipe = Recipe(epochs=10**4, batch=BATCH, size=SIZE, schedule="constant", warmup=0.0)
-    job = Job(made, pools, recipe, 0, bf16=False)
-    timing = measure({"step": Case(BATCH, job.advance)}, rounds)["step"]
+    trainer = Trainer(made, pools, recipe, 0, bf16=False)
+    timing = measure({"step": Case(BATCH, trainer.advance)}, rounds)["step"]
     return {
         "domains": domains,
         "images": images,
@@ -67,11 +67,11 @@ def measured(domains: int, images: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _pool(number: int, images: int) -> Pool:
+def _pool(number: int, images: int) -> ImagePool:
     rng = np.random.default_rng(number)
     pixels = (rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8) for _ in range(images))
     labels = torch.from_numpy(rng.integers(0, CLASSES, images))
-    return Pool(domain(number), pixels, labels, list(range(images)), SIZE)
+    return ImagePool(domain(number), pixels, labels, list(range(images)), SIZE)
 
 
 def _child(domains: int, images: int, rounds: int, out: Path) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def table(found: Mapping[str, Timing]) -> Table:
         Column("per_cpu_second", "img/cpu-s", 1),
         Column("spread", "spread %", 0),
     )
-    rows = tuple((name, t.per_second, t.per_cpu_second, 100 * t.spread) for name, t in found.items())
+    rows = tuple((name, t.per_second, t.per_cpu_second, 100 * t.mean_std) for name, t in found.items())
     return Table("Speed", columns, rows)
 
 

@@ -25,7 +25,7 @@ class Timing:
     per_second: float
     per_cpu_second: float
     rounds: int
-    spread: float  # of the seconds: (largest - smallest) / median
+    mean_std: float  # of the seconds: (largest - smallest) / median
 
 
 def measure(cases: Mapping[str, Case], rounds: int = 7, seconds: float = 0.5) -> dict[str, Timing]:

@@ -39,10 +39,10 @@ def command(
     deviations), or a score.json. Without one, the published rows stand alone.
     """
     from decathlon.reports.leaderboard import boards, notes, to_table
-    from decathlon.reports.leaderboard_rows import read_entries
+    from decathlon.reports.leaderboard_rows import read_rows
     from decathlon.reports.terminal import write
 
-    found = boards(read_entries(runs), published)
+    found = boards(read_rows(runs), published)
     if plot is not None or html is not None:
         from decathlon.reports.page import write_page, write_plot
 

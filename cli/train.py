@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 # options that change a knob of the recipe, by its name there
-KNOBS = {
+RECIPE_OPTIONS = {
     "epochs": (int, "Virtual epochs."),
     "batch": (int, "Images of one domain in a micro-batch."),
     "size": (int, "Pixels a side of what the network sees."),
@@ -33,15 +33,15 @@ KNOBS = {
 FLAGS = {"domains": "DOMAIN", "settings": "--set"}  # what a user calls a parameter, where its name differs
 
 
-def _knobs(command: click.Command) -> click.Command:
-    for name, (kind, about) in KNOBS.items():
+def _recipe_options(command: click.Command) -> click.Command:
+    for name, (kind, about) in RECIPE_OPTIONS.items():
         flag = "--" + name.replace("_", "-")
         flag += f"/--no-{flag[2:]}" if kind is bool else ""
         command.params.append(click.Option([flag], type=kind, default=None, help=f"Recipe: {about}"))
     return command
 
 
-@_knobs
+@_recipe_options
 @click.command()
 @click.argument("domains", nargs=-1, metavar="[DOMAIN ...]")
 @click.option("--data", type=click.Path(path_type=Path), help="Packed file, made by 'decathlon data prepare'.")
@@ -152,14 +152,14 @@ def _given(ctx: click.Context) -> dict[str, Any]:
 def _again(given: dict[str, Any], out: Path) -> Any:
     """Return what a resumed run is asked for again; it is compared with what it was begun with."""
     from decathlon.config.recipe_files import find_recipe
-    from decathlon.experiments.resume_changes import Again
+    from decathlon.experiments.resume_changes import ResumeRequest
     from decathlon.models.registry import read_options
     from decathlon.runs.run_directory import Run
 
     if "seeds" in given:
         raise click.UsageError(f"{out} is no group of runs: leave out --seeds.")
-    knobs = {name: given[name] for name in KNOBS if name in given}
-    recipe = find_recipe(given["recipe"]).override(knobs, "the command line") if "recipe" in given else None
+    options = {name: given[name] for name in RECIPE_OPTIONS if name in given}
+    recipe = find_recipe(given["recipe"]).override(options, "the command line") if "recipe" in given else None
     request = dict[str, Any](
         (name, given[name]) for name in ("method", "trunk", "seed", "fit", "domains") if name in given
     )
@@ -167,11 +167,11 @@ def _again(given: dict[str, Any], out: Path) -> Any:
         request["regime"] = "frozen" if given["freeze"] else "joint"
     if "settings" in given:
         request["options"] = read_options(given.get("method") or Run(out).read()["method"], given["settings"])
-    return Again(
+    return ResumeRequest(
         given.get("data"),
         given.get("device"),
         given.get("threads"),
-        knobs,
+        options,
         recipe,
         request,
         "allow_change" in given,
@@ -182,9 +182,9 @@ def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
     from decathlon.config.recipe_files import find_recipe
     from decathlon.models.registry import read_options
 
-    knobs = {name: asked[name] for name in KNOBS if asked[name] is not None}
+    options = {name: asked[name] for name in RECIPE_OPTIONS if asked[name] is not None}
     options = read_options(asked["method"], asked["settings"])
-    recipe = find_recipe(asked["recipe"]).override(knobs, "the command line")
+    recipe = find_recipe(asked["recipe"]).override(options, "the command line")
     from decathlon.experiments.request import Request
 
     freeze = asked["freeze"]

@@ -13,7 +13,7 @@ import torch
 from decathlon.errors import UsageError
 from decathlon.inference.merging import merge
 from decathlon.models import registry as methods
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.trunks.wide_resnet import WideResNet
 
 ROOT = Path(__file__).parents[1]
@@ -36,10 +36,10 @@ def test_the_example_is_a_method(example: Path, monkeypatch: pytest.MonkeyPatch)
     assert kind.name() == "scale" and "--set power=1.0" in methods.explain("scale")
     with pytest.raises(UsageError, match="power is 9"):
         kind.choose({"power": 9})
-    family = Family(kind(WideResNet(10, 1)), 0, torch.device("cpu"))
-    network = family.add("apples", 3).eval()
+    model = MultiDomainModel(kind(WideResNet(10, 1)), 0, torch.device("cpu"))
+    network = model.add("apples", 3).eval()
     images = torch.randn(2, 3, 16, 16)
-    torch.testing.assert_close(network.body(images), family.trunk.eval()(images))
+    torch.testing.assert_close(network.body(images), model.trunk.eval()(images))
     torch.testing.assert_close(merge(network)(images), network(images), atol=1e-4, rtol=1e-4)
 
 

@@ -48,9 +48,9 @@ def command(
     from decathlon.reports.terminal import write
     from decathlon.system.progress import stderr
 
-    knobs = {} if size is None else {"size": size}
+    changed = {} if size is None else {"size": size}
     chosen = (split,) if split != "all" else SPLITS
-    options = Look(chosen, images, seed, find_recipe(recipe).override(knobs, "--size"))
+    options = Look(chosen, images, seed, find_recipe(recipe).override(changed, "--size"))
     folder = output or Path(f"{file.stem}-look")
     with PackedFile(file) as packed, stderr().status("drawing") as status:
         shown = look(packed, domains, folder, options, lambda domain: status.update(f"drawing {domain}"))

@@ -29,5 +29,5 @@ class Fetching:
         """Return the seconds before the next try: what the server wishes, else 1, 2, 4, … by the failures."""
         if wished is not None:
             return min(wished, _LONGEST_WAIT)
-        spread = random.uniform(0.5, 1.5)  # so that many clients do not come back at once; decides no result
-        return min(2.0 ** min(failed - 1, 10) * spread, _LONGEST_WAIT)
+        mean_std = random.uniform(0.5, 1.5)  # so that many clients do not come back at once; decides no result
+        return min(2.0 ** min(failed - 1, 10) * mean_std, _LONGEST_WAIT)

@@ -17,24 +17,24 @@ KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
 }  # fmt: skip
 
 
-def override(knobs: T, values: Mapping[str, Any], source: str) -> T:
+def override(options: T, values: Mapping[str, Any], source: str) -> T:
     """Return a dataclass with some fields changed; raises UsageError for an unknown one or a wrong type.
 
     `source` says where the values come from, as in "the command line".
     """
-    kinds = get_type_hints(type(knobs))
+    kinds = get_type_hints(type(options))
     for name, value in values.items():
         if name not in kinds:
             raise unknown("knob", name, kinds, f" in {source}")
         _check(name, value, kinds[name], source)
     plain = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    changed: T = dataclasses.replace(knobs, **plain)  # type: ignore[type-var]
+    changed: T = dataclasses.replace(options, **plain)  # type: ignore[type-var]
     return changed
 
 
-def read_words(knobs: Any, words: Iterable[str], source: str) -> dict[str, Any]:
+def read_settings(options: Any, words: Iterable[str], source: str) -> dict[str, Any]:
     """Turn `name=value` words into values of a dataclass's fields; raises UsageError for what is none."""
-    kinds, values = get_type_hints(type(knobs)), dict[str, Any]()
+    kinds, values = get_type_hints(type(options)), dict[str, Any]()
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
@@ -50,9 +50,9 @@ def read_words(knobs: Any, words: Iterable[str], source: str) -> dict[str, Any]:
     return values
 
 
-def choices(knobs: Any) -> dict[str, str]:
+def choices(options: Any) -> dict[str, str]:
     """Return what each field of a dataclass may be, in words."""
-    return {name: _words(kind) for name, kind in get_type_hints(type(knobs)).items()}
+    return {name: _words(kind) for name, kind in get_type_hints(type(options)).items()}
 
 
 def _value(text: str, kind: Any) -> Any:

@@ -24,7 +24,7 @@ from decathlon.system.seeding import generator
 PIECE = 4096  # images put together at a time
 
 
-class Pool:
+class ImagePool:
     """The images of a domain in memory, ragged, ready to be cut to `size` x `size` for a device.
 
     `pixels` is uint8 (all pixels, 3); image i starts at pixel `offset[i]` and is `height[i]` x `width[i]`. They are
@@ -97,7 +97,7 @@ def load_pool(
     size: int,
     side: int,
     device: torch.device | str = "cpu",
-) -> Pool:
+) -> ImagePool:
     """Read splits of a domain into one pool, resized so that `size` x `size` is cut from a side of `side` pixels.
 
     Crop and flip are as `domain` says (see `Recipe.facts`). Raises DataError when the splits hold no image.
@@ -110,7 +110,7 @@ def load_pool(
         raise DataError(f"{packed.path} holds no {'+'.join(splits)} image of {domain.name}: prepare it with some.")
     read = (image for split in splits for image in packed.images(domain.name, split))
     images = (fit(image, domain.crop, side, domain.mean) for image in read)
-    return Pool(domain, images, torch.from_numpy(labels.astype(np.int64)), image_ids.tolist(), size, device)
+    return ImagePool(domain, images, torch.from_numpy(labels.astype(np.int64)), image_ids.tolist(), size, device)
 
 
 def _gather(
@@ -166,7 +166,7 @@ def _resize(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def fused(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def fused(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Compute `reference` in one launch of the kernel, to the same bits; the pool must be on the device."""
     return augment.fused(
         pool.pixels, pool.offset, pool.height, pool.width, pool.scale, pool.shift, index, draw,
@@ -174,7 +174,7 @@ def fused(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.fl
     )  # fmt: skip
 
 
-def reference(pool: Pool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+def reference(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return images (batch, 3, size, size) by their places `index` (batch,) and draws (3, batch) in 0..1.
 
     The draws say how far down and how far right the cut is, and, below a half, that it is mirrored.

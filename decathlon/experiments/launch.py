@@ -11,12 +11,12 @@ import torch
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.experiments.preflight import check_categories, check_possible, check_splits, remarks
+from decathlon.experiments.preflight import check_categories, check_possible, check_splits, preflight_notes
 from decathlon.experiments.request import Request
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.runs.initial_state import write_start
-from decathlon.runs.record import check_request
+from decathlon.runs.record import check_record
 from decathlon.runs.run_directory import Run, hold
 from decathlon.runs.trunk_source import TrunkSource, find_trunk
 from decathlon.system.device import find_device, use_bf16, versions
@@ -24,7 +24,7 @@ from decathlon.system.files import refuse_existing, sha256
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.seeding import seeded
 from decathlon.system.strict_json import dump_json
-from decathlon.training.loop import divide, train_jobs
+from decathlon.training.loop import domain_groups, train_domains
 
 
 def train(request: Request, progress: TrainingProgress) -> Run:
@@ -40,25 +40,25 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
         check_possible(method, request.recipe, device)
-        for remark in remarks(source, method, request.recipe, packed.benchmark.names):
+        for remark in preflight_notes(source, method, request.recipe, packed.benchmark.names):
             progress.console.print(f"Note: {remark}")
         names = [domain.name for domain in domains]
         starts = method.prepare(source.learned, names)
-        family = Family(method, request.seed, device, source.norms_for(method, names), starts)
+        model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)
         check_categories(source, [domain for domain in domains if domain.name in starts])
-        divide(names, family, request.recipe)  # refused before anything is written
-        asked = _asked(request, packed, domains, family, source)
-        check_request(asked)
+        domain_groups(names, model, request.recipe)  # refused before anything is written
+        asked = _asked(request, packed, domains, model, source)
+        check_record(asked)
         run.folder.mkdir(parents=True, exist_ok=True)
         with hold(run):
             _refuse_begun(run)  # again: another process may have begun it meanwhile
-            write_start(run, family)
+            write_start(run, model)
             asked["start"] = sha256(run.start)
             asked["begun"] = hashlib.sha256(
                 b"begun" + dump_json(asked).encode()
             ).hexdigest()  # its checkpoints know it
             run.write(asked)
-            train_jobs(run, asked, packed, family, progress)
+            train_domains(run, asked, packed, model, progress)
     return run
 
 
@@ -70,20 +70,20 @@ def _refuse_begun(run: Run) -> None:
 
 
 def _asked(
-    request: Request, packed: PackedFile, domains: list[Domain], family: Family, source: TrunkSource
+    request: Request, packed: PackedFile, domains: list[Domain], model: MultiDomainModel, source: TrunkSource
 ) -> dict[str, Any]:
     return {
         "format": 1,
         "status": "running",
         "method": request.method,
-        "label": family.method.label(family.method.options),
-        "options": asdict(family.method.options),
-        "regime": family.method.regime,
-        "trunk": {"name": family.trunk.name, "source": source.source, "trained": source.trained},
+        "label": model.method.label(model.method.options),
+        "options": asdict(model.method.options),
+        "regime": model.method.regime,
+        "trunk": {"name": model.trunk.name, "source": source.source, "trained": source.trained},
         "recipe": request.recipe.to_json(),
         "fit": request.fit,
         "seed": request.seed,
-        "starts_from_own_norms": sorted(family.norms),
+        "starts_from_own_norms": sorted(model.norms),
         "domains": [
             {
                 "name": domain.name,
@@ -94,8 +94,8 @@ def _asked(
         ],
         "benchmark": packed.benchmark.name,
         "data": {"path": str(request.data.resolve()), "digest": packed.digest},
-        "device": str(family.device),
-        "bf16": use_bf16(request.recipe.precision, family.device),
+        "device": str(model.device),
+        "bf16": use_bf16(request.recipe.precision, model.device),
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }

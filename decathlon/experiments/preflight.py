@@ -16,7 +16,7 @@ from decathlon.models.method import Method, Reader
 from decathlon.runs.trunk_source import TrunkSource
 
 
-def remarks(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:
+def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:
     """Return what may surprise a user who meant something else."""
     found = []
     if method.regime == "frozen" and not source.source and "." not in source.trunk.name:

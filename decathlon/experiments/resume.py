@@ -11,23 +11,31 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.experiments.preflight import check_possible
-from decathlon.experiments.resume_changes import Again, Change, changed, data_change, find_changes, refuse, words
+from decathlon.experiments.resume_changes import (
+    Change,
+    ResumeRequest,
+    changed,
+    data_change,
+    find_changes,
+    refuse,
+    words,
+)
 from decathlon.runs.initial_state import read_start
 from decathlon.runs.run_directory import Run, hold
 from decathlon.runs.seed_group import find_group
 from decathlon.system.checksums import is_sealed
 from decathlon.system.device import find_device, use_bf16, versions
 from decathlon.system.progress import TrainingProgress
-from decathlon.training.loop import remove_state, train_jobs
+from decathlon.training.loop import remove_state, train_domains
 
 
-def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run:
+def resume(folder: Path, again: ResumeRequest | None, progress: TrainingProgress) -> Run:
     """Go on with an interrupted run to the very end it would have had; nothing happens when it is finished.
 
     A run that diverged goes on from its last good state. Raises UsageError where `again` asks for something else
     than the run was begun with and does not allow changes.
     """
-    run, again = Run(folder), again or Again()
+    run, again = Run(folder), again or ResumeRequest()
     with hold(run):
         asked = run.read()
         changes = find_changes(asked, again, partly=bool(run.domains()))
@@ -43,14 +51,14 @@ def resume(folder: Path, again: Again | None, progress: TrainingProgress) -> Run
             _refuse_member(run, changes)
             asked = _go_on(run, asked, changes, packed, progress)
             torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
-            family = read_start(run, asked, _device(run, asked))
-            check_possible(family.method, Recipe().override(asked["recipe"]), family.device)
+            model = read_start(run, asked, _device(run, asked))
+            check_possible(model.method, Recipe().override(asked["recipe"]), model.device)
             run.write(asked)
-            train_jobs(run, asked, packed, family, progress)
+            train_domains(run, asked, packed, model, progress)
     return run
 
 
-def _data(run: Run, asked: dict[str, Any], again: Again) -> PackedFile:
+def _data(run: Run, asked: dict[str, Any], again: ResumeRequest) -> PackedFile:
     path = Path(asked["data"]["path"])
     if again.data is None and not path.exists():
         raise UsageError(f"{path}, which {run.folder} was begun with, is not there: name where it is with --data.")

@@ -21,7 +21,7 @@ INPUT = ("size", "side", "crop")
 
 
 @dataclass(frozen=True)
-class Again:
+class ResumeRequest:
     """What is said when resuming; what is None or empty was not said and stays as it was.
 
     `knobs` are those said one by one, `recipe` is a whole one with those in it. `request` holds method, trunk,
@@ -31,7 +31,7 @@ class Again:
     data: Path | None = None
     device: str | None = None
     threads: int | None = None
-    knobs: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     allow: bool = False
@@ -55,7 +55,7 @@ class Change:
         return f"{self.name} {words(self.before)}, not {words(self.now)}"
 
 
-def find_changes(asked: Mapping[str, Any], again: Again, partly: bool) -> list[Change]:
+def find_changes(asked: Mapping[str, Any], again: ResumeRequest, partly: bool) -> list[Change]:
     """Return what is asked for otherwise than run.json says, the data aside.
 
     `partly` says that some domains are trained to the end: what their networks are fed can change no more.
@@ -65,10 +65,12 @@ def find_changes(asked: Mapping[str, Any], again: Again, partly: bool) -> list[C
         for name, value in again.request.items()
     ]
     before = Recipe().override(asked["recipe"])
-    wanted = again.recipe.to_json() if again.recipe else before.override(again.knobs, "the command line").to_json()
+    wanted = (
+        again.recipe.to_json() if again.recipe else before.override(again.options, "the command line").to_json()
+    )
     fixed = FIXED + INPUT if partly else FIXED
     for name, value in before.to_json().items():
-        said = name in again.knobs
+        said = name in again.options
         if said or (again.recipe and name != "about"):
             flag = f"--{name.replace('_', '-')}" if said else "--recipe"
             found.append(Change(name, value, wanted[name], flag, name not in fixed))

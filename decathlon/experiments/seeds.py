@@ -15,7 +15,7 @@ from decathlon.errors import DivergedError, UsageError
 from decathlon.experiments.launch import train
 from decathlon.experiments.request import Request, member_request, resolved
 from decathlon.experiments.resume import resume
-from decathlon.experiments.resume_changes import Again
+from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, SHAPE, Group, status
 from decathlon.system.files import refuse_existing
@@ -96,7 +96,7 @@ def _train(group: Group, data: Path | None, progress: TrainingProgress) -> Group
                 request = member_request(group, seed)
                 train(request if data is None else replace(request, data=data), progress)
             else:
-                resume(folder, Again(data=data), progress)
+                resume(folder, ResumeRequest(data=data), progress)
     lost = [str(seed) for seed, folder in group.runs.items() if status(folder) == "diverged"]
     if lost:
         raise DivergedError(

@@ -16,9 +16,9 @@ import torch
 from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from decathlon.experiments.file_kinds import KINDS, Kind, kind_of
-from decathlon.runs.checkpoints import Generations
+from decathlon.runs.checkpoints import Checkpoints
 from decathlon.runs.initial_state import read_start
-from decathlon.runs.loading import load_family
+from decathlon.runs.loading import load_model
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group, status
@@ -138,7 +138,7 @@ def _together(run: Run) -> Checked:
     """Check that trunk, domains, results and score of a run belong together."""
     what = "trunk and domains belong together"
     try:
-        load_family(run, torch.device("cpu"))
+        load_model(run, torch.device("cpu"))
         results, score = run.folder / "results.json", run.folder / "score.json"
         told = (Score.read(score).protocol if score.exists() else None) or {}
         if "results_sha256" in told and results.exists() and told["results_sha256"] != sha256(results):
@@ -166,7 +166,7 @@ def state_faults(run: Run, asked: dict[str, Any]) -> dict[Path, str]:
     except DecathlonError as error:
         missing = f"{run.start} is missing: {AGAIN}."
         faults[run.start] = str(error).splitlines()[0] if run.start.exists() else missing
-    checkpoints = Generations(run, asked.get("begun"))
+    checkpoints = Checkpoints(run, asked.get("begun"))
     there = [path for path in (run.checkpoint, run.older_checkpoint) if path.exists()]
     for path in there:
         state = checkpoints.read_one(path)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from decathlon.data.image_pool import Pool
+from decathlon.data.image_pool import ImagePool
 from decathlon.errors import DivergedError
 from decathlon.system.device import autocast
 
@@ -25,7 +25,7 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def predict(network: nn.Module, pool: Pool, bf16: bool, batch: int = BATCH) -> Tensor:
+def predict(network: nn.Module, pool: ImagePool, bf16: bool, batch: int = BATCH) -> Tensor:
     """Return logits (images, classes) for the centre crops of a pool, `batch` images at a time.
 
     Raises DivergedError where they are not finite.
@@ -42,7 +42,7 @@ def predict(network: nn.Module, pool: Pool, bf16: bool, batch: int = BATCH) -> T
     return logits
 
 
-def evaluate(network: nn.Module, pool: Pool, bf16: bool) -> Evaluation:
+def evaluate(network: nn.Module, pool: ImagePool, bf16: bool) -> Evaluation:
     """Return loss and accuracy over a labelled pool."""
     logits = predict(network, pool, bf16)
     loss = cross_entropy(logits, pool.labels).item()

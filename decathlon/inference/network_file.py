@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
-from decathlon.data.image_pool import Pool, fit
+from decathlon.data.image_pool import ImagePool, fit
 from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.inference.graph_formats import read_about
 from decathlon.inference.merging import drop_norm, without_adapters
@@ -142,7 +142,7 @@ def to_input(image: Image.Image, about: Mapping[str, Any]) -> Tensor:
     told = about["input"]
     facts = Domain("image", 0, (), told["mean"], told["std"], crop=told["crop"])
     pixels = fit(np.asarray(image.convert("RGB")), facts.crop, told["resize"], facts.mean)
-    return Pool(facts, [pixels], torch.tensor([-1]), [0], told["size"]).batch(torch.tensor([0]))[0]
+    return ImagePool(facts, [pixels], torch.tensor([-1]), [0], told["size"]).batch(torch.tensor([0]))[0]
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

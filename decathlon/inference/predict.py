@@ -14,7 +14,7 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.inference.evaluate import BATCH, predict
 from decathlon.inference.merging import merge
 from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.runs.loading import load_family
+from decathlon.runs.loading import load_model
 from decathlon.runs.run_directory import DOMAIN, Run
 from decathlon.scoring.results import write_results
 from decathlon.system.device import find_device
@@ -36,12 +36,12 @@ def predict_run(
     refuse_unwritable(out)  # before the work of an hour
     asked, domains = run.read_done(), list[Domain]()
     recipe = Recipe().override(asked["recipe"])
-    family = load_family(run, find_device(device))
+    model = load_model(run, find_device(device))
     image_ids: list[int] = []
     category_ids: list[int] = []
     counts = {}
     with PackedFile(data) as packed:
-        for name, network in family.networks.items():
+        for name, network in model.networks.items():
             domain = packed.benchmark[name]
             learned = read_tensors(run.domain(name), DOMAIN)[1]["categories"]
             if list(domain.category_ids) != learned:
@@ -53,7 +53,7 @@ def predict_run(
             if not counts[name]:
                 continue
             with memory_for(f"for the images of {name}", "end other programs, or use --device cpu"):
-                pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, family.device)
+                pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, model.device)
             with memory_for(f"with --batch {batch}", f"try --batch {batch // 4 or 1}, or --device cpu"):
                 logits = predict(_plain(network) if merged else network, pool, asked["bf16"], batch)
             labels = logits.argmax(1).tolist()
@@ -96,13 +96,13 @@ def _own(recipe: Recipe, domains: list[Domain]) -> str:
     alike = replace(recipe, domains={})
     said = []
     for knob in OWN:
-        names = [d.name for d in domains if _knobs(recipe, d)[knob] != _knobs(alike, d)[knob]]
+        names = [d.name for d in domains if _recipe_options(recipe, d)[knob] != _recipe_options(alike, d)[knob]]
         if names:
             said.append(f"{knob} of {names[0] if len(names) == 1 else f'{len(names)} domains'}")
     return " and ".join(said)
 
 
-def _knobs(recipe: Recipe, domain: Domain) -> dict[str, Any]:
+def _recipe_options(recipe: Recipe, domain: Domain) -> dict[str, Any]:
     """Return what a recipe comes to for a domain: `flip = false` is nothing new to one that never flips."""
     facts = recipe.facts(domain)
     return vars(recipe.for_domain(domain.name)) | {"crop": facts.crop, "flip": facts.flip}

@@ -19,7 +19,7 @@ from decathlon.system.tensor_files import fingerprint
 Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: state of each norm by its place in the trunk
 
 
-class Family:
+class MultiDomainModel:
     """Networks of several domains over one trunk, on one device, weights in channels_last.
 
     `seed` decides the random weights of every domain's own modules, whatever the order they are added in.

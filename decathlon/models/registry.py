@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from decathlon import adapters
-from decathlon.config.options import choices, read_words
+from decathlon.config.options import choices, read_settings
 from decathlon.errors import UsageError, unknown
 from decathlon.models.method import TRUNKS, Method
 
@@ -37,7 +37,7 @@ def find_method(name: str) -> type[Method]:
 
 def read_options(name: str, settings: Iterable[str]) -> dict[str, Any]:
     """Return the option values in `name=value` words for the method called `name`; raises UsageError."""
-    return read_words(find_method(name).options, settings, f"method '{name}'")
+    return read_settings(find_method(name).options, settings, f"method '{name}'")
 
 
 def explain(name: str) -> str:

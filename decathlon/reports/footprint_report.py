@@ -10,11 +10,11 @@ import torch
 from decathlon.data.official import OFFICIAL
 from decathlon.models.footprint import PARTS, Footprint
 from decathlon.models.method import Regime
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.reports.tables import Column, Row, Table
-from decathlon.runs.loading import load_family
+from decathlon.runs.loading import load_model
 from decathlon.runs.run_directory import Run
 
 NOTES = (  # what the words of the tables mean
@@ -32,10 +32,10 @@ def count_method(
     chosen = kind.choose(options or {})
     with torch.device("meta"):
         made = kind(build(kind.trunk_name(trunk, chosen), empty=True), regime, chosen)
-        family = Family(made, 0, torch.device("meta"))
+        model = MultiDomainModel(made, 0, torch.device("meta"))
         for name, domain in OFFICIAL.items():
-            family.add(name, domain.classes)
-    return family.footprint()
+            model.add(name, domain.classes)
+    return model.footprint()
 
 
 def about_method(method: str, trunk: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def about_run(run: Run) -> dict[str, Any]:
 
 def count_run(run: Run) -> Footprint:
     """Count what a run's files hold."""
-    return load_family(run, torch.device("cpu")).footprint()
+    return load_model(run, torch.device("cpu")).footprint()
 
 
 def scope_table(counted: Footprint, about: Mapping[str, Any]) -> Table:

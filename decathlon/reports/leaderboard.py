@@ -10,11 +10,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from decathlon.data.official import OFFICIAL
-from decathlon.reports.leaderboard_rows import Entry, published_entries, reference_entries
+from decathlon.reports.leaderboard_rows import LeaderboardRow, paper_rows, reference_rows
 from decathlon.reports.tables import Column, Place, Table, Value
 from decathlon.scoring.baseline import OFFICIAL_TEXT
 from decathlon.scoring.score import Score
-from decathlon.scoring.seed_scores import Spread
+from decathlon.scoring.seed_scores import MeanStd
 from decathlon.system.text import several
 
 OFFICIAL_BOARD = "Visual Decathlon, official benchmark"
@@ -30,20 +30,20 @@ class Board:
 
     label: str
     domains: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[LeaderboardRow, ...]
 
     @property
     def official(self) -> bool:
         """Whether this is the board of the official benchmark."""
         return self.label == OFFICIAL_BOARD
 
-    def total(self, entry: Entry) -> float | None:
+    def total(self, entry: LeaderboardRow) -> float | None:
         """Return the entry's total, if it is one over all domains of the board."""
         complete = entry.score is not None and {d.name for d in entry.score.domains} == set(self.domains)
         return entry.score.total if complete and entry.score is not None else None
 
 
-def boards(runs: Sequence[Entry], published: bool | None = None) -> list[Board]:
+def boards(runs: Sequence[LeaderboardRow], published: bool | None = None) -> list[Board]:
     """Sort entries into boards, the highest score first.
 
     Every board with runs gets the rows of the most frequent class and of the baseline. Published rows are added
@@ -56,7 +56,7 @@ def boards(runs: Sequence[Entry], published: bool | None = None) -> list[Board]:
     if diverged:
         groups.setdefault(next(iter(groups), "diverged"), []).extend(diverged)
     if published or (published is None and (not runs or OFFICIAL_BOARD in groups)):
-        groups.setdefault(OFFICIAL_BOARD, []).extend(published_entries())
+        groups.setdefault(OFFICIAL_BOARD, []).extend(paper_rows())
     labels: list[str] = []
     for key, entries in groups.items():
         label = OFFICIAL_BOARD if key == OFFICIAL_BOARD else _label(entries)
@@ -87,7 +87,7 @@ def to_table(board: Board) -> Table:
     return Table(f"{board.label}: test accuracy in %", tuple(columns), rows, aside=aside)
 
 
-def _row(board: Board, entry: Entry) -> tuple[Value, ...]:
+def _row(board: Board, entry: LeaderboardRow) -> tuple[Value, ...]:
     accuracy = {} if entry.score is None else {d.name: round(100 * d.accuracy, 4) for d in entry.score.domains}
     # A mean over other domains would stand in a column where it is no rival.
     whole = entry.score is not None and len(accuracy) == len(board.domains)
@@ -101,29 +101,29 @@ def _row(board: Board, entry: Entry) -> tuple[Value, ...]:
     return (board.label, entry.name, entry.method, entry.params, *percent, *ends)
 
 
-def _std(found: Spread, unit: float = 1.0) -> float | None:
+def _std(found: MeanStd, unit: float = 1.0) -> float | None:
     return None if found.std is None else round(unit * found.std, 4)
 
 
-def _board(label: str, entries: Sequence[Entry]) -> Board:
+def _board(label: str, entries: Sequence[LeaderboardRow]) -> Board:
     names = [d.name for entry in entries if entry.score is not None for d in entry.score.domains]
     domains = tuple(OFFICIAL) if label == OFFICIAL_BOARD else tuple(dict.fromkeys(names))
     board = Board(label, domains, ())
 
-    def rank(entry: Entry) -> tuple[float, float]:
+    def rank(entry: LeaderboardRow) -> tuple[float, float]:
         return -(board.total(entry) or -1.0), -(entry.score.mean_accuracy if entry.score is not None else -1.0)
 
     return replace(board, entries=tuple(sorted(entries, key=rank)))
 
 
-def _references(runs: Sequence[Entry]) -> list[Entry]:
+def _references(runs: Sequence[LeaderboardRow]) -> list[LeaderboardRow]:
     """Return the floor and the baseline of the run with the most domains; the official one is a published row."""
     widest = max((entry.score for entry in runs if entry.score is not None), key=lambda score: len(score.domains))
-    return [row for row in reference_entries(widest) if row.name != "baseline" or widest.baseline != OFFICIAL_TEXT]
+    return [row for row in reference_rows(widest) if row.name != "baseline" or widest.baseline != OFFICIAL_TEXT]
 
 
-def _group(runs: Sequence[Entry]) -> dict[Hashable, list[Entry]]:
-    groups: dict[Hashable, list[Entry]] = {}
+def _group(runs: Sequence[LeaderboardRow]) -> dict[Hashable, list[LeaderboardRow]]:
+    groups: dict[Hashable, list[LeaderboardRow]] = {}
     scores = [entry.score for entry in runs if entry.score is not None]
     for entry in runs:
         if entry.score is None:
@@ -147,7 +147,7 @@ def _benchmark(score: Score) -> tuple[Hashable, ...]:
     return str((score.protocol or {}).get("benchmark")), images, errors
 
 
-def _label(entries: Sequence[Entry]) -> str:
+def _label(entries: Sequence[LeaderboardRow]) -> str:
     scores = [entry.score for entry in entries if entry.score is not None]
     score = next((score for score in scores if score.total is not None), scores[0] if scores else None)
     if score is None:
@@ -182,7 +182,7 @@ def notes(found: Sequence[Board]) -> list[str]:
 
 def _truth_notes(board: Board) -> list[str]:
     """Return a sentence for every two rows with the same domains that were scored against other answers."""
-    first: dict[Hashable, Entry] = {}
+    first: dict[Hashable, LeaderboardRow] = {}
     sentences = []
     for entry in board.entries:
         if entry.score is None or entry.score.truth is None or entry.reference:
@@ -196,7 +196,7 @@ def _truth_notes(board: Board) -> list[str]:
     return sentences
 
 
-def _entry_notes(board: Board, entry: Entry) -> list[str]:
+def _entry_notes(board: Board, entry: LeaderboardRow) -> list[str]:
     """Return why an entry has no score or no total in its board; empty when it has one."""
     if entry.score is None:
         return [f"{entry.name} diverged in training: it has no score."]

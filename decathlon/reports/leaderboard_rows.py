@@ -19,7 +19,7 @@ from decathlon.system.files import sha256
 
 
 @dataclass(frozen=True)
-class Entry:
+class LeaderboardRow:
     """One row: `score` is None for a run that diverged, `params` is the footprint in trunks.
 
     `method` is its name with its options, `protocol` says what the row was fitted on, `printed_score` is what a
@@ -38,9 +38,9 @@ class Entry:
     method: str | None = None
 
 
-def read_entries(paths: Sequence[Path]) -> list[Entry]:
+def read_rows(paths: Sequence[Path]) -> list[LeaderboardRow]:
     """Read run directories and score.json files; those of one name are told apart by their paths."""
-    entries = [read_entry(path) for path in paths]
+    entries = [read_row(path) for path in paths]
     names = [entry.name for entry in entries]
     return [
         replace(entry, name=str(path)) if names.count(entry.name) > 1 else entry
@@ -48,7 +48,7 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
     ]
 
 
-def read_entry(path: Path) -> Entry:
+def read_row(path: Path) -> LeaderboardRow:
     """Read a run directory, a group of them, or a score.json.
 
     Raises DataError when a score is not of the run's results.
@@ -57,32 +57,34 @@ def read_entry(path: Path) -> Entry:
     return _read_run(path) if group is None else _read_group(group)
 
 
-def _read_group(group: Group) -> Entry:
+def _read_group(group: Group) -> LeaderboardRow:
     """Return one row for a group; it has diverged when one of its runs has."""
     name = group.folder.resolve().name
     if any(status(folder) == "diverged" for folder in group.runs.values()):
-        return Entry(name, None, protocol=f"diverged, {seeds_text(group.seeds)}")
+        return LeaderboardRow(name, None, protocol=f"diverged, {seeds_text(group.seeds)}")
     scores = read_group_score(group)
     runs = [_read_run(folder) for folder in group.runs.values()]
     mean = scores.mean()
     protocol = mean.protocol or {}
-    return Entry(name, mean, runs[0].params, protocol_text(protocol), group=scores, method=_method(protocol))
+    return LeaderboardRow(
+        name, mean, runs[0].params, protocol_text(protocol), group=scores, method=_method(protocol)
+    )
 
 
-def _read_run(path: Path) -> Entry:
+def _read_run(path: Path) -> LeaderboardRow:
     folder = path if path.is_dir() else path.parent
     of_run = path.is_dir() or path.name == "score.json"
     name = _name(folder.resolve()) if of_run else path.stem
     params = _footprint(folder) if of_run else None
     if of_run and status(folder) == "diverged":
-        return Entry(name, None, params, "diverged")
+        return LeaderboardRow(name, None, params, "diverged")
     score = Score.read(path)
     protocol = score.protocol or {}
     results, digest = folder / "results.json", protocol.get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
         again = how_to_score(folder, partial=bool(score.missing))
         raise DataError(f"{folder}/score.json was made from other results: run '{again}'.")
-    return Entry(name, score, params, protocol_text(protocol), method=_method(protocol))
+    return LeaderboardRow(name, score, params, protocol_text(protocol), method=_method(protocol))
 
 
 def _name(folder: Path) -> str:
@@ -90,22 +92,22 @@ def _name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}" if find_group(folder.parent) else folder.name
 
 
-def published_entries() -> list[Entry]:
-    """Return the published rows as entries."""
+def paper_rows() -> list[LeaderboardRow]:
+    """Return the rows that papers printed."""
     return [
-        Entry(row.name, row.score, row.params, "published", row.printed_score, row.link, published=True)
+        LeaderboardRow(row.name, row.score, row.params, "published", row.printed_score, row.link, published=True)
         for row in published_rows()
     ]
 
 
-def reference_entries(score: Score) -> list[Entry]:
+def reference_rows(score: Score) -> list[LeaderboardRow]:
     """Return what a run is to be measured by: the most frequent category always, and the baseline's errors."""
     rows = {
         "majority class": [d.majority for d in score.domains],
         "baseline": [None if d.baseline_error is None else 1 - d.baseline_error for d in score.domains],
     }
     return [
-        Entry(
+        LeaderboardRow(
             name,
             replace(score, domains=_answering(score, parts), protocol=None),
             protocol="reference",

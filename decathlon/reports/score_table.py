@@ -6,7 +6,7 @@ from decathlon.reports.tables import Column, Row, Table
 from decathlon.reports.terminal import write
 from decathlon.runs.seed_group import seeds_text
 from decathlon.scoring.score import MOST_POINTS, Score
-from decathlon.scoring.seed_scores import GroupScore, Spread
+from decathlon.scoring.seed_scores import GroupScore, MeanStd
 
 COLUMNS = (
     Column("domain", "domain"),
@@ -35,7 +35,7 @@ def show_group_score(found: GroupScore) -> None:
     write([Table(title, columns, rows, footer)], "table", _remarks(mean))
 
 
-def _with_std(row: Row, accuracy: Spread, points: Spread) -> Row:
+def _with_std(row: Row, accuracy: MeanStd, points: MeanStd) -> Row:
     percent = None if accuracy.std is None else round(100 * accuracy.std, 4)
     return (*row[:3], percent, *row[3:], points.std)
 

@@ -9,7 +9,7 @@ from decathlon.reports.tables import Column, Row, Table
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, seeds_text
-from decathlon.scoring.seed_scores import spread
+from decathlon.scoring.seed_scores import mean_std
 from decathlon.system.checksums import check_listed
 
 
@@ -46,7 +46,7 @@ def group_summary(group: Group) -> Table:
 def _across(rows: Sequence[Row]) -> Row:
     """Return the rows of one name in several tables as one, each number as its mean and its deviation."""
     name, *values = zip(*rows, strict=True)
-    spreads = [spread(value if not isinstance(value, str) else None for value in column) for column in values]
+    spreads = [mean_std(value if not isinstance(value, str) else None for value in column) for column in values]
     return (name[0], *(part for one in spreads for part in (one.mean, one.std)))
 
 

@@ -26,7 +26,7 @@ CHECKPOINT = {
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
-class Generations:
+class Checkpoints:
     """Reads, writes and removes the checkpoints of a run."""
 
     def __init__(self, run: Run, begun: str | None) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.models.method import Method
-from decathlon.models.multi_domain_model import Family, norms_of
+from decathlon.models.multi_domain_model import MultiDomainModel, norms_of
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
@@ -17,7 +17,7 @@ from decathlon.runs.run_directory import TRUNK, Run
 from decathlon.system.tensor_files import read_tensors
 
 
-def load_family(run: Run, device: torch.device) -> Family:
+def load_model(run: Run, device: torch.device) -> MultiDomainModel:
     """Rebuild what a run trained: trunk, shared modules and every finished domain's network, on `device`.
 
     Raises VerificationError when trunk or domain files do not belong together.
@@ -26,20 +26,20 @@ def load_family(run: Run, device: torch.device) -> Family:
     method = method_of(run, asked)
     # domains that began from norms of their own have a place for them; what stands there now is overwritten
     norms = dict.fromkeys(asked["starts_from_own_norms"], norms_of(method.trunk))
-    family = Family(method, asked["seed"], device, norms)
+    model = MultiDomainModel(method, asked["seed"], device, norms)
     identity = ""
     if method.regime != "private":
-        identity = _load_shared(run, family)
+        identity = _load_shared(run, model)
     for entry in asked["domains"]:
         if run.domain(entry["name"]).is_file():
-            _load_domain(run, family, asked, entry, identity)
+            _load_domain(run, model, asked, entry, identity)
     if asked["status"] == "done":
         run.check_files()  # last: what was found before says more
-    return family
+    return model
 
 
 def _load_domain(
-    run: Run, family: Family, asked: Mapping[str, Any], entry: Mapping[str, Any], identity: str
+    run: Run, model: MultiDomainModel, asked: Mapping[str, Any], entry: Mapping[str, Any], identity: str
 ) -> None:
     """Load a domain's file into a family; `entry` is what run.json says of it."""
     file = run.domain(entry["name"])
@@ -48,8 +48,8 @@ def _load_domain(
         raise VerificationError(f"{file} holds method {about.get('method')}: train again.")
     if about["categories"] != entry["categories"]:
         raise VerificationError(f"{file} has other categories than run.json says: train again.")
-    family.add(entry["name"], len(entry["categories"]))
-    family.load(entry["name"], stored, str(file))
+    model.add(entry["name"], len(entry["categories"]))
+    model.load(entry["name"], stored, str(file))
 
 
 def method_of(run: Run, asked: Mapping[str, Any]) -> Method:
@@ -66,17 +66,17 @@ def asked_method(asked: Mapping[str, Any], trunk: Trunk) -> Method:
     return kind(trunk, asked["regime"], kind.choose(asked["options"]))
 
 
-def _load_shared(run: Run, family: Family) -> str:
+def _load_shared(run: Run, model: MultiDomainModel) -> str:
     """Load trunk.safetensors into a family; return its fingerprint after checking that it is what was written."""
     tensors, about = read_tensors(run.trunk, TRUNK)
     try:
-        family.load_shared_state(tensors)
+        model.load_shared_state(tensors)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise VerificationError(
-            f"{run.trunk} does not fit {family.trunk.name} ({reason}): put back the trunk of its own run."
+            f"{run.trunk} does not fit {model.trunk.name} ({reason}): put back the trunk of its own run."
         ) from None
-    identity = family.fingerprint()
+    identity = model.fingerprint()
     if about.get("fingerprint") != identity:
         raise VerificationError(f"{run.trunk} is damaged: its fingerprint is not what was written; copy it again.")
     return identity

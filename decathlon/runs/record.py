@@ -37,7 +37,7 @@ SHAPE = {
 }
 
 
-def check_request(asked: dict[str, Any]) -> None:
+def check_record(asked: dict[str, Any]) -> None:
     """Raise UsageError for what would be written and could never be read again."""
     fault = find_fault(asked, SHAPE)
     if fault:

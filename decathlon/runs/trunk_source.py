@@ -15,7 +15,7 @@ from decathlon.models.multi_domain_model import Norms, norms_of
 from decathlon.models.surgery import named_norms
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
-from decathlon.runs.loading import load_family
+from decathlon.runs.loading import load_model
 from decathlon.runs.run_directory import Run
 from decathlon.system.seeding import seeded
 from decathlon.system.text import several
@@ -87,9 +87,7 @@ def _from_run(run: Run) -> TrunkSource:
             f"{run.folder} has no shared trunk (method {asked['method']}): "
             "train one with e.g. --method bn, or name a trunk."
         )
-    family = load_family(run, torch.device("cpu"))
-    norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in family.networks.items()}
-    learned = Learned(asked["method"], {domain: family.delta(domain) for domain in family.networks})
-    return TrunkSource(
-        family.trunk, str(run.folder), asked, norms, learned, all(map(family.plain, family.networks))
-    )
+    model = load_model(run, torch.device("cpu"))
+    norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in model.networks.items()}
+    learned = Learned(asked["method"], {domain: model.delta(domain) for domain in model.networks})
+    return TrunkSource(model.trunk, str(run.folder), asked, norms, learned, all(map(model.plain, model.networks)))

@@ -46,22 +46,22 @@ class GroupScore:
             )
 
     @property
-    def total(self) -> Spread:
+    def total(self) -> MeanStd:
         """The total over seeds."""
-        return spread(score.total for score in self.scores)
+        return mean_std(score.total for score in self.scores)
 
     @property
-    def mean_accuracy(self) -> Spread:
+    def mean_accuracy(self) -> MeanStd:
         """The mean over domains, over seeds."""
-        return spread(score.mean_accuracy for score in self.scores)
+        return mean_std(score.mean_accuracy for score in self.scores)
 
-    def accuracy(self, domain: int) -> Spread:
+    def accuracy(self, domain: int) -> MeanStd:
         """The accuracy in the domain at a position, over seeds."""
-        return spread(score.domains[domain].accuracy for score in self.scores)
+        return mean_std(score.domains[domain].accuracy for score in self.scores)
 
-    def points(self, domain: int) -> Spread:
+    def points(self, domain: int) -> MeanStd:
         """The points in the domain at a position, over seeds."""
-        return spread(score.domains[domain].points for score in self.scores)
+        return mean_std(score.domains[domain].points for score in self.scores)
 
     def mean(self) -> Score:
         """Return the means as one score, its protocol that of the runs; what differs is told as `3 or 5`."""
@@ -154,7 +154,7 @@ def _measure(score: Score) -> tuple[tuple[str, int, float | None], ...]:
 
 
 @dataclass(frozen=True)
-class Spread:
+class MeanStd:
     """The mean over runs and the sample standard deviation (n - 1); None where there is none."""
 
     mean: float | None
@@ -165,10 +165,10 @@ class Spread:
         return {"mean": self.mean, "std": self.std}
 
 
-def spread(values: Iterable[float | None]) -> Spread:
+def mean_std(values: Iterable[float | None]) -> MeanStd:
     """Return mean and deviation; one value has no deviation, and a value that is None leaves neither."""
     given = list(values)
     known = [value for value in given if value is not None]
     if len(known) < len(given):
-        return Spread(None, None)
-    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+        return MeanStd(None, None)
+    return MeanStd(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)

@@ -76,7 +76,7 @@ class TrainingProgress:
         self._bar: Progress | None = None
 
     @contextlib.contextmanager
-    def job(self, what: str, steps: int, done: int) -> Iterator[None]:
+    def trainer(self, what: str, steps: int, done: int) -> Iterator[None]:
         """Show a job of `steps` optimiser steps, `done` of them behind it; end with how fast it was."""
         self._began, self._images = time.monotonic(), 0
         self._bar = Progress(

@@ -12,7 +12,7 @@ from decathlon.errors import DivergedError
 EVERY = 100  # micro-batches between two reads: one wait in seconds of work, and a diverged run ends soon
 
 
-class Tally:
+class EpochMetrics:
     """Summed loss, right answers and images of every domain: `sums`, float64 (domains, 3), in host memory.
 
     To read a number from a GPU is to wait for all the work that is queued on it. With `deferred` the values

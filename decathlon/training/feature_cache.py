@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decathlon.data.image_pool import Pool
+from decathlon.data.image_pool import ImagePool
 from decathlon.models.multi_domain_model import DomainNetwork, trunk_in
 from decathlon.system.device import autocast
 
@@ -24,7 +24,7 @@ class TapCache:
     All are made at the start, in a fixed order: a resumed run has the same ones.
     """
 
-    def __init__(self, network: DomainNetwork, pool: Pool, bf16: bool, limit: float) -> None:
+    def __init__(self, network: DomainNetwork, pool: ImagePool, bf16: bool, limit: float) -> None:
         self.network, self.pool, self.bf16 = network, pool, bf16
         self.body: Any = network.body
         self.pooled = not any(parameter.requires_grad for parameter in network.body.parameters())

@@ -9,12 +9,12 @@ from typing import Any
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Benchmark
-from decathlon.data.image_pool import Pool, load_pool
+from decathlon.data.image_pool import ImagePool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DivergedError, UsageError, VerificationError
 from decathlon.inference.evaluate import evaluate
-from decathlon.models.multi_domain_model import Family
-from decathlon.runs.checkpoints import Generations, State
+from decathlon.models.multi_domain_model import MultiDomainModel
+from decathlon.runs.checkpoints import Checkpoints, State
 from decathlon.runs.run_directory import TIMING_FILE, Run
 from decathlon.system.checksums import seal
 from decathlon.system.files import sha256, write_json
@@ -22,14 +22,14 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.system.resources import memory_for
 from decathlon.system.signals import held
 from decathlon.system.tensor_files import write_tensors
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 
 FREE = "or end other programs that hold memory"
 CHECKPOINT_SECONDS = 300  # an epoch of a large domain is long: save inside it too
 
 
-def train_jobs(
-    run: Run, asked: dict[str, Any], packed: PackedFile, family: Family, progress: TrainingProgress
+def train_domains(
+    run: Run, asked: dict[str, Any], packed: PackedFile, model: MultiDomainModel, progress: TrainingProgress
 ) -> None:
     """Train a run's jobs, from its checkpoint where there is one, and write what they learned.
 
@@ -37,8 +37,8 @@ def train_jobs(
     """
     recipe = Recipe().override(asked["recipe"])
     names = [entry["name"] for entry in asked["domains"]]
-    jobs = divide(names, family, recipe)
-    checkpoints = Generations(run, asked.get("begun"))
+    jobs = domain_groups(names, model, recipe)
+    checkpoints = Checkpoints(run, asked.get("begun"))
     found = checkpoints.read(progress.console.print)
     if found is None:
         _refuse_lost(run, len(jobs[0]))
@@ -48,14 +48,14 @@ def train_jobs(
     run.cut_metrics(length)
     for number, names in enumerate(jobs):
         for name in names:
-            family.add(name, len(packed.benchmark[name].categories))
+            model.add(name, len(packed.benchmark[name].categories))
         if number < at:
             continue
         members = _Members(number, tuple(names), found if number == at else None, checkpoints, finished)
-        _train(run, asked, packed, members, family, recipe, progress)
+        _train(run, asked, packed, members, model, recipe, progress)
         finished |= {name: sha256(run.domain(name)) for name in names}
     _check_finished(run, finished)
-    write_json(run.folder / "footprint.json", family.footprint().to_json())
+    write_json(run.folder / "footprint.json", model.footprint().to_json())
     run.write(asked | {"status": "done"})
     remove_state(run)
 
@@ -81,42 +81,42 @@ def _check_finished(run: Run, finished: dict[str, str]) -> None:
 
 def remove_state(run: Run) -> None:
     """Remove what a run that is done needs no more; nothing happens where it is gone already."""
-    Generations(run, None).remove()
+    Checkpoints(run, None).remove()
     run.start.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class _Members:
-    """The domains of job `number`, and where it goes on, as `Job.state` told it."""
+    """The domains of job `number`, and where it goes on, as `Trainer.state` told it."""
 
     number: int
     names: tuple[str, ...]
     state: State | None
-    checkpoints: Generations
+    checkpoints: Checkpoints
     finished: dict[str, str]  # the SHA-256 of the files of domains that earlier jobs trained
 
 
 def _train(
-    run: Run, asked: dict[str, Any], packed: PackedFile, members: _Members, family: Family, recipe: Recipe,
+    run: Run, asked: dict[str, Any], packed: PackedFile, members: _Members, model: MultiDomainModel, recipe: Recipe,
     progress: TrainingProgress,
 ) -> None:  # fmt: skip
     """Train one job to its end; its pools are gone when this returns, before those of the next are loaded."""
     with memory_for("for the images", f"train fewer domains at a time, or all at a smaller --size; {FREE}"):
-        job, held_out = _load(asked, packed, family, members.names, recipe)
-    for name in [name for name, pool in job.pools.items() if pool.home != pool.device]:
+        trainer, held_out = _load(asked, packed, model, members.names, recipe)
+    for name in [name for name, pool in trainer.pools.items() if pool.home != pool.device]:
         progress.console.print(f"Note: {name} stays in host memory, the GPU has no room for its pixels.")
-    for cache in job.caches.values():
+    for cache in trainer.caches.values():
         progress.console.print(cache.told())
     if members.state:
-        job.load_state(*members.state)
+        trainer.load_state(*members.state)
     what = members.names[0] if len(members.names) == 1 else f"{len(members.names)} domains"
     try:
-        with progress.job(what, job.steps, job.step), _memory_for(job.recipe):
-            _job(run, job, members, held_out, progress)
+        with progress.trainer(what, trainer.steps, trainer.step), _memory_for(trainer.recipe):
+            _job(run, trainer, members, held_out, progress)
     except DivergedError:
         run.write(asked | {"status": "diverged"})
         raise
-    _finish(run, asked, packed.benchmark, job)
+    _finish(run, asked, packed.benchmark, trainer)
 
 
 def _memory_for(recipe: Recipe) -> AbstractContextManager[None]:
@@ -124,12 +124,12 @@ def _memory_for(recipe: Recipe) -> AbstractContextManager[None]:
     return memory_for(f"with --batch {recipe.batch}", f"try {smaller}a smaller --size under another name; {FREE}")
 
 
-def divide(names: list[str], family: Family, recipe: Recipe) -> list[list[str]]:
+def domain_groups(names: list[str], model: MultiDomainModel, recipe: Recipe) -> list[list[str]]:
     """Return the domains of each job: all of them where they share what trains, one where they do not.
 
     Raises UsageError where a domain has of its own what a job has once: its length and its learning rate.
     """
-    together = family.method.regime == "joint" or any(True for _ in family.shared.parameters())
+    together = model.method.regime == "joint" or any(True for _ in model.shared.parameters())
     if not together or len(names) == 1:
         return [[name] for name in names]
     for name in names:
@@ -141,7 +141,9 @@ def divide(names: list[str], family: Family, recipe: Recipe) -> list[list[str]]:
     return [names]
 
 
-def _job(run: Run, job: Job, members: _Members, held_out: dict[str, Pool], progress: TrainingProgress) -> None:
+def _job(
+    run: Run, trainer: Trainer, members: _Members, held_out: dict[str, ImagePool], progress: TrainingProgress
+) -> None:
     """Train one job to its last step, with metrics and a checkpoint after every epoch.
 
     A signal to end is held until the step is done, after an epoch's last one until the validation is, and the state
@@ -150,17 +152,17 @@ def _job(run: Run, job: Job, members: _Members, held_out: dict[str, Pool], progr
     saved = began = time.monotonic()
     images = 0
     with held() as signalled:
-        while job.step < job.steps:
-            seen = job.advance()
+        while trainer.step < trainer.steps:
+            seen = trainer.advance()
             images += seen
             progress.step(seen)
-            whole = job.step % job.epoch_steps == 0
+            whole = trainer.step % trainer.epoch_steps == 0
             if whole:
-                end_epoch(run, job, held_out, images, time.monotonic() - began, progress)
+                end_epoch(run, trainer, held_out, images, time.monotonic() - began, progress)
                 began, images = time.monotonic(), 0
             if not (whole or signalled or time.monotonic() - saved >= CHECKPOINT_SECONDS):
                 continue
-            tensors, state = job.state()
+            tensors, state = trainer.state()
             members.checkpoints.write(tensors, state | {"job": members.number, "finished": members.finished})
             saved = time.monotonic()
             if signalled:
@@ -168,13 +170,13 @@ def _job(run: Run, job: Job, members: _Members, held_out: dict[str, Pool], progr
 
 
 def _load(
-    asked: dict[str, Any], packed: PackedFile, family: Family, members: tuple[str, ...], recipe: Recipe
-) -> tuple[Job, dict[str, Pool]]:
+    asked: dict[str, Any], packed: PackedFile, model: MultiDomainModel, members: tuple[str, ...], recipe: Recipe
+) -> tuple[Trainer, dict[str, ImagePool]]:
     """Load the pools of a job's domains: those to train on, and the validation splits where they are held out."""
     splits = tuple(asked["fit"].split("+"))
     pools, held_out = {}, {}
     for name in members:
-        facts, cut = recipe.facts(packed.benchmark[name]), (recipe.size, recipe.resize, family.device)
+        facts, cut = recipe.facts(packed.benchmark[name]), (recipe.size, recipe.resize, model.device)
         pools[name] = load_pool(packed, facts, splits, *cut)
         if "val" not in splits and packed.count(name, "val"):
             pool = load_pool(packed, facts, ("val",), *cut)
@@ -182,44 +184,54 @@ def _load(
                 held_out[name] = pool
     if len(members) == 1:  # nobody else is in the job: all of it is the domain's own
         recipe = recipe.for_domain(members[0])
-    return Job(family, pools, recipe, asked["seed"], asked["bf16"]), held_out
+    return Trainer(model, pools, recipe, asked["seed"], asked["bf16"]), held_out
 
 
-def _finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, job: Job) -> None:
+def _finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, trainer: Trainer) -> None:
     """Write what a finished job learned. Doing it twice writes the same files."""
-    family = job.family
-    if family.method.regime == "joint":
-        family.average_norms()
-    identity = "" if family.method.regime == "private" else family.fingerprint()
+    model = trainer.model
+    if model.method.regime == "joint":
+        model.average_norms()
+    identity = "" if model.method.regime == "private" else model.fingerprint()
     if identity:
-        about = {"name": family.trunk.name, "fingerprint": identity, "method": asked["method"]}
-        write_tensors(run.trunk, family.shared_state(), about)
-    for name in job.domains:
+        about = {"name": model.trunk.name, "fingerprint": identity, "method": asked["method"]}
+        write_tensors(run.trunk, model.shared_state(), about)
+    for name in trainer.domains:
         about = {"domain": name, "method": asked["method"], "trunk": identity, "fit": asked["fit"]}
-        run.write_domain(benchmark[name], family.stored(name), about)
+        run.write_domain(benchmark[name], model.stored(name), about)
 
 
 def end_epoch(
-    run: Run, job: Job, held_out: dict[str, Pool], images: int, seconds: float, progress: TrainingProgress
+    run: Run,
+    trainer: Trainer,
+    held_out: dict[str, ImagePool],
+    images: int,
+    seconds: float,
+    progress: TrainingProgress,
 ) -> None:
     """Validate, and write the metrics of an epoch that took `seconds` for `images`."""
-    rows = _rows(job, held_out)
+    rows = _rows(trainer, held_out)
     epoch = rows[0]["epoch"]
     run.append("metrics.jsonl", rows)
-    timing = {"epoch": epoch, "images": images, "seconds": seconds, "domains": job.domains}
+    timing = {"epoch": epoch, "images": images, "seconds": seconds, "domains": trainer.domains}
     run.append(TIMING_FILE, [seal(timing)])  # run.json, the same in every repetition, cannot list its checksum
-    progress.epoch(epoch, job.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
+    progress.epoch(epoch, trainer.recipe.epochs, sum(row["train_loss"] for row in rows) / len(rows))
 
 
-def _rows(job: Job, held_out: dict[str, Pool]) -> list[dict[str, Any]]:
-    epoch = job.step // job.epoch_steps
-    validate = epoch % job.recipe.eval_every == 0 or epoch == job.recipe.epochs
+def _rows(trainer: Trainer, held_out: dict[str, ImagePool]) -> list[dict[str, Any]]:
+    epoch = trainer.step // trainer.epoch_steps
+    validate = epoch % trainer.recipe.eval_every == 0 or epoch == trainer.recipe.epochs
     rows = []
-    for name, (loss, correct, images) in zip(job.domains, job.tally.sums.tolist(), strict=True):
-        row = {"epoch": epoch, "step": job.step, "domain": name, "lr": job.optimizers[0].param_groups[0]["lr"]}
+    for name, (loss, correct, images) in zip(trainer.domains, trainer.metrics.sums.tolist(), strict=True):
+        row = {
+            "epoch": epoch,
+            "step": trainer.step,
+            "domain": name,
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+        }
         row |= {"train_loss": loss / images, "train_accuracy": correct / images}
         if validate and name in held_out:
-            result = evaluate(job.family.networks[name], held_out[name], job.bf16)
+            result = evaluate(trainer.model.networks[name], held_out[name], trainer.bf16)
             row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
         rows.append(row)
     return rows

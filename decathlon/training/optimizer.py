@@ -78,9 +78,9 @@ def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.
 
 def counters(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
     """Return the numbers in the parameter groups that no recipe sets: some optimizers (adan) count steps there."""
-    knobs = {*optimizer.defaults, "lr_scale", "initial_lr"}
+    options = {*optimizer.defaults, "lr_scale", "initial_lr"}
     return [
-        {name: value for name, value in group.items() if type(value) in (int, float) and name not in knobs}
+        {name: value for name, value in group.items() if type(value) in (int, float) and name not in options}
         for group in optimizer.param_groups
     ]
 

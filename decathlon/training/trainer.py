@@ -10,26 +10,28 @@ from torch.nn.functional import cross_entropy
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.domain_sampling import epoch_plan, sample, shares
-from decathlon.data.image_pool import Pool
+from decathlon.data.image_pool import ImagePool
 from decathlon.errors import DataError, DivergedError
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
-from decathlon.training.epoch_metrics import Tally
+from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
 from decathlon.training.optimizer import counters, load_slots, make_optimizers, make_schedule
 
 
-class Job:
+class Trainer:
     """Trains the networks of some domains; `step` is the only counter, everything else follows from it.
 
     Each optimiser step runs forward and backward for every active domain's micro-batch, then updates once.
     Inactive domains keep `grad = None`, so neither momentum nor decay moves them. On a GPU few steps wait for
-    the device: `Tally` says what becomes of a loss that is not finite.
+    the device: `EpochMetrics` says what becomes of a loss that is not finite.
     """
 
-    def __init__(self, family: Family, pools: dict[str, Pool], recipe: Recipe, seed: int, bf16: bool) -> None:
-        self.family, self.pools, self.recipe, self.seed, self.bf16 = family, pools, recipe, seed, bf16
+    def __init__(
+        self, model: MultiDomainModel, pools: dict[str, ImagePool], recipe: Recipe, seed: int, bf16: bool
+    ) -> None:
+        self.model, self.pools, self.recipe, self.seed, self.bf16 = model, pools, recipe, seed, bf16
         self.domains = tuple(pools)
         for name, pool in pools.items():
             _check_labels(name, pool)
@@ -38,15 +40,15 @@ class Job:
         self._shares = shares(sizes, recipe.sampling, recipe.batch, batches or None)
         self.epoch_steps = len(self._plan(0))
         self.steps = recipe.epochs * self.epoch_steps
-        networks = {name: family.networks[name] for name in self.domains}
-        self.optimizers = make_optimizers(family.method, family.shared, networks, recipe)
+        networks = {name: model.networks[name] for name in self.domains}
+        self.optimizers = make_optimizers(model.method, model.shared, networks, recipe)
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.forward: Forward = plain_forward
         if recipe.compile:
             self.forward = compiled_forward(cuda_graphs=recipe.cuda_graphs)
         self.gradients = Gradients() if recipe.cuda_graphs else None
         self.step = 0
-        self.tally = Tally(self.domains, asynchronous(family.device))
+        self.metrics = EpochMetrics(self.domains, asynchronous(model.device))
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
         limit = 1e9 * recipe.cache_taps / len(pools)
         self.caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
@@ -63,7 +65,7 @@ class Job:
         """
         position = self.step % self.epoch_steps
         if position == 0:
-            self.tally.clear()
+            self.metrics.clear()
             self._taken = [0] * len(self.domains)
         plan = self._plan(self.epoch)
         # timm counts from 1: the first step already moves, the last one ends the schedule
@@ -72,7 +74,7 @@ class Job:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         if self.gradients:
-            self.gradients.ready(self.family.networks[self.domains[domain]] for domain in plan[position])
+            self.gradients.ready(self.model.networks[self.domains[domain]] for domain in plan[position])
         for domain in plan[position]:
             self._micro_batch(domain, self.epoch * self._batches(domain) + self._taken[domain])
             self._taken[domain] += 1
@@ -80,12 +82,12 @@ class Job:
             optimizer.step()
         self.step += 1
         if self.step % self.epoch_steps == 0:
-            self.tally.settle()
+            self.metrics.settle()
         return self.recipe.batch * len(plan[position])
 
     def _micro_batch(self, domain: int, number: int) -> None:
         name = self.domains[domain]
-        pool, network = self.pools[name], self.family.networks[name]
+        pool, network = self.pools[name], self.model.networks[name]
         index = sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
         labels = pool.labels_of(index)
         network.train()
@@ -96,7 +98,7 @@ class Job:
             with autocast(pool.device, self.bf16):
                 logits = self.forward(network, pool.batch(index, seed=seed))
         loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        self.tally.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
+        self.metrics.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
         loss.backward()  # type: ignore[no-untyped-call]
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
@@ -110,14 +112,14 @@ class Job:
 
         Raises DivergedError where a loss or a weight is not finite: what is returned may be written.
         """
-        self.tally.settle()
+        self.metrics.settle()
         self._check_weights()
-        tensors = {"tally": self.tally.sums}
-        if self.family.method.regime == "joint":
-            tensors |= {f"trunk.{name}": tensor for name, tensor in self.family.trunk.state_dict().items()}
-        tensors |= {f"shared.{name}": tensor for name, tensor in self.family.shared.state_dict().items()}
+        tensors = {"tally": self.metrics.sums}
+        if self.model.method.regime == "joint":
+            tensors |= {f"trunk.{name}": tensor for name, tensor in self.model.trunk.state_dict().items()}
+        tensors |= {f"shared.{name}": tensor for name, tensor in self.model.shared.state_dict().items()}
         for domain in self.domains:
-            tensors |= {f"domain.{domain}.{name}": tensor for name, tensor in self.family.delta(domain).items()}
+            tensors |= {f"domain.{domain}.{name}": tensor for name, tensor in self.model.delta(domain).items()}
         values: dict[str, Any] = {}
         for which, optimizer in enumerate(self.optimizers):
             for number, slots in optimizer.state_dict()["state"].items():
@@ -154,6 +156,6 @@ class Job:
             load_slots(optimizer, own_slots, counted)
 
 
-def _check_labels(name: str, pool: Pool) -> None:
+def _check_labels(name: str, pool: ImagePool) -> None:
     if bool((pool.labels < 0).any()):
         raise DataError(f"{name} has images without a label among those to train on: choose labelled splits.")

@@ -12,10 +12,10 @@ from decathlon.adapters.piggyback import START, THRESHOLD, Mask, Piggyback, Pigg
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
-from decathlon.models.multi_domain_model import DomainNetwork, Family
+from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
 from decathlon.models.trunks.wide_resnet import WideResNet
 from decathlon.training.optimizer import make_optimizers
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 
 VALUES = [0.01, 0.005, 0.0051, 0.0, -0.005, -0.0051, -1.0]
 
@@ -74,14 +74,14 @@ def test_masks_train_with_adam_and_the_rest_with_the_recipe() -> None:
 
 def test_the_masks_rate_follows_the_schedule(tiny: Path) -> None:
     recipe = Recipe(epochs=2, batch=8, size=16, warmup=0.5)
-    made = Family(Piggyback(WideResNet(10, 1), options=PiggybackOptions(lr=1e-3)), 0, torch.device("cpu"))
+    made = MultiDomainModel(Piggyback(WideResNet(10, 1), options=PiggybackOptions(lr=1e-3)), 0, torch.device("cpu"))
     made.add("apples", 2)
     with PackedFile(tiny) as packed:
         pool = load_pool(packed, packed.benchmark["apples"], ("train",), recipe.size, recipe.resize)
-    job = Job(made, {"apples": pool}, recipe, 0, bf16=False)
+    trainer = Trainer(made, {"apples": pool}, recipe, 0, bf16=False)
     rates = []
-    while job.step < job.steps:
-        job.advance()
-        rates.append([optimizer.param_groups[0]["lr"] for optimizer in job.optimizers])
+    while trainer.step < trainer.steps:
+        trainer.advance()
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers])
     assert all(masks == pytest.approx(main * 1e-3 / recipe.lr) for main, masks in rates)
     assert rates[0][1] < rates[2][1] > rates[-1][1]

@@ -86,6 +86,6 @@ def test_a_way_that_fails_leaves_the_others_and_parts_are_of_their_floors(monkey
 
 
 def test_a_product_is_two_operations_a_term_and_a_copy_reads_and_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    once = Timing(per_second=3.0, per_cpu_second=3.0, rounds=1, spread=0.0)
+    once = Timing(per_second=3.0, per_cpu_second=3.0, rounds=1, mean_std=0.0)
     monkeypatch.setattr("benchmarks.floor.measure", lambda cases, **options: dict.fromkeys(cases, once))
     assert ceilings(CPU, side=10, megabytes=1, seconds=1.0) == Ceilings(2 * 10**3 * 3.0, 2 * 2**20 * 3.0)

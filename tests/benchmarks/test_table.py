@@ -13,7 +13,7 @@ from benchmarks import table
 from benchmarks.rows import ROWS, Row, passes
 from decathlon.errors import DivergedError, UsageError
 from decathlon.models.registry import find_method, methods
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.packs import TINY, write_truth
 
 
@@ -98,14 +98,14 @@ def test_a_row_that_diverges_is_in_the_table_and_stops_no_other(
 ) -> None:
     lost = Row("parallel, lost", "parallel")
     monkeypatch.setattr(table, "ROWS", (*ROWS[:2], lost, ROWS[2]))
-    real = Job.advance
+    real = Trainer.advance
 
-    def diverging(job: Job) -> int:
-        if job.family.method.name() == "parallel":
+    def diverging(trainer: Trainer) -> int:
+        if trainer.model.method.name() == "parallel":
             raise DivergedError("the loss became nan")
-        return real(job)
+        return real(trainer)
 
-    monkeypatch.setattr(Job, "advance", diverging)
+    monkeypatch.setattr(Trainer, "advance", diverging)
     for _ in range(2):  # and again, from where it was
         rows = {row["name"]: row for row in make(tiny, tmp_path)["rows"]}
         assert "became nan" in rows["parallel, lost"]["diverged"] and rows["feature"]["score"]

@@ -21,13 +21,13 @@ from decathlon.errors import UsageError
 from decathlon.experiments.resume import resume
 from decathlon.inference import predict as prediction
 from decathlon.inference.predict import predict_run
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.scoring.protocol import protocol_text
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.optimizer import groups
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.packs import TINY, tiny_domain
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 from tests.training.test_optimizer import network
@@ -130,13 +130,13 @@ def test_spottune_decays_each_domain_as_published() -> None:
 def test_url_takes_12000_steps_of_all_domains_whatever_their_number(tiny: Path, names: tuple[str, ...]) -> None:
     recipe = find_recipe("url").override({"size": 16, "batch": 4})
     method = find_method("bn")(find_trunk("wrn-10-1", 0).trunk)
-    family = Family(method, 0, torch.device("cpu"))
+    model = MultiDomainModel(method, 0, torch.device("cpu"))
     with PackedFile(tiny) as packed:
         pools = {name: load_pool(packed, TINY[name], ("train",), 16, 18) for name in names}
     for name in names:
-        family.add(name, len(TINY[name].categories))
-    job = Job(family, pools, recipe, 0, bf16=False)
-    assert job.steps == 12000 and set(job._plan(0)) == {tuple(range(len(names)))}
+        model.add(name, len(TINY[name].categories))
+    trainer = Trainer(model, pools, recipe, 0, bf16=False)
+    assert trainer.steps == 12000 and set(trainer._plan(0)) == {tuple(range(len(names)))}
 
 
 def test_a_domain_decays_its_own_modules_and_not_what_is_shared() -> None:

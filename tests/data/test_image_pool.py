@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from decathlon.data import image_pool as pool_module
-from decathlon.data.image_pool import Pool, fit, load_pool
+from decathlon.data.image_pool import ImagePool, fit, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
 from decathlon.system.device import home_of
@@ -18,17 +18,17 @@ MEAN = (0.5, 0.45, 0.4)
 
 def ragged_pool(
     flip: bool = True, size: int = 8
-) -> tuple[Pool, list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
+) -> tuple[ImagePool, list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
     """Return a pool whose pixel values name their own place: red is the row, green the column, blue the image."""
     images = []
     for number, (height, width) in enumerate([(8, 8), (10, 17), (23, 9)]):
         rows, columns = np.mgrid[:height, :width]
         images.append(np.stack([rows, columns, np.full_like(rows, number)], -1).astype(np.uint8))
     domain = TINY["apples"] if flip else TINY["boats"]
-    return Pool(domain, images, torch.tensor([0, 1, 0]), [11, 12, 13], size), images
+    return ImagePool(domain, images, torch.tensor([0, 1, 0]), [11, 12, 13], size), images
 
 
-def places(pool: Pool, batch: torch.Tensor) -> torch.Tensor:
+def places(pool: ImagePool, batch: torch.Tensor) -> torch.Tensor:
     """Undo the normalisation: (batch, 3, size, size) of row, column, image."""
     return ((batch * 0.25 + torch.tensor(MEAN).view(3, 1, 1)) * 255).round().long()
 
@@ -134,7 +134,7 @@ def test_a_pool_that_does_not_fit_stays_in_host_memory_and_cuts_the_same(monkeyp
     """The meta device stands for a GPU: it shows where things are; which pixels go to it is seen before."""
     plain, images = ragged_pool()
     monkeypatch.setattr(pool_module, "home_of", lambda size, device: torch.device("cpu"))
-    pool = Pool(TINY["apples"], images, torch.tensor([0, 1, 0]), [11, 12, 13], 8, "meta")
+    pool = ImagePool(TINY["apples"], images, torch.tensor([0, 1, 0]), [11, 12, 13], 8, "meta")
     assert (pool.home.type, pool.device.type, pool.labels.device.type) == ("cpu", "meta", "meta")
     index = torch.tensor([2, 0, 1])
     batch = pool.batch(index, seed=("run", 1))
@@ -142,11 +142,11 @@ def test_a_pool_that_does_not_fit_stays_in_host_memory_and_cuts_the_same(monkeyp
     assert batch.is_contiguous(memory_format=torch.channels_last)
     read: list[torch.Tensor] = []
 
-    def watched(pool: Pool, where: torch.Tensor) -> torch.Tensor:
+    def watched(pool: ImagePool, where: torch.Tensor) -> torch.Tensor:
         read.append(where)
         return pool.pixels[where].to(pool.device)
 
-    monkeypatch.setattr(Pool, "read", watched)
+    monkeypatch.setattr(ImagePool, "read", watched)
     for each in (plain, pool):
         each.batch(index, seed=("run", 1))
     assert torch.equal(read[0], read[1]) and torch.equal(plain.pixels, pool.pixels)

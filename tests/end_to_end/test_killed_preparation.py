@@ -21,7 +21,7 @@ from decathlon.system.files import sha256
 from tests.helpers import kill_points as points
 from tests.helpers.challenge_sources import write_domain
 from tests.helpers.custom_sources import numbered, write_tree
-from tests.helpers.kills import KILLED, Child, Hook, members, spread
+from tests.helpers.kills import KILLED, Child, Hook, mean_std, members
 from tests.helpers.packs import write_pack
 
 FORCED: list[Hook] = [points.before_complete, points.before_named, points.after_named]
@@ -104,7 +104,7 @@ def killed(writing: Writing, count: int) -> None:
     began = time.monotonic()
     assert writing.whole() == whole
     seconds = time.monotonic() - began
-    forced, moments = list(FORCED), iter(spread(5 * count, seed=count))
+    forced, moments = list(FORCED), iter(mean_std(5 * count, seed=count))
     left: Counter[str] = Counter()
     parts = 0
     while left.total() < count:

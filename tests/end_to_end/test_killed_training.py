@@ -14,7 +14,7 @@ import pytest
 from decathlon.errors import BusyError
 from tests.helpers import kill_points as points
 from tests.helpers.killed_training import OPTIONS, Training, killed
-from tests.helpers.kills import KILLED, Hook, spread
+from tests.helpers.kills import KILLED, Hook, mean_std
 from tests.helpers.runs import RECIPE, go
 
 KILLS = 20
@@ -59,7 +59,7 @@ def test_runs_killed_20_times_end_in_the_same_bits(training: Training, often: bo
     assert training.go(f"measured-{often}") == 0
     seconds = time.monotonic() - began
     assert training.digests(f"measured-{often}") == whole  # other checkpoints change nothing
-    moments, forced = (seconds * part for part in spread(5 * KILLS, seed=often)), list(FORCED)
+    moments, forced = (seconds * part for part in mean_std(5 * KILLS, seed=often)), list(FORCED)
     stages: list[str] = []
     runs = 0
     while len(stages) < KILLS:

@@ -30,7 +30,7 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.system.resources import lacks_memory, memory_for, out_of_memory
 from decathlon.system.tensor_files import write_tensors
 from decathlon.training import loop
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.machine import decathlon, refused
 from tests.helpers.runs import digests, go
 
@@ -80,7 +80,7 @@ def test_out_of_memory_in_a_step_keeps_the_checkpoint_and_resumes_to_the_same_bi
 ) -> None:  # fmt: skip
     run = Run(tmp_path / "run")
     with monkeypatch.context() as patched:
-        patched.setattr(Job, "advance", failing(error, 10, Job.advance))
+        patched.setattr(Trainer, "advance", failing(error, 10, Trainer.advance))
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "-o", run.folder)
     remedy = f"try --batch 4 or a smaller --size under another name; {FREE}"
     assert (code, said) == (1, f"Error: out of {told}: {remedy}{run.folder}")
@@ -113,7 +113,7 @@ def test_a_group_goes_on_after_a_lack_of_memory(
 ) -> None:
     group = tmp_path / "group"
     with monkeypatch.context() as patched:
-        patched.setattr(Job, "advance", failing(MemoryError(), 10, Job.advance))
+        patched.setattr(Trainer, "advance", failing(MemoryError(), 10, Trainer.advance))
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "--seeds", 2, "-o", group)
     assert code == 1 and said.endswith(f"go on with: decathlon train --resume -o {group}")
     assert command(monkeypatch, capsys, "train", "--resume", "-o", group)[0] == 0
@@ -186,15 +186,15 @@ def test_a_full_disk_in_training_keeps_the_last_checkpoint(
     left: int,
 ) -> None:  # fmt: skip
     """Metrics, timing or the second or third checkpoint find no place, each after some of its bytes."""
-    run, steps, real = Run(small_disk / "run"), iter(range(10**6)), Job.advance
+    run, steps, real = Run(small_disk / "run"), iter(range(10**6)), Trainer.advance
 
-    def advance(job: Job) -> int:
+    def advance(trainer: Trainer) -> int:
         if next(steps) == 10:
             fill(small_disk, left)
-        return real(job)
+        return real(trainer)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Job, "advance", advance)
+        patched.setattr(Trainer, "advance", advance)
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "-o", run.folder)
     assert code == 1 and said.startswith(f"Error: cannot write {run.folder}/")
     assert said.endswith(

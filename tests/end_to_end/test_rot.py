@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from decathlon.cli.main import command
 from decathlon.inference.network_file import description, load_merged
 from decathlon.inference.predict import predict_run
-from decathlon.reports.leaderboard_rows import read_entries
+from decathlon.reports.leaderboard_rows import read_rows
 from decathlon.reports.training_table import summary
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
@@ -85,7 +85,7 @@ def resumed(root: Root) -> str:
 
 
 def listed(root: Root) -> str:
-    return printed("leaderboard", root.run.folder, "--format", "json") + repr(read_entries([root.run.folder]))
+    return printed("leaderboard", root.run.folder, "--format", "json") + repr(read_rows([root.run.folder]))
 
 
 def merged(root: Root) -> str:

@@ -25,7 +25,7 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.system.signals import held, terminable
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import loop
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.runs import RECIPE, digests, go
 
 EPOCHS = RECIPE.override({"epochs": 2})
@@ -97,7 +97,7 @@ def test_the_step_ends_the_state_is_saved_and_the_end_is_the_same(
 ) -> None:  # fmt: skip
     run, before = Run(tmp_path / "a run"), [signal.getsignal(each) for each in SIGNALS]
     with monkeypatch.context() as patched:
-        signalling(patched, Job, "advance", number, at)
+        signalling(patched, Trainer, "advance", number, at)
         words = ("train", *JOBS, "--data", tiny, *OPTIONS, "-o", run.folder)
         code, said = decathlon(patched, capsys, *words)
     assert code == 128 + number
@@ -159,7 +159,7 @@ def test_a_resumed_run_is_interrupted_as_well(
     words: tuple[object, ...] = ("train", *JOBS, "--data", tiny, *OPTIONS, "-o", tmp_path / "run")
     for _ in range(3):
         with monkeypatch.context() as patched:
-            signalling(patched, Job, "advance", number, 4)
+            signalling(patched, Trainer, "advance", number, 4)
             assert decathlon(patched, None, *words)[0] == 128 + number
         words = ("train", "--resume", "-o", tmp_path / "run")
     assert finished(tmp_path / "run") == whole
@@ -173,7 +173,7 @@ def test_a_group_is_interrupted_as_a_whole(
     words = ("train", "apples", "--data", tiny, *OPTIONS, "--seeds", 2, "-o")
     assert decathlon(monkeypatch, capsys, *words, tmp_path / "whole")[0] == 0
     with monkeypatch.context() as patched:
-        signalling(patched, Job, "advance", number, 13)
+        signalling(patched, Trainer, "advance", number, 13)
         code, said = decathlon(patched, capsys, *words, tmp_path / "group")
     assert code == 128 + number and said.endswith(f"interrupted, go on with: {told(tmp_path / 'group')}\n")
     group = find_group(tmp_path / "group")
@@ -189,11 +189,11 @@ def each_digest(group: Group) -> list[dict[str, str]]:
 def test_a_signal_beside_a_diverging_loss_ends_a_group_too(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def diverging(job: Job) -> int:
+    def diverging(trainer: Trainer) -> int:
         os.kill(os.getpid(), signal.SIGTERM)
         raise DivergedError("the loss became nan")
 
-    monkeypatch.setattr(Job, "advance", diverging)
+    monkeypatch.setattr(Trainer, "advance", diverging)
     words = ("train", "apples", "--data", tiny, *OPTIONS, "--seeds", 2, "-o", tmp_path / "group")
     assert decathlon(monkeypatch, capsys, *words)[0] == 143
     assert not (tmp_path / "group" / "seed-1").exists()

@@ -14,11 +14,11 @@ from decathlon.cli.main import command
 from decathlon.errors import BusyError, UsageError, VerificationError
 from decathlon.experiments import launch, seeds
 from decathlon.experiments.resume import resume
-from decathlon.experiments.resume_changes import Again
+from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.experiments.seeds import train_seeds
 from decathlon.runs.initial_state import read_start
-from decathlon.runs.loading import load_family
-from decathlon.runs.run_directory import Run
+from decathlon.runs.loading import load_model
+from decathlon.runs.run_directory import Run, hold
 from decathlon.runs.seed_group import Group
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.progress import TrainingProgress
@@ -37,7 +37,7 @@ def test_a_run_that_another_process_began_meanwhile_is_left_to_it(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name was free when the command began, and is taken when it has the lock."""
-    real = launch.hold
+    real = hold
 
     def late(run: Run) -> Any:
         (run.folder / "run.json").write_text("another's")
@@ -98,7 +98,7 @@ def test_a_run_of_a_group_is_not_changed_alone(run: Path, tmp_path: Path) -> Non
     with pytest.raises(
         UsageError, match="is a run of the group .*, whose runs are alike: copy it to another folder"
     ):
-        resume(group.runs[0], Again(knobs={"lr": 0.01}, allow=True), TrainingProgress())
+        resume(group.runs[0], ResumeRequest(options={"lr": 0.01}, allow=True), TrainingProgress())
 
 
 def test_a_start_must_be_the_one_of_its_request(run: Path) -> None:
@@ -135,4 +135,4 @@ def test_a_domains_file_must_be_the_one_of_its_request(
     asked.pop("files")  # the SHA-256 of the files, which would find it too
     write_sealed(done.folder / "run.json", asked)
     with pytest.raises(VerificationError, match=message):
-        load_family(done, torch.device("cpu"))
+        load_model(done, torch.device("cpu"))

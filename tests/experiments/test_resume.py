@@ -11,14 +11,14 @@ import torch
 from decathlon.errors import DivergedError, UsageError, VerificationError
 from decathlon.experiments import resume as resuming
 from decathlon.experiments.resume import resume
-from decathlon.experiments.resume_changes import Again
-from decathlon.runs.loading import load_family
+from decathlon.experiments.resume_changes import ResumeRequest
+from decathlon.runs.loading import load_model
 from decathlon.runs.run_directory import Run
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.runs import RECIPE, digests, dying_at, go, request
 
 Captured = pytest.CaptureFixture[str]
@@ -35,26 +35,30 @@ def test_another_release_is_told(run: Path, monkeypatch: pytest.MonkeyPatch, cap
 def test_a_diverged_run_goes_on_from_its_last_good_state(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    real = Job.advance
+    real = Trainer.advance
     with monkeypatch.context() as patched:
-        patched.setattr(Job, "advance", lambda job: _poisoned(job) if job.step == 20 else real(job))
+        patched.setattr(
+            Trainer, "advance", lambda trainer: _poisoned(trainer) if trainer.step == 20 else real(trainer)
+        )
         with pytest.raises(DivergedError):
             resume(run, None, TrainingProgress())
     assert Run(run).read()["status"] == "diverged"
     tensors, values = read_tensors(Run(run).checkpoint)
     assert values["step"] == 18 and all(bool(tensor.isfinite().all()) for tensor in tensors.values())
     with monkeypatch.context() as patched:
-        patched.setattr(Job, "advance", lambda job: _poisoned(job) if job.step == 20 else real(job))
+        patched.setattr(
+            Trainer, "advance", lambda trainer: _poisoned(trainer) if trainer.step == 20 else real(trainer)
+        )
         with pytest.raises(DivergedError):
             resume(run, None, TrainingProgress())
     assert "going on from its last good state, where it did: add a smaller --lr or" in " ".join(
         capsys.readouterr().err.split()
     )
-    done = resume(run, Again(knobs={"lr": 0.001}, allow=True), TrainingProgress())
+    done = resume(run, ResumeRequest(options={"lr": 0.001}, allow=True), TrainingProgress())
     assert done.read()["status"] == "done" and done.read()["changes"][0]["after_lines"] == 6
 
 
-def _poisoned(job: Job) -> int:
+def _poisoned(trainer: Trainer) -> int:
     raise DivergedError("the loss became nan: train with a smaller --lr.")
 
 
@@ -138,7 +142,7 @@ def test_data_that_moved_is_named_with_an_option(
     with pytest.raises(UsageError, match=r"gone\.h5, which .* was begun with, is not there: .* with --data"):
         resume(run, None, TrainingProgress())
     shutil.copy(tiny, tmp_path / "moved.h5")
-    assert digests(resume(run, Again(data=tmp_path / "moved.h5"), TrainingProgress())) == undisturbed
+    assert digests(resume(run, ResumeRequest(data=tmp_path / "moved.h5"), TrainingProgress())) == undisturbed
 
 
 def test_a_run_json_without_a_checksum_is_told(run: Path, capsys: Captured) -> None:
@@ -154,11 +158,11 @@ def test_a_finished_run_is_used_whole_or_not_at_all(tiny: Path, tmp_path: Path) 
     kept = file.read_bytes()
     file.unlink()
     with pytest.raises(VerificationError, match=r"boats\.safetensors is missing, though .*run\.json names it"):
-        load_family(runs[0], torch.device("cpu"))
+        load_model(runs[0], torch.device("cpu"))
     file.write_bytes(kept)
     shutil.copy(runs[1].folder / "run.json", runs[0].folder)
     with pytest.raises(VerificationError, match=r"is not what .*run\.json says training wrote"):
-        load_family(runs[0], torch.device("cpu"))
+        load_model(runs[0], torch.device("cpu"))
 
 
 @pytest.mark.parametrize("wrong", [{"seed": 10**20}, {"threads": 5000}])

@@ -13,13 +13,13 @@ import torch
 from decathlon.cli.main import main
 from decathlon.errors import UsageError
 from decathlon.experiments.resume import resume
-from decathlon.experiments.resume_changes import Again
+from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.inference.predict import predict_run
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import read_results
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.progress import TrainingProgress
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.packs import COUNTS, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
@@ -85,7 +85,9 @@ def test_a_whole_recipe_is_compared_knob_by_knob(
 
 
 def test_a_change_that_is_meant_is_written_down(run: Path, undisturbed: dict[str, str]) -> None:
-    done = resume(run, Again(knobs={"lr": 0.01, "eval_every": 3}, threads=1, allow=True), TrainingProgress())
+    done = resume(
+        run, ResumeRequest(options={"lr": 0.01, "eval_every": 3}, threads=1, allow=True), TrainingProgress()
+    )
     asked = done.read()
     assert asked["recipe"]["lr"] == 0.01 and asked["status"] == "done"
     assert asked["changes"] == [
@@ -98,10 +100,10 @@ def test_a_change_that_is_meant_is_written_down(run: Path, undisturbed: dict[str
 
 def test_changes_survive_another_death_and_add_up(run: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with dying_at(monkeypatch, 12):
-        resume(run, Again(knobs={"lr": 0.01}, allow=True), TrainingProgress())
+        resume(run, ResumeRequest(options={"lr": 0.01}, allow=True), TrainingProgress())
     with pytest.raises(UsageError, match=r"begun with lr 0\.01, not 0\.05"):
-        resume(run, Again(knobs={"lr": 0.05}), TrainingProgress())
-    asked = resume(run, Again(knobs={"weight_decay": 0.0}, allow=True), TrainingProgress()).read()
+        resume(run, ResumeRequest(options={"lr": 0.05}), TrainingProgress())
+    asked = resume(run, ResumeRequest(options={"weight_decay": 0.0}, allow=True), TrainingProgress()).read()
     assert [change["name"] for change in asked["changes"]] == ["lr", "weight_decay"]
     assert asked["recipe"]["lr"] == 0.01
     predict_run(Run(run), tiny, "test", run / "results.json")
@@ -112,29 +114,29 @@ def test_changes_survive_another_death_and_add_up(run: Path, tiny: Path, monkeyp
 def test_the_optimizer_takes_up_a_changed_weight_decay(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its groups are restored from the checkpoint, where the old one stands."""
     seen = list[set[float]]()
-    real = Job.load_state
+    real = Trainer.load_state
 
-    def load(job: Job, *args: Any) -> None:
-        real(job, *args)
-        seen.append({group["weight_decay"] for optimizer in job.optimizers for group in optimizer.param_groups})
+    def load(trainer: Trainer, *args: Any) -> None:
+        real(trainer, *args)
+        seen.append({group["weight_decay"] for optimizer in trainer.optimizers for group in optimizer.param_groups})
 
-    monkeypatch.setattr(Job, "load_state", load)
-    resume(run, Again(knobs={"weight_decay": 0.25, "momentum": 0.9}, allow=True), TrainingProgress())
+    monkeypatch.setattr(Trainer, "load_state", load)
+    resume(run, ResumeRequest(options={"weight_decay": 0.25, "momentum": 0.9}, allow=True), TrainingProgress())
     assert seen == [{0.0, 0.25}]
 
 
 def test_other_images_in_the_same_number_can_be_gone_on_with(run: Path, tmp_path: Path) -> None:
     other = write_pack(tmp_path / "other.h5", counts=COUNTS | {"val": 3})
     with pytest.raises(UsageError, match=r"begun with data .*tiny\.h5 \(\w+\), not .*other\.h5 .*--allow-change"):
-        resume(run, Again(data=other), TrainingProgress())
-    asked = resume(run, Again(data=other, allow=True), TrainingProgress()).read()
+        resume(run, ResumeRequest(data=other), TrainingProgress())
+    asked = resume(run, ResumeRequest(data=other, allow=True), TrainingProgress()).read()
     assert asked["data"]["path"] == str(other) and asked["changes"][0]["name"] == "data"
 
 
 def test_other_images_in_another_number_are_refused(run: Path, tmp_path: Path) -> None:
     other = write_pack(tmp_path / "other.h5", counts=COUNTS | {"train": 25})
     with pytest.raises(UsageError, match="leave out --data, or train a new run"):
-        resume(run, Again(data=other, allow=True), TrainingProgress())
+        resume(run, ResumeRequest(data=other, allow=True), TrainingProgress())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -142,23 +144,23 @@ def test_a_run_of_a_machine_with_a_gpu_can_be_gone_on_with_on_one_without(run: P
     write_sealed(run / "run.json", read_sealed(run / "run.json", "") | {"device": "cuda"})
     with pytest.raises(UsageError, match=r"begun on cuda, which is not here: add --device cpu --allow-change"):
         resume(run, None, TrainingProgress())
-    asked = resume(run, Again(device="cpu", allow=True), TrainingProgress()).read()
+    asked = resume(run, ResumeRequest(device="cpu", allow=True), TrainingProgress()).read()
     assert asked["status"] == "done" and asked["device"] == "cpu" and asked["changes"][0]["name"] == "device"
 
 
 @pytest.mark.parametrize("knobs", [{"size": 24}, {"side": 20}, {"crop": "full"}])
 def test_what_finished_domains_are_fed_can_change_no_more(
-    half: Path, tmp_path: Path, knobs: dict[str, Any]
+    half: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     own = Path(shutil.copytree(half, tmp_path / "run"))
     with pytest.raises(UsageError, match="train a new run under another name"):
-        resume(own, Again(knobs=knobs, allow=True), TrainingProgress())
+        resume(own, ResumeRequest(options=options, allow=True), TrainingProgress())
 
 
 def test_what_training_refuses_is_refused_on_resuming(run: Path) -> None:
-    knobs = {"cache_taps": 1.0, "augment": False}
+    options = {"cache_taps": 1.0, "augment": False}
     with pytest.raises(UsageError, match="method 'bn' has no taps to cache"):
-        resume(run, Again(knobs=knobs, allow=True), TrainingProgress())
+        resume(run, ResumeRequest(options=options, allow=True), TrainingProgress())
     assert "changes" not in Run(run).read()
 
 
@@ -168,18 +170,21 @@ def test_a_trunk_may_be_named_in_another_way(tiny: Path, tmp_path: Path, monkeyp
         go(tiny, tmp_path / "over", "parallel", trunk=str(trunk.folder), domains=("apples",))
     monkeypatch.chdir(tmp_path)
     assert (
-        resume(tmp_path / "over", Again(request={"trunk": "trunk"}), TrainingProgress()).read()["status"] == "done"
+        resume(tmp_path / "over", ResumeRequest(request={"trunk": "trunk"}), TrainingProgress()).read()["status"]
+        == "done"
     )
     with dying_at(monkeypatch, 4):
         go(tiny, tmp_path / "split", "split", options={"preset": "wide"}, domains=("apples",))
-    again = Again(request={"trunk": "wrn-10-1", "options": {"preset": "wide"}})
+    again = ResumeRequest(request={"trunk": "wrn-10-1", "options": {"preset": "wide"}})
     assert resume(tmp_path / "split", again, TrainingProgress()).read()["trunk"]["name"] == "wrn-10-2"
 
 
 def test_every_difference_is_named_with_its_own_option(run: Path) -> None:
     with pytest.raises(UsageError) as one:
-        again = Again(recipe=RECIPE.override({"batch": 16, "lr": 0.2, "size": 24}), knobs={"lr": 0.2}, allow=True)
+        again = ResumeRequest(
+            recipe=RECIPE.override({"batch": 16, "lr": 0.2, "size": 24}), options={"lr": 0.2}, allow=True
+        )
         resume(run, again, TrainingProgress())
     assert "batch 8, not 16: leave out --recipe, or train a new run" in str(one.value)
     with pytest.raises(UsageError, match=r"lr 0\.05, not 0\.2; size 16, not 24: leave out --lr and --size, or add"):
-        resume(run, Again(knobs={"lr": 0.2, "size": 24}), TrainingProgress())
+        resume(run, ResumeRequest(options={"lr": 0.2, "size": 24}), TrainingProgress())

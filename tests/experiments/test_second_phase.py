@@ -14,10 +14,10 @@ from decathlon.adapters.parallel_svd import LowRankConv, ParallelSvd
 from decathlon.errors import DataError, UsageError
 from decathlon.experiments.resume import resume
 from decathlon.models.method import Learned
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.runs.loading import load_family
+from decathlon.runs.loading import load_model
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.progress import TrainingProgress
@@ -53,23 +53,23 @@ def images() -> Tensor:
     return torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def begun(run: Run, method: str, domain: str = "boats") -> tuple[Family, nn.Module]:
+def begun(run: Run, method: str, domain: str = "boats") -> tuple[MultiDomainModel, nn.Module]:
     """Return the family and body of a domain that would begin over a run's trunk."""
     source = find_trunk(str(run.folder), 0)
     made = find_method(method)(source.trunk)
-    family = Family(made, 0, CPU, source.norms_for(made, [domain]), made.prepare(source.learned, [domain]))
-    return family, family.add(domain, 5).eval().body
+    model = MultiDomainModel(made, 0, CPU, source.norms_for(made, [domain]), made.prepare(source.learned, [domain]))
+    return model, model.add(domain, 5).eval().body
 
 
 @pytest.mark.parametrize("method", ["feature", "bn", "finetune", "piggyback", "dan"])
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_domain_starts_from_norms_that_belong_to_the_trunk_as_it_is(runs: Any, source: str, method: str) -> None:
-    family, body = begun(runs(source), method)
-    learned = load_family(runs(source), CPU).networks["boats"].eval().body
+    model, body = begun(runs(source), method)
+    learned = load_model(runs(source), CPU).networks["boats"].eval().body
     if source == "mtan":
         learned = learned.get_submodule("trunk")
     # norms learned beside adapters are wrong without these: then the trunk's own
-    wanted = learned if source in ("bn", "mtan") else family.trunk.eval()
+    wanted = learned if source in ("bn", "mtan") else model.trunk.eval()
     tolerance = 0.5 if method == "dan" else 1e-5  # dan starts near the trunk
     torch.testing.assert_close(body(images()), wanted(images()), atol=tolerance, rtol=tolerance)
 
@@ -106,10 +106,10 @@ def test_dan_starts_at_the_identity_and_a_little_noise_on_its_diagonal() -> None
 
 
 def parallel_deltas(trunk: WideResNet) -> dict[str, dict[str, Tensor]]:
-    family = Family(find_method("parallel")(trunk), 0, CPU)
+    model = MultiDomainModel(find_method("parallel")(trunk), 0, CPU)
     for name in ("apples", "boats"):
-        family.add(name, 3)
-    return {name: family.delta(name) for name in family.networks}
+        model.add(name, 3)
+    return {name: model.delta(name) for name in model.networks}
 
 
 def test_the_decomposition_is_the_best_of_its_rank_and_balanced() -> None:
@@ -117,8 +117,8 @@ def test_the_decomposition_is_the_best_of_its_rank_and_balanced() -> None:
     deltas = parallel_deltas(trunk)
     made = ParallelSvd(trunk)
     starts = made.prepare(Learned("parallel", deltas), ["apples", "boats"])
-    family = Family(made, 0, CPU, starts=starts)
-    networks = [family.add(name, 3) for name in starts]
+    model = MultiDomainModel(made, 0, CPU, starts=starts)
+    networks = [model.add(name, 3) for name in starts]
     site = "stage2.0.conv2"
     whole = torch.cat([delta[f"body.{site}.adapter.weight"][:, :, 0, 0] for delta in deltas.values()], 1)
     left, values, right = torch.linalg.svd(whole)
@@ -176,7 +176,7 @@ def test_weight_edits_keep_the_padding_of_foreign_convolutions(method: str) -> N
     from decathlon.models.trunks.registry import build
 
     trunk = build("timm:tf_mobilenetv3_small_minimal_100", empty=True)
-    body = Family(find_method(method)(trunk), 0, CPU).add("x", 3).eval().body
+    body = MultiDomainModel(find_method(method)(trunk), 0, CPU).add("x", 3).eval().body
     torch.testing.assert_close(body(images()), trunk.eval()(images()), atol=1e-4, rtol=1e-4)
 
 

@@ -15,16 +15,15 @@ from click.testing import CliRunner
 from decathlon.cli.main import command, main
 from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, DivergedError, UsageError
-from decathlon.experiments import seeds
 from decathlon.experiments.launch import train
-from decathlon.experiments.request import Request
+from decathlon.experiments.request import Request, member_request, resolved
 from decathlon.experiments.seeds import resume_seeds, train_seeds
 from decathlon.reports.training_table import group_summary, last_metrics
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, find_group, status
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.packs import TINY, write_pack
 from tests.helpers.runs import ASKED, dying_at
 
@@ -157,8 +156,8 @@ def test_a_request_comes_back_from_json_as_it_was(tiny: Path, tmp_path: Path) ->
         options={"init": "zero"},
         recipe=RECIPE.override({"milestones": [0.5], "schedule": "step"}),
     )  # fmt: skip
-    group = Group(asked.out, (7,), json.loads(json.dumps(seeds._asked(asked))))
-    back = seeds.member_request(group, 7)
+    group = Group(asked.out, (7,), json.loads(json.dumps(resolved(asked))))
+    back = member_request(group, 7)
     assert vars(back) == vars(asked) | {"out": tmp_path / "run" / "seed-7", "seed": 7}
 
 
@@ -241,7 +240,7 @@ def test_wrong_uses_end_in_one_sentence_and_leave_nothing(
     words: str, code: int, message: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    asked = seeds._asked(request(tiny, tmp_path / "half"))
+    asked = resolved(request(tiny, tmp_path / "half"))
     Group(tmp_path / "half", (0, 1), asked).write()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["decathlon", *words.format(data=tiny).split()])
@@ -252,14 +251,14 @@ def test_wrong_uses_end_in_one_sentence_and_leave_nothing(
 
 
 def test_a_seed_that_diverges_stops_no_other(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Job.advance
+    real = Trainer.advance
 
-    def diverging(job: Job) -> int:
-        if job.seed == 0:
+    def diverging(trainer: Trainer) -> int:
+        if trainer.seed == 0:
             raise DivergedError("the loss became nan")
-        return real(job)
+        return real(trainer)
 
-    monkeypatch.setattr(Job, "advance", diverging)
+    monkeypatch.setattr(Trainer, "advance", diverging)
     with pytest.raises(DivergedError, match="the loss of seed 0 in .* train all seeds under another name"):
         together(tiny, tmp_path / "run", 2)
     assert status(tmp_path / "run" / "seed-1") == "done"

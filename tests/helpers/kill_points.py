@@ -18,12 +18,12 @@ from torch import Tensor
 from decathlon.data.domains import Benchmark
 from decathlon.data_prep.packing import pipeline
 from decathlon.data_prep.packing.writer import PackWriter
-from decathlon.runs.checkpoints import Generations
+from decathlon.runs.checkpoints import Checkpoints
 from decathlon.runs.run_directory import Run
 from decathlon.system import tensor_files
 from decathlon.system.tensor_files import write_tensors
 from decathlon.training import loop, trainer
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 
 PATCH = pytest.MonkeyPatch()  # never undone: the child ends with it
 
@@ -62,7 +62,7 @@ def keep_states(folder: Path) -> None:
     """Write the last state of every trainer, optimizers included, beside the run: a finished run drops it."""
     real = loop._finish
 
-    def finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, done: Job) -> None:
+    def finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, done: Trainer) -> None:
         write_tensors(folder / f"{done.domains[0]}.safetensors", *done.state())
         real(run, asked, benchmark, done)
 
@@ -70,7 +70,7 @@ def keep_states(folder: Path) -> None:
 
 
 def before_first_checkpoint() -> None:
-    PATCH.setattr(Generations, "write", die)
+    PATCH.setattr(Checkpoints, "write", die)
 
 
 def inside_write(number: int) -> None:
@@ -111,14 +111,14 @@ def before_done() -> None:
 
 def at_step(number: int, act: Callable[[], None] = die) -> None:
     """Die, or do something else, before a step; counted from 0 in this process."""
-    real, taken = Job.advance, iter(range(10**6))
+    real, taken = Trainer.advance, iter(range(10**6))
 
-    def advance(self: Job) -> int:
+    def advance(self: Trainer) -> int:
         if next(taken) == number:
             act()
         return real(self)
 
-    PATCH.setattr(Job, "advance", advance)
+    PATCH.setattr(Trainer, "advance", advance)
 
 
 def forget_optimizer() -> None:

@@ -114,7 +114,7 @@ def members(group: int) -> list[int]:
     return found
 
 
-def spread(count: int, seed: int) -> list[float]:
+def mean_std(count: int, seed: int) -> list[float]:
     """Return numbers in 0..1, one in every `count`-th part, in an order of the seed."""
     choose = random.Random(seed)
     moments = [(part + choose.random()) / count for part in range(count)]

@@ -16,13 +16,13 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.experiments.launch import train
 from decathlon.experiments.request import Request
 from decathlon.models.method import Regime
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import sha256
 from decathlon.system.progress import TrainingProgress
-from decathlon.training.trainer import Job
+from decathlon.training.trainer import Trainer
 from tests.helpers.packs import TINY
 
 RECIPE = Recipe(epochs=3, batch=8, size=16, lr=0.05, precision="fp32")
@@ -40,15 +40,15 @@ def go(*args: Any, **changes: Any) -> Run:
 
 def make_job(
     data: Path, method: str = "bn", recipe: Recipe = RECIPE, regime: Regime | None = None, bf16: bool = False
-) -> Job:
+) -> Trainer:
     """Return one job of all domains of the tiny packed file."""
     torch.manual_seed(0)
-    family = Family(find_method(method)(build("wrn-10-1"), regime), 0, torch.device("cpu"))
+    model = MultiDomainModel(find_method(method)(build("wrn-10-1"), regime), 0, torch.device("cpu"))
     with PackedFile(data) as packed:
         pools = {name: load_pool(packed, TINY[name], ("train",), 16, 18) for name in TINY.names}
     for name in TINY.names:
-        family.add(name, len(TINY[name].categories))
-    return Job(family, pools, recipe, 0, bf16)
+        model.add(name, len(TINY[name].categories))
+    return Trainer(model, pools, recipe, 0, bf16)
 
 
 def digests(run: Run) -> dict[str, str]:
@@ -59,13 +59,13 @@ def digests(run: Run) -> dict[str, str]:
 @contextlib.contextmanager
 def dying_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Iterator[None]:
     """Let the machine die when training would take a step, counted from 0 over all jobs and runs of the block."""
-    real, taken = Job.advance, iter(range(10**6))
+    real, taken = Trainer.advance, iter(range(10**6))
 
-    def dying(job: Job) -> int:
+    def dying(trainer: Trainer) -> int:
         if next(taken) == step:
             raise OSError("the machine died")
-        return real(job)
+        return real(trainer)
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="died"):
-        patched.setattr(Job, "advance", dying)
+        patched.setattr(Trainer, "advance", dying)
         yield

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from decathlon.models.layers import PointwiseConv
-from decathlon.models.multi_domain_model import DomainNetwork, Family
+from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
 from decathlon.models.registry import find_method, methods
 from decathlon.models.trunks.registry import build
 from decathlon.system.device import autocast
@@ -21,7 +21,7 @@ LABELS = torch.tensor([0, 1, 2, 0])
 
 def network(method: str) -> DomainNetwork:
     torch.manual_seed(0)
-    return Family(find_method(method)(build("wrn-10-1")), 0, CPU).add("x", 3)
+    return MultiDomainModel(find_method(method)(build("wrn-10-1")), 0, CPU).add("x", 3)
 
 
 def images() -> Tensor:
@@ -67,7 +67,7 @@ def test_no_strided_pointwise_convolution_reaches_the_kernel_that_corrupts_the_h
     method: str, trunk: str
 ) -> None:
     """oneDNN in torch 2.15: the weight gradient of 1x1, stride 2, fewer than 16 inputs, channels_last."""
-    body = Family(find_method(method)(build(trunk)), 0, CPU).add("x", 3).body
+    body = MultiDomainModel(find_method(method)(build(trunk)), 0, CPU).add("x", 3).body
     for part in body.modules():
         if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1) and part.stride != (1, 1):
             assert isinstance(part, PointwiseConv)

@@ -21,7 +21,7 @@ from decathlon.adapters.parallel import add_pointwise
 from decathlon.cli.main import command
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import CropPolicy
-from decathlon.data.image_pool import Pool, fit
+from decathlon.data.image_pool import ImagePool, fit
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.experiments.launch import train
 from decathlon.experiments.request import Request
@@ -31,7 +31,7 @@ from decathlon.inference.merging import fold_norms, foldable, merge, without_ada
 from decathlon.inference.network_file import describe, description, load_merged, save_merged, to_input
 from decathlon.models.layers import FrozenNorm
 from decathlon.models.method import Regime
-from decathlon.models.multi_domain_model import DomainNetwork, Family
+from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
 from decathlon.models.registry import find_method, methods
 from decathlon.models.surgery import tensors
 from decathlon.models.trunks.registry import build
@@ -75,7 +75,7 @@ def images(count: int = 4, size: int = 33) -> Tensor:
 
 def network(name: str, regime: Regime | None, trunk: str) -> DomainNetwork:
     torch.manual_seed(1)
-    return shake(Family(find_method(name)(make(trunk), regime), 0, CPU).add("x", 5))
+    return shake(MultiDomainModel(find_method(name)(make(trunk), regime), 0, CPU).add("x", 5))
 
 
 def assert_same_logits(one: Tensor, other: Tensor) -> None:
@@ -262,7 +262,7 @@ def test_an_image_becomes_the_input_that_prediction_sees(crop: CropPolicy) -> No
     domain = replace(TINY["apples"], crop=crop)
     pixels = np.random.default_rng(0).integers(0, 256, (30, 41, 3), np.uint8)
     told = {"size": 16, "resize": 18, "crop": crop, "mean": list(domain.mean), "std": list(domain.std)}
-    pool = Pool(domain, [fit(pixels, crop, 18, domain.mean)], torch.tensor([0]), [1], 16)
+    pool = ImagePool(domain, [fit(pixels, crop, 18, domain.mean)], torch.tensor([0]), [1], 16)
     seen = to_input(Image.fromarray(pixels), {"input": told})
     assert seen.shape == (3, 16, 16) and torch.equal(seen, pool.batch(torch.tensor([0]))[0])
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 from decathlon.data import image_pool
-from decathlon.data.image_pool import Pool
+from decathlon.data.image_pool import ImagePool
 from decathlon.kernels import folded_mask, mask
 from tests.helpers.packs import TINY
 
@@ -30,14 +30,14 @@ def drawn(*shape: int, dtype: torch.dtype = FP32, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE, dtype)
 
 
-def ragged(flip: bool, size: int = 12) -> Pool:
+def ragged(flip: bool, size: int = 12) -> ImagePool:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in SHAPES]
     domain = TINY["apples"] if flip else TINY["boats"]
-    return Pool(domain, images, torch.zeros(len(SHAPES)).long(), list(range(len(SHAPES))), size, DEVICE)
+    return ImagePool(domain, images, torch.zeros(len(SHAPES)).long(), list(range(len(SHAPES))), size, DEVICE)
 
 
-def same_batch(pool: Pool, index: list[int], draw: Tensor, dtype: torch.dtype = FP32) -> None:
+def same_batch(pool: ImagePool, index: list[int], draw: Tensor, dtype: torch.dtype = FP32) -> None:
     places = torch.tensor(index, device=DEVICE)
     found = image_pool.fused(pool, places, draw, dtype)
     assert found.is_contiguous(memory_format=torch.channels_last) and found.dtype == dtype
@@ -155,7 +155,7 @@ def test_folded_mask_equals_its_reference(sizes: tuple[int, ...], dtype: torch.d
 def test_augment_cuts_large_images(size: int) -> None:
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (size + i, size + 7 * i, 3), np.uint8) for i in range(8)]
-    pool = Pool(TINY["apples"], images, torch.zeros(8).long(), list(range(8)), size, DEVICE)
+    pool = ImagePool(TINY["apples"], images, torch.zeros(8).long(), list(range(8)), size, DEVICE)
     same_batch(pool, list(range(8)) * 4, torch.rand(3, 32, device=DEVICE))
 
 

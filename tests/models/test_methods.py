@@ -19,7 +19,7 @@ from decathlon import adapters
 from decathlon.cli.main import command
 from decathlon.errors import UsageError, VerificationError
 from decathlon.models.method import Regime
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import explain, find_method, methods, read_options
 from decathlon.models.surgery import tensors
 from decathlon.models.trunks.registry import build
@@ -49,10 +49,10 @@ each = pytest.mark.parametrize(("name", "regime", "chosen"), CASES)
 Chosen = dict[str, Any]
 
 
-def family(name: str, regime: Regime, chosen: Chosen, seed: int = 0) -> Family:
+def model(name: str, regime: Regime, chosen: Chosen, seed: int = 0) -> MultiDomainModel:
     torch.manual_seed(1)
     kind = find_method(name)
-    made = Family(kind(WideResNet(10, 1), regime, kind.choose(chosen)), seed, CPU)
+    made = MultiDomainModel(kind(WideResNet(10, 1), regime, kind.choose(chosen)), seed, CPU)
     made.add("first", 3)
     made.add("second", 5)
     return made
@@ -62,7 +62,7 @@ def images(count: int = 4) -> Tensor:
     return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(2))
 
 
-def step(made: Family, domain: str) -> None:
+def step(made: MultiDomainModel, domain: str) -> None:
     network = made.networks[domain].train()
     cross_entropy(network(images()), torch.tensor([0, 1, 2, 0])).backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_every_option_has_a_line_for_the_user(name: str) -> None:
 
 @each
 def test_starts_where_its_docstring_says(name: str, regime: Regime, chosen: Chosen) -> None:
-    made = family(name, regime, chosen)
+    made = model(name, regime, chosen)
     made.trunk.eval()
     body = made.networks["first"].eval().body
     distance = (body(images()) - made.trunk(images())).abs().max().item()
@@ -107,7 +107,7 @@ def test_starts_where_its_docstring_says(name: str, regime: Regime, chosen: Chos
 
 @each
 def test_gradients_only_where_due(name: str, regime: Regime, chosen: Chosen) -> None:
-    made = family(name, regime, chosen)
+    made = model(name, regime, chosen)
     own = {id(p) for p in made.networks["first"].parameters()}
     cross_entropy(made.networks["first"].train()(images()), torch.tensor([0, 1, 2, 0])).backward()  # type: ignore[no-untyped-call]
     for parameter in made.networks["second"].parameters():
@@ -122,7 +122,7 @@ def test_gradients_only_where_due(name: str, regime: Regime, chosen: Chosen) -> 
 
 @each
 def test_a_step_of_one_domain_leaves_the_others_alone(name: str, regime: Regime, chosen: Chosen) -> None:
-    made = family(name, regime, chosen)
+    made = model(name, regime, chosen)
     trunk, other = snapshot(made.trunk), {k: v.clone() for k, v in made.delta("second").items()}
     before = made.networks["second"].eval()(images())
     step(made, "first")
@@ -137,7 +137,7 @@ def test_a_step_of_one_domain_leaves_the_others_alone(name: str, regime: Regime,
 def test_a_delta_goes_round_exactly_and_holds_nothing_of_the_trunk(
     name: str, regime: Regime, chosen: Chosen
 ) -> None:
-    made, other = family(name, regime, chosen), family(name, regime, chosen, seed=5)
+    made, other = model(name, regime, chosen), model(name, regime, chosen, seed=5)
     step(made, "first")
     other.trunk.load_state_dict(made.trunk.state_dict())
     other.shared.load_state_dict(made.shared.state_dict())
@@ -152,7 +152,7 @@ def test_a_delta_goes_round_exactly_and_holds_nothing_of_the_trunk(
 
 @each
 def test_a_delta_of_another_shape_is_refused(name: str, regime: Regime, chosen: Chosen) -> None:
-    made = family(name, regime, chosen)
+    made = model(name, regime, chosen)
     with pytest.raises(VerificationError, match="does not fit"):
         made.load("first", made.stored("second"), "a file")
     with pytest.raises(VerificationError, match="does not fit"):
@@ -161,27 +161,27 @@ def test_a_delta_of_another_shape_is_refused(name: str, regime: Regime, chosen: 
 
 @each
 def test_random_weights_depend_on_seed_and_domain_alone(name: str, regime: Regime, chosen: Chosen) -> None:
-    both, kind = family(name, regime, chosen), find_method(name)
+    both, kind = model(name, regime, chosen), find_method(name)
     torch.manual_seed(1)
-    alone = Family(kind(WideResNet(10, 1), regime, kind.choose(chosen)), 0, CPU)
+    alone = MultiDomainModel(kind(WideResNet(10, 1), regime, kind.choose(chosen)), 0, CPU)
     alone.add("second", 5)
     for key, tensor in both.delta("second").items():
         assert torch.equal(tensor, alone.delta("second")[key])
-    other = family(name, regime, chosen, seed=1)
+    other = model(name, regime, chosen, seed=1)
     assert not torch.equal(both.delta("second")["head.weight"], other.delta("second")["head.weight"])
 
 
 @each
 def test_compiles_into_one_graph(name: str, regime: Regime, chosen: Chosen) -> None:
     torch.compiler.reset()  # every case compiles the same code for another network
-    network = family(name, regime, chosen).networks["first"].eval()
+    network = model(name, regime, chosen).networks["first"].eval()
     compiled = torch.compile(network, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(images()), network(images()))
 
 
 @each
 def test_the_footprint_is_what_is_stored(name: str, regime: Regime, chosen: Chosen) -> None:
-    made = family(name, regime, chosen)
+    made = model(name, regime, chosen)
     rows = [row for row in made.footprint().rows if row.scope == "first"]
     stored = sum(8 * tensor.element_size() * tensor.numel() for tensor in made.stored("first").values())
     assert sum(row.bits for row in rows) == stored
@@ -218,14 +218,14 @@ def test_a_regime_a_method_cannot_have_is_refused() -> None:
 
 
 def test_parallel_over_timm_resnet18_adapts_its_3x3_convolutions() -> None:
-    made = Family(find_method("parallel")(build("timm:resnet18")), 0, CPU)
+    made = MultiDomainModel(find_method("parallel")(build("timm:resnet18")), 0, CPU)
     network = made.add("x", 3)
     assert network.eval()(torch.randn(2, 3, 64, 64)).shape == (2, 3)
     assert sum("adapter" in name for name in made.delta("x")) == 16
 
 
 def test_mtan_masks_the_taps_of_a_timm_model() -> None:
-    made = Family(find_method("mtan")(build("timm:resnet18")), 0, CPU)
+    made = MultiDomainModel(find_method("mtan")(build("timm:resnet18")), 0, CPU)
     assert made.add("x", 3).eval()(torch.randn(2, 3, 64, 64)).shape == (2, 3)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from decathlon.errors import DataError, VerificationError
 from decathlon.experiments.resume import resume
-from decathlon.runs.checkpoints import Generations
+from decathlon.runs.checkpoints import Checkpoints
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import write_bytes
 from decathlon.system.progress import TrainingProgress
@@ -135,9 +135,9 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_older_one(tmp_p
     """Else a kill before the next one is there would leave a damaged one alone."""
     run = Run(tmp_path)
     for step in (1, 2):
-        Generations(run, None).write({"a": torch.ones(3)}, STATE | {"step": step})
+        Checkpoints(run, None).write({"a": torch.ones(3)}, STATE | {"step": step})
     flip(lambda data: len(data) - 1)(run.checkpoint)
-    generations = Generations(run, None)
+    generations = Checkpoints(run, None)
     found = generations.read(print)
     assert found is not None and found[1]["step"] == 1
     kept = []

@@ -20,7 +20,7 @@ from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.experiments.resume import resume
 from decathlon.inference.predict import predict_run
 from decathlon.reports.footprint_report import count_run
-from decathlon.reports.leaderboard_rows import read_entries
+from decathlon.reports.leaderboard_rows import read_rows
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
@@ -78,7 +78,7 @@ def battle(file: Path, damaged: list[bytes], read: Callable[[], object]) -> int:
 def read_run(run: Run, tiny: Path) -> None:
     """Read a run as params, leaderboard, predict and train do."""
     run.read()
-    read_entries([run.folder])
+    read_rows([run.folder])
     count_run(run)
     run.facts("apples")
     find_trunk(str(run.folder), 0)

@@ -21,7 +21,7 @@ from decathlon.scoring.baseline import SavedBaseline
 from decathlon.scoring.protocol import protocol_text
 from decathlon.scoring.results import write_results
 from decathlon.scoring.score import DomainScore, Score
-from decathlon.scoring.seed_scores import GroupScore, Spread, read_score, spread
+from decathlon.scoring.seed_scores import GroupScore, MeanStd, mean_std, read_score
 from decathlon.system.checksums import seal
 from decathlon.system.files import write_json
 from tests.helpers.runs import ASKED
@@ -75,9 +75,9 @@ def score_group(group: Group, *options: object) -> str:
 
 
 def test_spreads_by_hand() -> None:
-    assert spread([1, 2, 6]).mean == 3 and spread([1, 2, 6]).std == pytest.approx(math.sqrt(7))
-    assert spread([4.0]) == Spread(4.0, None)
-    assert spread([4.0, None]) == spread([None]) == Spread(None, None)
+    assert mean_std([1, 2, 6]).mean == 3 and mean_std([1, 2, 6]).std == pytest.approx(math.sqrt(7))
+    assert mean_std([4.0]) == MeanStd(4.0, None)
+    assert mean_std([4.0, None]) == mean_std([None]) == MeanStd(None, None)
 
 
 def test_a_group_is_scored_by_its_runs(group: Group) -> None:
@@ -218,7 +218,7 @@ def test_scores_that_do_not_belong_together_have_no_mean(group: Group) -> None:
     with pytest.raises(DataError, match="score the group again"):
         GroupScore((0, 1), (one, other))
     bare = GroupScore((0, 1), (scored({"ant": 0.1}, 0, None), scored({"ant": 0.2}, 1, None)))
-    assert bare.total == Spread(None, None) and bare.mean().total is None
+    assert bare.total == MeanStd(None, None) and bare.mean().total is None
     with pytest.raises(DataError, match="seed-0 has no score.json: run 'decathlon score"):
         read_score(group.folder)
 

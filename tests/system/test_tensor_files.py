@@ -17,7 +17,7 @@ from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.inference.export import export
 from decathlon.inference.network_file import description, load_merged
-from decathlon.runs.loading import load_family
+from decathlon.runs.loading import load_model
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.checksums import FILES, read_sealed, write_sealed
@@ -150,7 +150,7 @@ def _safely(change: Callable[[Header, random.Random], None], header: Header, cha
 
 
 READERS: dict[str, tuple[str, Callable[[Run, Path], object]]] = {
-    "weights": ("run/domains/apples.safetensors", lambda run, file: load_family(run, torch.device("cpu"))),
+    "weights": ("run/domains/apples.safetensors", lambda run, file: load_model(run, torch.device("cpu"))),
     "trunk": ("run/trunk.safetensors", lambda run, file: find_trunk(str(run.folder), 0)),
     "merged": ("merged.safetensors", lambda run, file: (load_merged(file), description(file))),
 }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from decathlon.errors import UsageError
 from decathlon.models.method import Regime
-from decathlon.models.multi_domain_model import Family
+from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method, methods
 from decathlon.models.trunks.registry import build
 from decathlon.system.tensor_files import read_tensors
@@ -41,16 +41,16 @@ def fresh() -> None:
     torch.compiler.reset()
 
 
-def family(method: str, regime: Regime | None = None, domains: int = 10) -> Family:
+def model(method: str, regime: Regime | None = None, domains: int = 10) -> MultiDomainModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = Family(find_method(method)(build("wrn-10-1"), regime), 0, torch.device("cpu"))
+        made = MultiDomainModel(find_method(method)(build("wrn-10-1"), regime), 0, torch.device("cpu"))
         for number in range(domains):
             made.add(f"domain{number}", 2 + number)
     return made
 
 
-def train(made: Family, forward: Forward) -> None:
+def train(made: MultiDomainModel, forward: Forward) -> None:
     """Take two steps of plain SGD on every domain in turn."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):
@@ -65,7 +65,7 @@ def train(made: Family, forward: Forward) -> None:
                         parameter.sub_(0.05 * parameter.grad)
 
 
-def tensors(made: Family) -> dict[str, Tensor]:
+def tensors(made: MultiDomainModel) -> dict[str, Tensor]:
     return nn.ModuleDict(made.networks).state_dict()
 
 
@@ -74,21 +74,21 @@ def tensors(made: Family) -> dict[str, Tensor]:
 )
 def test_ten_domains_share_one_graph(method: str, regime: Regime) -> None:
     count = Counting()
-    train(family(method, regime), compiled_forward(count))
+    train(model(method, regime), compiled_forward(count))
     assert count.graphs == 1
 
 
 @pytest.mark.parametrize("method", sorted(methods()))
 def test_domains_of_every_method_share_one_graph(method: str) -> None:
     count = Counting()
-    train(family(method, domains=2), compiled_forward(count))
+    train(model(method, domains=2), compiled_forward(count))
     assert count.graphs == 1
 
 
 def test_another_run_of_the_same_kind_uses_the_graph_again() -> None:
     count = Counting()
     for _ in range(2):
-        train(family("bn", domains=1), compiled_forward(count))
+        train(model("bn", domains=1), compiled_forward(count))
     assert count.graphs == 1
 
 
@@ -96,14 +96,14 @@ def test_whole_networks_would_be_a_graph_each() -> None:
     """The negative control: heads differ in shape."""
     count = Counting()
     whole = torch.compile(plain_forward, backend=count, dynamic=False)
-    made = family("bn", domains=3)
+    made = model("bn", domains=3)
     train(made, whole)
     assert count.graphs == 3
 
 
 @pytest.mark.parametrize("method", ["mtan", "bn", "parallel"])
 def test_compiled_steps_give_the_numbers_of_plain_ones(method: str) -> None:
-    plain, compiled = family(method), family(method)
+    plain, compiled = model(method), model(method)
     before = {name: tensor.clone() for name, tensor in tensors(plain).items()}
     train(plain, plain_forward)
     train(compiled, compiled_forward("aot_eager"))
@@ -142,7 +142,7 @@ def test_gradients_that_keep_their_memory_give_the_same_bits(method: str, tiny: 
 
 
 def test_gradients_of_inactive_domains_stay_none() -> None:
-    made = family("bn", domains=2)
+    made = model("bn", domains=2)
     first, second = made.networks.values()
     gradients = Gradients()
     gradients.ready([first])
@@ -167,7 +167,7 @@ def test_the_graphs_inputs_may_be_recorded() -> None:
         static.append(["_dynamo_static_input_type" in place for place in places])
         return graph.forward
 
-    train(family("mtan", domains=2), compiled_forward(look, cuda_graphs=True))
+    train(model("mtan", domains=2), compiled_forward(look, cuda_graphs=True))
     assert len(static) == 1 and static[0].count(False) == 1  # the images
 
 
@@ -183,7 +183,7 @@ def test_cuda_graphs_are_refused_where_they_cannot_be(tiny: Path, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 def test_made_code_gives_the_numbers_of_plain_steps() -> None:
-    plain, compiled = family("bn", domains=2), family("bn", domains=2)
+    plain, compiled = model("bn", domains=2), model("bn", domains=2)
     train(plain, plain_forward)
     train(compiled, compiled_forward())
     expected, found = tensors(plain), tensors(compiled)

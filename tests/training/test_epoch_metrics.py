@@ -20,7 +20,7 @@ from decathlon.system.device import asynchronous
 from decathlon.system.progress import TrainingProgress
 from decathlon.training import epoch_metrics, loop
 from decathlon.training import trainer as job_module
-from decathlon.training.epoch_metrics import Tally
+from decathlon.training.epoch_metrics import EpochMetrics
 from tests.helpers.packs import TINY
 from tests.helpers.runs import digests, dying_at, go, make_job
 
@@ -63,16 +63,16 @@ def test_a_deferred_tally_changes_no_bit(
 
 @pytest.mark.usefixtures("deferred")
 def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> None:
-    job = make_job(tiny)
+    trainer = make_job(tiny)
     domain_sampling._turns.cache_clear()
     with Calls() as inside:
-        for _ in range(job.epoch_steps - 1):
-            job.advance()
+        for _ in range(trainer.epoch_steps - 1):
+            trainer.advance()
     assert inside.seen["randperm"] == len(TINY.names)  # an order of the images reaches the device once a pass
     assert inside.seen["convolution"] and not inside.seen["_local_scalar_dense"]
-    assert not job.tally.sums.any()
-    job.advance()
-    assert job.tally.sums[:, 2].tolist() == [24, 24, 24]
+    assert not trainer.metrics.sums.any()
+    trainer.advance()
+    assert trainer.metrics.sums[:, 2].tolist() == [24, 24, 24]
 
 
 def test_a_plain_step_reads_its_loss(tiny: Path) -> None:
@@ -115,7 +115,7 @@ def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
 
 
 def test_infinities_of_both_signs_do_not_cancel() -> None:
-    kept = Tally(("a", "b"), deferred=True)
+    kept = EpochMetrics(("a", "b"), deferred=True)
     for domain, loss in enumerate((float("inf"), float("-inf"))):
         kept.add(domain, 7, torch.tensor(loss), torch.tensor(0), 4)
     with pytest.raises(DivergedError, match="the loss of a became inf at step 7"):
@@ -123,7 +123,7 @@ def test_infinities_of_both_signs_do_not_cancel() -> None:
 
 
 def test_an_open_tally_is_read_every_so_often_and_cleared() -> None:
-    counted = Tally(("a",), deferred=True)
+    counted = EpochMetrics(("a",), deferred=True)
     for step in range(epoch_metrics.EVERY + 1):
         counted.add(0, step, torch.tensor(2.0), torch.tensor(1), 4)
     assert counted.sums.tolist() == [[8.0 * epoch_metrics.EVERY, epoch_metrics.EVERY, 4 * epoch_metrics.EVERY]]

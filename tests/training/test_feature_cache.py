@@ -12,7 +12,7 @@ import torch
 
 from decathlon.data import image_pool as pool_module
 from decathlon.data.domains import Domain
-from decathlon.data.image_pool import Pool
+from decathlon.data.image_pool import ImagePool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.experiments.resume import resume
@@ -126,11 +126,11 @@ def test_domains_that_train_together_share_what_is_allowed(tiny: Path) -> None:
 @pytest.mark.parametrize("method", ["feature", "mtan"])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_cached_logits_are_those_of_the_network_in_either_precision(tiny: Path, method: str, bf16: bool) -> None:
-    job = make_job(tiny, method, CACHED, regime="frozen", bf16=bf16)
-    for name, cache in job.caches.items():
-        index, network = torch.tensor([3, 0, 7]), job.family.networks[name].eval()
+    trainer = make_job(tiny, method, CACHED, regime="frozen", bf16=bf16)
+    for name, cache in trainer.caches.items():
+        index, network = torch.tensor([3, 0, 7]), trainer.model.networks[name].eval()
         with autocast(torch.device("cpu"), bf16):
-            expected = network(job.pools[name].batch(index))
+            expected = network(trainer.pools[name].batch(index))
         assert cache.logits(index).dtype == expected.dtype == (torch.bfloat16 if bf16 else torch.float32)
         torch.testing.assert_close(cache.logits(index), expected, atol=2e-2 if bf16 else 1e-5, rtol=2e-2)
         assert all(part.is_contiguous(memory_format=torch.channels_last) for part in cache.parts if part.dim() == 4)
@@ -139,10 +139,10 @@ def test_cached_logits_are_those_of_the_network_in_either_precision(tiny: Path, 
 def test_a_job_lets_go_of_its_pools_before_the_next_loads(
     tiny: Path, tmp_path: Path, trunk: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alive: list[weakref.ref[Pool]] = []
+    alive: list[weakref.ref[ImagePool]] = []
     real = pool_module.load_pool
 
-    def watched(packed: PackedFile, domain: Domain, *rest: Any) -> Pool:
+    def watched(packed: PackedFile, domain: Domain, *rest: Any) -> ImagePool:
         gc.collect()
         others = {pool.domain.name for seen in alive if (pool := seen()) is not None} - {domain.name}
         assert not others

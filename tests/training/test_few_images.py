@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon.data.image_pool import Pool, load_pool
+from decathlon.data.image_pool import ImagePool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DivergedError, UsageError
 from decathlon.inference.evaluate import BATCH, predict
 from decathlon.inference.predict import predict_run
 from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.runs.loading import load_family
+from decathlon.runs.loading import load_model
 from decathlon.runs.run_directory import Run
 from tests.helpers.packs import TINY, write_pack
 from tests.helpers.runs import RECIPE, go
@@ -41,14 +41,14 @@ def test_no_batch_is_left_short_and_no_image_is_left_out(
     """With one image over, a batch goes on with the next pass: batch norm never sees a batch of one."""
     data = write_pack(tmp_path / "few.h5", counts={"train": images, "val": 1, "test": 1})
     seen: list[list[int]] = []
-    real = Pool.batch
+    real = ImagePool.batch
 
-    def watched(pool: Pool, index: torch.Tensor, **options: Any) -> torch.Tensor:
+    def watched(pool: ImagePool, index: torch.Tensor, **options: Any) -> torch.Tensor:
         if options.get("seed"):
             seen.append(index.tolist())
         return real(pool, index, **options)
 
-    monkeypatch.setattr(Pool, "batch", watched)
+    monkeypatch.setattr(ImagePool, "batch", watched)
     go(data, tmp_path / "run", recipe=ONE_EPOCH, domains=("apples",))
     assert [len(batch) for batch in seen] == [8] * -(-images // 8)
     assert set(sum(seen, [])) == set(range(images))
@@ -59,10 +59,10 @@ def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return go(tiny, tmp_path_factory.mktemp("few") / "run", recipe=ONE_EPOCH, domains=("apples",))
 
 
-def network_and_pool(run: Run, data: Path) -> tuple[DomainNetwork, Pool]:
+def network_and_pool(run: Run, data: Path) -> tuple[DomainNetwork, ImagePool]:
     with PackedFile(data) as packed:
         pool = load_pool(packed, TINY["apples"], ("test",), 16, 18)
-    return load_family(run, torch.device("cpu")).networks["apples"], pool
+    return load_model(run, torch.device("cpu")).networks["apples"], pool
 
 
 def test_one_image_more_than_a_batch_is_predicted_as_in_any_other(trained: Run, tmp_path: Path) -> None:

@@ -13,22 +13,21 @@ from typing import Any
 import pytest
 import torch
 
-from decathlon.data.image_pool import Pool, load_pool
+from decathlon.data.image_pool import ImagePool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import BusyError, DataError, DivergedError, UsageError, VerificationError
-from decathlon.experiments import launch as training
 from decathlon.experiments.resume import resume
-from decathlon.experiments.resume_changes import Again
+from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.inference.evaluate import predict
 from decathlon.inference.predict import predict_run
 from decathlon.runs import checkpoints
-from decathlon.runs.loading import load_family
-from decathlon.runs.run_directory import Run
+from decathlon.runs.loading import load_model
+from decathlon.runs.run_directory import Run, hold
 from decathlon.system.device import find_device
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.training import loop
-from decathlon.training.trainer import Job, _check_labels
+from decathlon.training.trainer import Trainer, _check_labels
 from tests.helpers.packs import TINY, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
@@ -130,12 +129,12 @@ def test_forgetting_the_optimizer_would_be_noticed(
     whole = go(tiny, tmp_path / "whole")
     with dying_at(monkeypatch, 11):
         go(tiny, tmp_path / "killed")
-    load = Job.load_state
+    load = Trainer.load_state
 
-    def forgetful(job: Job, tensors: Any, values: Any) -> None:
-        load(job, {name: t for name, t in tensors.items() if not name.startswith("optimizer")}, values)
+    def forgetful(trainer: Trainer, tensors: Any, values: Any) -> None:
+        load(trainer, {name: t for name, t in tensors.items() if not name.startswith("optimizer")}, values)
 
-    monkeypatch.setattr(Job, "load_state", forgetful)
+    monkeypatch.setattr(Trainer, "load_state", forgetful)
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) != digests(whole)
 
 
@@ -258,11 +257,11 @@ def test_resuming_with_other_data_is_refused(tiny: Path, tmp_path: Path, monkeyp
         go(tiny, tmp_path / "run")
     other = write_pack(tmp_path / "other.h5", counts={"train": 20, "val": 5, "test": 5})
     with pytest.raises(UsageError, match=r"begun with data .*tiny.h5 \(\w{16}\), not .*other.h5 .*another name"):
-        resume(tmp_path / "run", Again(data=other, allow=True), TrainingProgress())
+        resume(tmp_path / "run", ResumeRequest(data=other, allow=True), TrainingProgress())
 
 
 def test_a_second_trainer_on_a_run_is_told_so(tiny: Path, trunk: Run) -> None:
-    with training.hold(trunk), pytest.raises(BusyError, match=f"is being trained by process {os.getpid()}: "):
+    with hold(trunk), pytest.raises(BusyError, match=f"is being trained by process {os.getpid()}: "):
         resume(trunk.folder, None, TrainingProgress())
     assert not (trunk.folder / ".lock").exists()
 
@@ -285,13 +284,13 @@ def test_training_is_augmented_with_a_new_seed_each_time_and_validation_is_not(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds: list[object] = []
-    real = Pool.batch
+    real = ImagePool.batch
 
-    def watched(pool: Pool, index: torch.Tensor, **options: Any) -> torch.Tensor:
+    def watched(pool: ImagePool, index: torch.Tensor, **options: Any) -> torch.Tensor:
         seeds.append(options.get("seed"))
         return real(pool, index, **options)
 
-    monkeypatch.setattr(Pool, "batch", watched)
+    monkeypatch.setattr(ImagePool, "batch", watched)
     go(tiny, tmp_path / "run", recipe=RECIPE.override({"eval_every": 2}))
     keyed = [seed for seed in seeds if seed is not None]
     assert len(keyed) == len(set(keyed)) == 3 * 9
@@ -315,8 +314,8 @@ def test_a_domain_starts_from_the_norms_its_trunk_run_left_for_it(tiny: Path, tm
 
 
 def test_evaluation_leaves_statistics_alone_and_uses_them(tiny: Path, trunk: Run) -> None:
-    family = load_family(trunk, torch.device("cpu"))
-    network = family.networks["boats"].train()
+    model = load_model(trunk, torch.device("cpu"))
+    network = model.networks["boats"].train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with PackedFile(tiny) as packed:
         pool = load_pool(packed, TINY["boats"], ("val",), 16, 18)
@@ -329,8 +328,8 @@ def test_evaluation_leaves_statistics_alone_and_uses_them(tiny: Path, trunk: Run
 def test_knobs_reach_the_training(tiny: Path, tmp_path: Path) -> None:
     settings: list[dict[str, Any]] = [{}, {"label_smoothing": 0.2}, {"crop": "full"}, {"weight_decay": 0.1}]
     plain, *others = (
-        go(tiny, tmp_path / str(i), domains=("towers", "apples"), recipe=RECIPE.override(knobs))
-        for i, knobs in enumerate(settings)
+        go(tiny, tmp_path / str(i), domains=("towers", "apples"), recipe=RECIPE.override(options))
+        for i, options in enumerate(settings)
     )
     assert all(digests(other) != digests(plain) for other in others)
 
@@ -368,6 +367,6 @@ def test_surprising_choices_are_remarked_on(
      ({"label_smoothing": 3.0}, "from 0 to 1"), ({"warmup": 5.0}, "from 0 to 1"), ({"sampling": "foo"}, "sampling"),
      ({"size": 3000000}, "size is 3000000"), ({"epoch_batches": -3}, "epoch_batches is -3")],
 )  # fmt: skip
-def test_a_bad_knob_is_refused_before_anything_is_made(knobs: dict[str, Any], message: str) -> None:
+def test_a_bad_knob_is_refused_before_anything_is_made(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        RECIPE.override(knobs)
+        RECIPE.override(options)

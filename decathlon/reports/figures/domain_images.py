@@ -13,7 +13,7 @@ from torch import Tensor
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
-from decathlon.data.image_pool import Pool, fit
+from decathlon.data.image_pool import ImagePool, fit
 from decathlon.data.packed_file import PackedFile
 from decathlon.reports.figures.contact_sheet import Tile, draw, enlarged
 from decathlon.reports.figures.lettering import readable
@@ -82,7 +82,7 @@ def augmented(view: View, number: int, recipe: Recipe) -> Seen:
     facts = recipe.facts(view.domain)
     places = view.choose(max(number, MEASURED))
     fitted = (fit(image, facts.crop, recipe.resize, facts.mean) for image in view.images(places))
-    pool = Pool(facts, fitted, torch.from_numpy(view.labels[places].astype(np.int64)), places, recipe.size)
+    pool = ImagePool(facts, fitted, torch.from_numpy(view.labels[places].astype(np.int64)), places, recipe.size)
     seed = ("look", view.seed, facts.name) if recipe.augment else None
     batch = pool.batch(torch.arange(len(places)).repeat_interleave(DRAWS), seed=seed)
     cuts = shown(batch, facts.mean, facts.std)
