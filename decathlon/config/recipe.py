@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from decathlon.config.options import override
-from decathlon.data.domain_sampling import exponent
 from decathlon.data.domains import Domain
+from decathlon.data.sampling_policy import exponent
 from decathlon.errors import UsageError, unknown
 
 # Of timm's optimizers those whose whole state is saved and restored to the bit.

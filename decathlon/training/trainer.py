@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from decathlon.config.recipe import Recipe
-from decathlon.data.domain_sampling import epoch_plan, sample, shares
+from decathlon.data.domain_sampling import epoch_plan, sample
 from decathlon.data.image_pool import ImagePool
+from decathlon.data.sampling_policy import shares
 from decathlon.errors import DataError, DivergedError
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
