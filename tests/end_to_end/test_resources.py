@@ -84,7 +84,7 @@ def test_out_of_memory_in_a_step_keeps_the_checkpoint_and_resumes_to_the_same_bi
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "-o", run.folder)
     remedy = f"try --batch 4 or a smaller --size under another name; {FREE}"
     assert (code, said) == (1, f"Error: out of {told}: {remedy}{run.folder}")
-    assert run.checkpoint.exists() and run.read()["status"] == "running"
+    assert run.checkpoint.exists() and run.read().status == "running"
     resume(run.folder, None, TrainingProgress())  # the lock is free
     assert digests(run) == digests(done)
 

@@ -206,7 +206,7 @@ def test_training_in_another_thread_sets_no_handlers(tiny: Path, tmp_path: Path)
     def work() -> None:
         with terminable(), held() as hold:
             seen.append((bool(hold), [signal.getsignal(number) for number in SIGNALS]))
-        seen.append(go(tiny, tmp_path / "run", domains=("apples",)).domains())
+        seen.append((done := go(tiny, tmp_path / "run", domains=("apples",))).trained_domains(done.read()))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -19,8 +19,9 @@ from decathlon.experiments.launch import train
 from decathlon.experiments.request import Request, member_request, resolved
 from decathlon.experiments.seeds import resume_seeds, train_seeds
 from decathlon.reports.training_table import group_summary, last_metrics
+from decathlon.runs.record import read_status
 from decathlon.runs.run_directory import Run
-from decathlon.runs.seed_group import Group, find_group, status
+from decathlon.runs.seed_group import Group, find_group
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.trainer import Trainer
@@ -75,7 +76,7 @@ def test_members_are_what_single_runs_are(tiny: Path, tmp_path: Path, group: Gro
 def test_a_group_over_a_group_takes_the_trunk_of_the_same_seed(tiny: Path, tmp_path: Path, group: Group) -> None:
     over = together(tiny, tmp_path / "over", 2, "parallel", trunk=str(group.folder), seed=1)
     for seed, folder in over.every().items():
-        assert Run(folder).read()["trunk"]["source"] == str(group.runs[seed])
+        assert Run(folder).read().trunk.source == str(group.runs[seed])
         single = alone(tiny, tmp_path / str(seed), "parallel", trunk=str(group.runs[seed]), seed=seed)
         assert digests(folder) == digests(single)
 
@@ -147,7 +148,7 @@ def test_resuming_a_group_with_other_data_is_refused(
     moved = tmp_path / "moved.h5"
     moved.write_bytes(tiny.read_bytes())
     resume_seeds(killed, moved, TrainingProgress())
-    assert Run(killed.finished(1)).read()["data"]["path"] == str(moved)
+    assert Run(killed.finished(1)).read().data.path == moved
 
 
 def test_a_request_comes_back_from_json_as_it_was(tiny: Path, tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_damaged_seeds_file_is_named(tmp_path: Path) -> None:
 
 def test_the_summary_is_mean_and_deviation_over_seeds(group: Group) -> None:
     table = group_summary(group)
-    one, two = (last_metrics(Run(folder)) for folder in group.runs.values())
+    one, two = (last_metrics(run := Run(folder), run.read()) for folder in group.runs.values())
     assert table.title == "bn over wrn-10-1, fitted on train, mean over seeds 1-2"
     for name, *numbers in table.rows:
         pairs = [
@@ -261,7 +262,7 @@ def test_a_seed_that_diverges_stops_no_other(tiny: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(Trainer, "advance", diverging)
     with pytest.raises(DivergedError, match="the loss of seed 0 in .* train all seeds under another name"):
         together(tiny, tmp_path / "run", 2)
-    assert status(tmp_path / "run" / "seed-1") == "done"
+    assert read_status(tmp_path / "run" / "seed-1") == "done"
     with pytest.raises(DivergedError, match="the loss of seed 0"):
         again(tmp_path / "run")
 

@@ -135,9 +135,9 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_older_one(tmp_p
     """Else a kill before the next one is there would leave a damaged one alone."""
     run = Run(tmp_path)
     for step in (1, 2):
-        Checkpoints(run, None).write({"a": torch.ones(3)}, STATE | {"step": step})
+        Checkpoints(run, "begun").write({"a": torch.ones(3)}, STATE | {"step": step})
     flip(lambda data: len(data) - 1)(run.checkpoint)
-    generations = Checkpoints(run, None)
+    generations = Checkpoints(run, "begun")
     found = generations.read(print)
     assert found is not None and found[1]["step"] == 1
     kept = []
