@@ -99,7 +99,7 @@ def test_a_run_of_a_group_is_not_changed_alone(run: Path, tmp_path: Path) -> Non
     group.write()
     shutil.copytree(run, group.runs[0])
     with pytest.raises(
-        UsageError, match="is a run of the group .*, whose runs are alike: copy it to another folder"
+        UsageError, match="belongs to the group .*, whose runs must be alike. Copy it to another folder"
     ):
         resume(group.runs[0], ResumeRequest(options={"lr": 0.01}, allow=True), TrainingProgress())
 

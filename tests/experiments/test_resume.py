@@ -66,7 +66,7 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(run: Path, tiny: Path, 
     with pytest.MonkeyPatch.context() as monkeypatch, dying_at(monkeypatch, 10):
         go(tiny, tmp_path / "other", seed=1)
     shutil.copy(tmp_path / "other" / "checkpoint.safetensors", run)
-    with pytest.raises(VerificationError, match=r"\(checkpoint\.safetensors is another run's\)"):
+    with pytest.raises(VerificationError, match=r"\(checkpoint\.safetensors belongs to another run\)"):
         resume(run, None, TrainingProgress())
 
 

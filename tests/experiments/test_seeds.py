@@ -87,7 +87,7 @@ def test_a_trunk_without_the_seed_is_refused_before_anything_is_made(
     with pytest.raises(UsageError, match="has no run of seed 3, only of seeds 1-2"):
         together(tiny, tmp_path / "run", 3, "parallel", trunk=str(group.folder), seed=1)
     write_json(group.folder.parent / "half" / "seeds.json", json.loads((group.folder / "seeds.json").read_text()))
-    with pytest.raises(UsageError, match="seed 1 of .*half is not trained to the end"):
+    with pytest.raises(UsageError, match="seed 1 of .*half has not finished training"):
         together(tiny, tmp_path / "run", 1, "parallel", trunk=str(group.folder.parent / "half"), seed=1)
     assert not (tmp_path / "run").exists()
 
@@ -231,10 +231,10 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
         ("train --data {data} --method mtam --seeds 2 -o r", 2, "did you mean mtan"),
         ("train pears --data {data} --method bn --seeds 2 -o r", 2, "pears"),
         ("train --data absent.h5 --method bn --seeds 2 -o r", 3, "absent.h5"),
-        ("predict half --data {data}", 2, "seed 0 of half is not trained to the end"),
+        ("predict half --data {data}", 2, "seed 0 of half has not finished training"),
         ("score half --truth t", 2, "'decathlon train --resume -o half'"),
         ("params half", 2, "seed 0 of half"),
-        ("leaderboard half", 2, "seed 0 of half is not trained to the end: 'decathlon train --resume -o half'"),
+        ("leaderboard half", 2, "seed 0 of half has not finished training: 'decathlon train --resume -o half'"),
     ],
 )
 def test_wrong_uses_end_in_one_sentence_and_leave_nothing(

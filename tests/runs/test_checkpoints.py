@@ -89,8 +89,8 @@ def test_a_damaged_newest_checkpoint_costs_time_but_no_bit(
     DAMAGE[damage](run.checkpoint)
     assert digests(again(run)) == whole
     said = " ".join(capsys.readouterr().err.split())
-    what = "there is no checkpoint.safetensors" if damage == "removed" else "checkpoint.safetensors is damaged"
-    assert f"Warning: {what}, going on from the one before it, checkpoint-1.safetensors" in said
+    what = "checkpoint.safetensors is missing" if damage == "removed" else "checkpoint.safetensors is damaged"
+    assert f"Warning: {what}. Resuming from the one before it, checkpoint-1.safetensors" in said
     assert not list(run.folder.glob("*checkpoint*"))
 
 
