@@ -63,11 +63,11 @@ class DivergedError(DecathlonError):
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> UsageError:
     """Return the error for a name that does not exist, with the nearest names that do; `where` as ` in x.toml`."""
-    return UsageError(f"unknown {kind} '{name}'{where}: {nearest(name, known)}")
+    return UsageError(f"unknown {kind} '{name}'{where}. {nearest(name, known)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error's sentence: the names nearest to one that does not exist, or all of them."""
+    """Return the second sentence of an error: the names nearest to one that does not exist, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"choose one of: {', '.join(names)}."
+    return f"Did you mean {' or '.join(near)}?" if near else f"Choose one of: {', '.join(names)}."

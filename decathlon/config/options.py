@@ -42,7 +42,7 @@ def read_settings(options: Any, words: Iterable[str], source: str) -> dict[str, 
         if not kinds:
             raise UsageError(f"{source} has no options: leave out '{word}'.")
         if name not in kinds:
-            raise UsageError(f"{source} has no option '{name}': {nearest(name, kinds)}")
+            raise UsageError(f"{source} has no option '{name}'. {nearest(name, kinds)}")
         if name in values:
             raise UsageError(f"{source}: '{name}' is set twice; say it once.")
         values[name] = _value(text, kinds[name])

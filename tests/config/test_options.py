@@ -18,9 +18,9 @@ from decathlon.models.registry import find_method, read_options
     ("method", "word", "message"),
     [
         ("piggyback", "lr", "'lr' is no setting, write name=value"),
-        ("piggyback", "rate=1", "method 'piggyback' has no option 'rate': choose one of: "),
-        ("piggyback", "own_norm=true", "method 'piggyback' has no option 'own_norm': did you mean own_norms?"),
-        ("piggyback", "ternay=true", "did you mean ternary"),
+        ("piggyback", "rate=1", "method 'piggyback' has no option 'rate'. Choose one of: "),
+        ("piggyback", "own_norm=true", "method 'piggyback' has no option 'own_norm'. Did you mean own_norms?"),
+        ("piggyback", "ternay=true", "Did you mean ternary"),
         ("piggyback", "ternary=maybe", "ternary is 'maybe', it must be true or false"),
         ("piggyback", "lr=fast", "lr is 'fast', it must be a number"),
         ("parallel", "init=Zero", "method 'parallel': init is 'Zero', it must be published or zero"),
@@ -58,7 +58,7 @@ def test_a_wrong_setting_ends_the_command_before_anything_is_made(tmp_path: Path
     out = tmp_path / "run"
     words = ["train", "--data", "x.h5", "--method", "dan", "--set", "diagnal=true", "-o", str(out)]
     done = CliRunner().invoke(command, words)
-    assert isinstance(done.exception, UsageError) and "did you mean diagonal" in str(done.exception)
+    assert isinstance(done.exception, UsageError) and "Did you mean diagonal" in str(done.exception)
     assert not out.exists()
 
 

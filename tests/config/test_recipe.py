@@ -63,7 +63,7 @@ def test_a_bad_table_is_named_with_what_it_may_hold(tmp_path: Path, table: Any, 
 @pytest.mark.parametrize(
     ("text", "message"),
     [("lr = -1", "own.toml: lr is -1, it must be a number from 0"), ("lr = 'x'", "own.toml: lr is 'x', it must"),
-     ("epoch = 3", "unknown knob 'epoch' in .*own.toml: did you mean epochs?"),
+     ("epoch = 3", "unknown knob 'epoch' in .*own.toml. Did you mean epochs?"),
      ("optimizer = 'sgdd'", "own.toml: unknown optimizer 'sgdd'"), ("sampling = 'x'", "own.toml: unknown sampling"),
      ("[domains.a]\nbatch = 3", r"own.toml: \[domains.a\] may set .* but not batch"),
      ("side = 9", "own.toml: side 9 is smaller than size 64"), ("crop = 'x'", "own.toml: crop is 'x', it must be")],
@@ -94,8 +94,8 @@ def test_a_file_begins_from_a_built_in_recipe_and_that_from_another(
 
 
 def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for base, hint in (("comon", "did you mean common?"), ("x.toml", "choose one of: common, ")):
-        message = rf"unknown base '{base}' in .*/own.toml, it must be a built-in recipe: {hint}"
+    for base, hint in (("comon", "Did you mean common?"), ("x.toml", "Choose one of: common, ")):
+        message = rf"unknown base '{base}' in .*/own.toml, it must be a built-in recipe. {hint}"
         with pytest.raises(UsageError, match=message):
             find_recipe(write(tmp_path, "own", f'base = "{base}"'))
     write(tmp_path, "hen", 'base = "egg"')

@@ -227,7 +227,7 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     [
         ("train --data {data} --method bn --seeds 0 -o r", 2, "'--seeds': 0 is not in the range x>=1"),
         ("train --resume --seeds 2 -o r", 2, "leave out --seeds"),
-        ("train --data {data} --method mtam --seeds 2 -o r", 2, "did you mean mtan"),
+        ("train --data {data} --method mtam --seeds 2 -o r", 2, "Did you mean mtan"),
         ("train pears --data {data} --method bn --seeds 2 -o r", 2, "pears"),
         ("train --data absent.h5 --method bn --seeds 2 -o r", 3, "absent.h5"),
         ("predict half --data {data}", 2, "seed 0 of half is not trained to the end"),

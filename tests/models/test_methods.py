@@ -188,7 +188,7 @@ def test_the_footprint_is_what_is_stored(name: str, regime: Regime, chosen: Chos
 
 
 def test_an_unknown_method_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match="unknown method 'paralel': did you mean parallel"):
+    with pytest.raises(UsageError, match="unknown method 'paralel'. Did you mean parallel"):
         find_method("paralel")
 
 
@@ -231,7 +231,7 @@ def test_mtan_masks_the_taps_of_a_timm_model() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("timm:resnett18", "did you mean"), ("wrn-27-4", "6n\\+4"), ("resnet62", "did you mean resnet26"),
+    [("timm:resnett18", "Did you mean"), ("wrn-27-4", "6n\\+4"), ("resnet62", "Did you mean resnet26"),
      ("timm:vit_tiny_patch16_224", "choose")],
 )  # fmt: skip
 def test_a_trunk_that_does_not_exist_is_explained(name: str, message: str) -> None:
