@@ -31,10 +31,8 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     The block writes and closes the file, and does nothing else. On an error the temporary is removed and `path` is
     untouched. A link stays one: what it leads to is replaced. The permissions of a file that is replaced stay.
     Temporaries of processes that died are removed. With `keep`, a name in the same folder, what was at `path` gets
-    that name. Raises UsageError where something else than a file is there, DataError for a link in a run directory,
-    ResourceError for an error of the system.
+    that name. Raises UsageError where `path` is not a file, ResourceError for an error of the system.
     """
-    refuse_links(path)
     told, path = path, _resolved(path)
     try:
         with _replacing(path, keep) as part:
@@ -191,25 +189,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-OF_A_RUN = ("run.json", "seeds.json")  # the folder of either is a run or a group of runs
-
-
-def refuse_links(path: Path) -> None:
-    """Raise DataError where `path` is of a run and is a link, or its folder of domains is one.
-
-    The run directory itself may be a link, as to a larger disk.
-    """
-    folder = path.parent
-    if any(os.path.lexists(folder / name) for name in OF_A_RUN):
-        refuse_link(path)
-    elif folder.name == "domains" and os.path.lexists(folder.parent / OF_A_RUN[0]):
-        refuse_link(folder)
-        refuse_link(path)
-
-
-def refuse_link(path: Path) -> None:
-    """Raise DataError where `path` is a link."""
-    if path.is_symlink():
-        raise DataError(f"{path} is a link and is not written through: remove it, or put what it leads to there.")

@@ -11,7 +11,6 @@ from pathlib import Path
 import filelock
 
 from decathlon.errors import BusyError
-from decathlon.system.files import refuse_link
 from decathlon.system.resources import writing
 
 
@@ -20,10 +19,8 @@ def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[
     """Hold the lock file `path`, in which the holder's process and machine stand; it is gone after the block.
 
     With `inner` a block inside another one of the same process changes nothing. Raises BusyError, which names the
-    holder as in "`what` is being trained by process 12", DataError where `path` is a link, and ResourceError where
-    nothing can be written.
+    holder as in "`what` is being trained by process 12", and ResourceError where nothing can be written.
     """
-    refuse_link(path)
     lock = filelock.FileLock(path, timeout=0, is_singleton=inner)
     with writing(what):
         try:

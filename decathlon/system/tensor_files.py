@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.system.files import aside, refuse_link, replacing
+from decathlon.system.files import aside, replacing
 from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
 from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
@@ -28,11 +28,7 @@ SEALED = "all:"  # before a digest that covers the metadata too; without it, fro
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: Path | None = None
 ) -> None:
-    """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name.
-
-    Raises DataError for a link: nobody but the project names these files.
-    """
-    refuse_link(path)
+    """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name."""
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     seal = _seal(digest(plain), json.dumps(about, allow_nan=False))

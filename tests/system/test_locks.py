@@ -15,7 +15,7 @@ from decathlon.system.locks import locked
 HOLD = """
 import sys, time
 from pathlib import Path
-from decathlon.lock import locked
+from decathlon.system.locks import locked
 with locked(Path(sys.argv[1]), Path("it"), "is held"):
     print("held", flush=True)
     time.sleep(60)
