@@ -1,6 +1,6 @@
 """JSON objects that carry their own SHA-256 as their last entry, so that a flipped bit in them is found.
 
-Files from before there were seals, and those written by hand, have none and are read as they are.
+Files made by hand have none and are read strictly all the same.
 """
 
 from __future__ import annotations

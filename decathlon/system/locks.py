@@ -40,7 +40,7 @@ def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[
 
 
 def _holder(path: Path) -> str:
-    """Return who holds a lock, in words; older releases did not write that down."""
+    """Return who holds a lock, as `process 12 on host`; a full disk may have kept that from being written."""
     with contextlib.suppress(OSError, ValueError):
         process, host = path.read_text(encoding="utf-8").split()
         where = "" if host == socket.gethostname() else f" on {host}"

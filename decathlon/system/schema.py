@@ -28,7 +28,7 @@ def check(value: Any, shape: Any, source: str, remedy: str) -> None:
     """Raise DataError naming `source` and the place in it where a JSON value has not the shape."""
     fault = find_fault(value, shape)
     if fault:
-        raise DataError(f"{source} is damaged or not of this release: {fault}; {remedy}.")
+        raise DataError(f"{source} is damaged: {fault}; {remedy}.")
 
 
 def find_fault(value: Any, shape: Any, place: str = "") -> str | None:

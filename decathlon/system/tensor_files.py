@@ -22,7 +22,7 @@ from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
 
 HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB
-SEALED = "all:"  # before a digest that covers the metadata too; without it, from before that was so
+SEALED = "all:"  # begins the digest, which covers tensors and metadata
 
 
 def write_tensors(
@@ -57,11 +57,10 @@ def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict
     if not isinstance(about, dict):
         raise DataError(f"the metadata of {path} is not a JSON object: copy it again or train again.")
     found = about.pop("digest", None)
-    sealed = isinstance(found, str) and found.startswith(SEALED)
     try:
-        whole = found == (_seal(values, json.dumps(about)) if sealed else values)
-        # the same said in other words is no whole file either
-        whole &= not sealed or metadata["about"] == json.dumps({**about, "digest": found})
+        # equal JSON in another spelling is not what was written either
+        whole = found == _seal(values, json.dumps(about))
+        whole &= metadata["about"] == json.dumps({**about, "digest": found})
     except RecursionError:
         whole = False
     if not whole:
