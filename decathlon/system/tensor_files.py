@@ -1,4 +1,4 @@
-"""Tensors with metadata in safetensors files, written durably and read with one-sentence errors."""
+"""Tensors with metadata in safetensors files, written durably and read strictly."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from decathlon.errors import DataError, VerificationError
+from decathlon.system.checksums import RESTORE
 from decathlon.system.files import aside, replacing
 from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
 from decathlon.system.schema import check
@@ -34,7 +35,7 @@ def write_tensors(
     seal = _seal(digest(plain), json.dumps(about, allow_nan=False))
     # one entry: safetensors writes several in random order, and equal runs must give equal files
     metadata = {"about": json.dumps({**about, "digest": seal}, allow_nan=False)}
-    # safetensors renames a temporary of its own, which after a kill nobody would remove
+    # safetensors renames a temporary file of its own, which nothing would remove after a kill
     with replacing(path, keep) as part, aside(part) as folder:
         try:
             save_file(plain, folder / "tensors", metadata=metadata)
@@ -44,18 +45,18 @@ def write_tensors(
 
 
 def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a file and its JSON object, which must have a `shape` (see `decathlon.system.schema`).
+    """Return the tensors of a file and its JSON object, which must match `shape` (see `decathlon.system.schema`).
 
-    Raises DataError when it is missing or foreign, VerificationError when a bit is not what was written.
+    Raises DataError where the file is missing or foreign, VerificationError where a bit has changed.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist: check the run's name, or train it first.")
+        raise DataError(f"{path} does not exist. Check the run's name, or train it first.")
     tensors, metadata, values = _load(path)
     if "about" not in metadata:
-        raise DataError(f"{path} is not a file of this toolkit: it says nothing about itself.")
+        raise DataError(f"{path} was not written by decathlon: it has no metadata. Choose another file.")
     about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
     if not isinstance(about, dict):
-        raise DataError(f"the metadata of {path} is not a JSON object: copy it again or train again.")
+        raise DataError(f"the metadata of {path} is not a JSON object. {RESTORE}.")
     found = about.pop("digest", None)
     try:
         # equal JSON in another spelling is not what was written either
@@ -64,8 +65,8 @@ def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict
     except RecursionError:
         whole = False
     if not whole:
-        raise VerificationError(f"{path} is damaged: it does not hold what was written; copy it or train again.")
-    check(about, shape, f"the metadata of {path}", "copy it again or train again")
+        raise VerificationError(f"{path} is damaged: its content does not match its checksum. {RESTORE}.")
+    check(about, shape, f"the metadata of {path}", RESTORE)
     return tensors, about
 
 
@@ -74,7 +75,7 @@ def _seal(values: str, text: str) -> str:
 
 
 def _reason(error: SafetensorError) -> OSError | str:
-    """Return the system's error in what safetensors says, or its words where there is none."""
+    """Return the system's error inside an error of safetensors, or else its text."""
     number = re.search(r"\(os error (\d+)\)", str(error))
     return str(error) if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
@@ -82,13 +83,15 @@ def _reason(error: SafetensorError) -> OSError | str:
 def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
     """Return tensors, metadata and the digest of the tensors.
 
-    The library has no errors of its own for types and shapes that torch does not know.
+    safetensors itself raises anything for types and shapes that torch does not have.
     """
     try:
         with path.open("rb") as head:
             length = int.from_bytes(head.read(8), "little")
         if length > min(HEADER, path.stat().st_size):
-            raise DataError(f"{path} is no safetensors file or cut short: its header would have {length:,} bytes.")
+            raise DataError(
+                f"{path} is cut short or not a safetensors file: its header would have {length:,} bytes. {RESTORE}."
+            )
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             return tensors, file.metadata() or {}, digest(tensors)
@@ -96,9 +99,9 @@ def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
         if lacks_memory(error):
             raise out_of_memory(error, f"reading {path}") from None
         if isinstance(error, PermissionError):
-            raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
+            raise DataError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} cannot be read ({reason}): copy it again or train again.") from None
+        raise DataError(f"{path} cannot be read ({reason}). {RESTORE}.") from None
 
 
 def fingerprint(module: nn.Module) -> str:

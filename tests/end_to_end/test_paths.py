@@ -73,7 +73,7 @@ def test_a_name_that_is_not_unicode_is_refused_where_it_would_be_written(tmp_pat
 def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(DataError, match=f"cannot read {path}: it is no regular file"):
+        with pytest.raises(DataError, match=f"cannot read {path}: it is not a regular file"):
             read_bytes(path)
         with pytest.raises(DataError, match="it is no regular file"):
             read_truth(path)
@@ -130,8 +130,8 @@ def test_permissions_of_a_run_and_its_data(tiny: Path, tmp_path: Path) -> None:
     for path in [run, *run.rglob("*")]:
         path.chmod(0o500 if path.is_dir() else 0o400)
     said = refused(decathlon("predict", run, "--data", data, humble=True))
-    assert said.startswith(f"cannot write {run}/results.json (Permission denied): choose another place, or get")
+    assert said.startswith(f"cannot write {run}/results.json (Permission denied). Choose another place, or get")
     assert decathlon("predict", run, "--data", data, "-o", tmp_path / "results.json", humble=True).returncode == 0
     (run / "trunk.safetensors").chmod(0)
     said = refused(decathlon("predict", run, "--data", data, "-o", tmp_path / "b.json", humble=True), 3)
-    assert said == f"{run}/trunk.safetensors cannot be read (Permission denied): check its permissions."
+    assert said == f"{run}/trunk.safetensors cannot be read (Permission denied). Check its permissions."

@@ -125,9 +125,9 @@ def test_a_group_that_died_before_its_first_run_leaves_the_name_free(
 
 def test_a_group_is_not_overwritten_and_a_finished_one_stays(tiny: Path, tmp_path: Path, group: Group) -> None:
     before = {seed: digests(folder) for seed, folder in group.runs.items()}
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         together(tiny, group.folder, 2)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         alone(tiny, group.folder)
     resume_seeds(group, tmp_path / "absent.h5", TrainingProgress())
     assert {seed: digests(folder) for seed, folder in group.runs.items()} == before

@@ -231,7 +231,7 @@ def test_other_categories_are_refused(tiny: Path, tmp_path: Path, trunk: Run) ->
 
 
 def test_an_existing_run_is_not_overwritten(tiny: Path, trunk: Run) -> None:
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         go(tiny, trunk.folder)
 
 
