@@ -32,10 +32,10 @@ def variants(name: str) -> list[dict[str, Any]]:
     """Return the default options, and each switch and each choice away from its default."""
     options = find_method(name).options
     found: list[dict[str, Any]] = [{}]
-    for knob, kind in get_type_hints(type(options)).items():
-        default = getattr(options, knob)
+    for option, kind in get_type_hints(type(options)).items():
+        default = getattr(options, option)
         others = [not default] if kind is bool else [value for value in get_args(kind) if value != default]
-        found += [{knob: value} for value in others]
+        found += [{option: value} for value in others]
     return found
 
 
@@ -89,8 +89,8 @@ def test_has_a_docstring_that_names_itself_its_paper_and_its_start(name: str) ->
 
 @pytest.mark.parametrize("name", methods())
 def test_every_option_has_a_line_for_the_user(name: str) -> None:
-    for knob in fields(find_method(name).options):
-        assert knob.metadata["about"] and f"--set {knob.name}=" in explain(name)
+    for option in fields(find_method(name).options):
+        assert option.metadata["about"] and f"--set {option.name}=" in explain(name)
 
 
 @each

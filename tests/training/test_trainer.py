@@ -363,7 +363,7 @@ def test_surprising_choices_are_remarked_on(
 
 @pytest.mark.parametrize(
     ("knobs", "message"),
-    [({"trunk_lr": float("nan")}, "trunk_lr is nan"), ({"milestones": ["a"]}, "parts of all steps"),
+    [({"trunk_lr": float("nan")}, "trunk_lr is nan"), ({"milestones": ["a"]}, "fractions of all steps"),
      ({"label_smoothing": 3.0}, "from 0 to 1"), ({"warmup": 5.0}, "from 0 to 1"), ({"sampling": "foo"}, "sampling"),
      ({"size": 3000000}, "size is 3000000"), ({"epoch_batches": -3}, "epoch_batches is -3")],
 )  # fmt: skip
