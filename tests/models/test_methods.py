@@ -204,7 +204,7 @@ def test_a_broken_method_is_listed_with_its_reason_and_takes_no_other_down(
     lines = {line.split()[0]: line for line in done.output.splitlines()}
     assert done.exit_code == 0 and lines.keys() == methods().keys() > {"bn", "broken", "outside"}
     for name, reason in (("broken", "nowhere_to_be_found"), ("outside", "nowhere")):
-        reason = f"cannot be imported (ModuleNotFoundError: No module named '{reason}'): mend "
+        reason = f"cannot be imported (ModuleNotFoundError: No module named '{reason}'). Fix "
         assert reason in lines[name]
         with pytest.raises(UsageError, match=re.escape(f"method '{name}' {reason}")):
             read_options(name, [])
@@ -232,7 +232,7 @@ def test_mtan_masks_the_taps_of_a_timm_model() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [("timm:resnett18", "Did you mean"), ("wrn-27-4", "6n\\+4"), ("resnet62", "Did you mean resnet26"),
-     ("timm:vit_tiny_patch16_224", "choose")],
+     ("timm:vit_tiny_patch16_224", "Choose")],
 )  # fmt: skip
 def test_a_trunk_that_does_not_exist_is_explained(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
