@@ -6,9 +6,10 @@ are the tap g:
     out = sigmoid(W2 relu(W1 u + b1) + b2) g
 
 u: (rows, inputs), one row per position of a channels_last map, inputs up to 512; W1: (hidden, inputs),
-b1: (hidden,); W2: (channels, hidden), b2: (channels,), channels <= inputs, hidden up to 256; out: (rows, channels). Sums in fp32.
-Values per row that pass through memory, with hidden = channels = C: the reference inputs + 10 C (three for the
-product, two for relu, sigmoid and C2 each, one written by C1), here inputs + 2 C. No backward: evaluation only.
+b1: (hidden,); W2: (channels, hidden), b2: (channels,), channels <= inputs, hidden up to 256; out: (rows, channels).
+Sums in fp32. Values per row that pass through memory, with hidden = channels = C: the reference inputs + 10 C
+(three for the product, two for relu, sigmoid and C2 each, one written by C1), here inputs + 2 C. No backward:
+evaluation only.
 """
 
 from __future__ import annotations

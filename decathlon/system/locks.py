@@ -34,7 +34,7 @@ def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[
             path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
         yield
     finally:
-        if lock.lock_counter == 1:  # the outermost block; a waiting process that finds the file gone opens it anew
+        if lock.lock_counter == 1:  # the outermost block; a waiting process that finds the file gone opens it again
             path.unlink(missing_ok=True)
         lock.release()
 

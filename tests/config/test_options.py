@@ -74,5 +74,5 @@ def test_a_mistake_is_reported_before_timm_is_loaded(words: str) -> None:
 
 
 def test_a_method_is_explained_with_its_options() -> None:
-    said = CliRunner().invoke(command, ["methods", "piggyback"]).output
-    assert "arxiv.org/abs/1801.06519" in said and "--set ternary=false" in said and "Trunk: frozen" in said
+    output = CliRunner().invoke(command, ["methods", "piggyback"]).output
+    assert "arxiv.org/abs/1801.06519" in output and "--set ternary=false" in output and "Trunk: frozen" in output

@@ -107,16 +107,16 @@ def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("name", recipe_files.recipes())
 def test_a_recipe_is_shown_with_every_option_as_a_file_that_gives_it_again(tmp_path: Path, name: str) -> None:
-    said = CliRunner().invoke(command, ["recipes", name], catch_exceptions=False).output
-    assert find_recipe(write(tmp_path, "again", said)) == find_recipe(name)
-    assert "batch = " in said and "  # images of one domain\n" in said
-    assert said == CliRunner().invoke(command, ["recipes", str(tmp_path / "again.toml")]).output
+    output = CliRunner().invoke(command, ["recipes", name], catch_exceptions=False).output
+    assert find_recipe(write(tmp_path, "again", output)) == find_recipe(name)
+    assert "batch = " in output and "  # images of one domain\n" in output
+    assert output == CliRunner().invoke(command, ["recipes", str(tmp_path / "again.toml")]).output
 
 
 def test_a_shown_recipe_quotes_what_is_no_bare_key() -> None:
     recipe = Recipe(about='a "b"').override({"domains": {"ö.x": {"flip": False}, "vgg-flowers": {"lr": 1e-5}}})
-    said = tomllib.loads(recipe_text(recipe))
-    assert Recipe().override(said) == recipe and "[domains.vgg-flowers]" in recipe_text(recipe)
+    output = tomllib.loads(recipe_text(recipe))
+    assert Recipe().override(output) == recipe and "[domains.vgg-flowers]" in recipe_text(recipe)
 
 
 def test_spottune_decays_each_domain_as_published() -> None:
@@ -234,7 +234,7 @@ def test_a_misspelled_table_is_remarked_on(tiny: Path, tmp_path: Path, capsys: p
     names = ("Boat", "twers", "towers", "towers2", "power", "vgg-flowers")
     tables = {name: {"weight_decay": 0.0} for name in names}
     go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": tables}))
-    said = capsys.readouterr().err
-    assert "speaks of Boat, which is not in the file; did you mean boats?" in said.replace("\n", " ")
-    assert "speaks of twers, which is not in the file; did you mean towers?" in said.replace("\n", " ")
-    assert said.count("speaks of") == 2
+    output = capsys.readouterr().err
+    assert "speaks of Boat, which is not in the file; did you mean boats?" in output.replace("\n", " ")
+    assert "speaks of twers, which is not in the file; did you mean towers?" in output.replace("\n", " ")
+    assert output.count("speaks of") == 2
