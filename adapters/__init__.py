@@ -1,1 +1,1 @@
-"""One file a method: how one domain's network differs from the shared trunk."""
+"""One file per method: how one domain's network differs from the shared trunk."""

@@ -14,7 +14,7 @@ from decathlon.models.method import Method, Regime
 
 
 class DomainNorm(Method):
-    """The contract's defaults: the trunk's convolutions, the domain's own norms."""
+    """The defaults of `Method`: the trunk's convolutions, the domain's own norms."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
     published = Convention(heads=False, norms="in", nine=True)

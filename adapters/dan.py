@@ -6,9 +6,8 @@ At every convolution, shortcuts too, with the weight as a matrix of one row per 
     W_d = P_d W          P_d: outputs x outputs, starts at I + I . randn / outputs
 
 Convolutions and the affine part of the norms are the trunk's; running statistics are the domain's. `diagonal`
-keeps only the diagonal of P_d. The recipe's weight decay pulls P_d to 0 as any weight; a diagonal, being a vector,
-does not decay. Starts near the trunk. Stored per domain: P_d (774,400 on wrn-28-4-dan) and
-statistics.
+keeps only the diagonal of P_d. The recipe's weight decay pulls P_d to 0 like any weight; a diagonal, being a
+vector, does not decay. Starts near the trunk. Stored per domain: P_d (774,400 on wrn-28-4-dan) and statistics.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from decathlon.models.surgery import own_norm, own_statistics
 
 @dataclass(frozen=True)
 class DanOptions(Options):
-    """What is recombined, and what else a domain owns."""
+    """The form of P_d, and the norms."""
 
     diagonal: bool = option(False, "scale every filter instead of mixing filters")
-    own_norms: bool = option(False, "the affine part of the norms is the domain's and trains")
+    own_norms: bool = option(False, "a trainable affine part of the norms per domain")
 
 
 class Recombine(nn.Module):
@@ -60,5 +59,5 @@ class Dan(Method):
         return EditedConv(conv, Recombine(conv.out_channels, self.options.diagonal))
 
     def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
-        """Keep the affine part frozen, with running statistics of the domain."""
+        """Keep the affine part frozen, with running statistics of the domain, or give the domain the whole norm."""
         return own_norm(norm) if self.options.own_norms else own_statistics(norm).requires_grad_(False)

@@ -1,6 +1,6 @@
 """dense: private 3x3 convolutions on the taps of a shared trunk, without masks.
 
-The baseline that shares as MTAN does but has no attention (Liu, Johns, Davison 2019,
+The baseline that shares the trunk as MTAN does, but has no attention (Liu, Johns, Davison 2019,
 https://arxiv.org/abs/1803.10704). For tap g_j, j = 0..3, and domain d:
 
     t_j = pool(relu(BN(F_dj * [g_j ; t_{j-1}])))          F_dj: 3x3 with bias, the domain's
@@ -24,7 +24,7 @@ from decathlon.models.trunks.trunk import Trunk
 
 
 class DenseTaps(nn.Module):
-    """One domain's body: the trunk, and a convolution on each tap and what came before it."""
+    """One domain's body: the trunk, and a convolution on each tap joined with the result before it."""
 
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()

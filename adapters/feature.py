@@ -13,7 +13,7 @@ from decathlon.models.method import Reader, Regime
 
 
 class Feature(Reader):
-    """The trunk as it is, its norms in evaluation mode."""
+    """The unchanged trunk, its norms in evaluation mode."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
     published = Convention(heads=False, norms="once", nine=True)

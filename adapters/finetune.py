@@ -17,7 +17,7 @@ from decathlon.models.trunks.trunk import Trunk
 
 
 class Finetune(Method):
-    """The trunk copied, all of it trainable."""
+    """A copy of the trunk, all of it trainable."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("private",)
     published = Convention(heads=False, norms="in", nine=False)

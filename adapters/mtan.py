@@ -44,7 +44,7 @@ class Attention(nn.Sequential):
 def tap_blocks(trunk: Trunk, joined: bool = False) -> nn.ModuleList:
     """Return a 3x3 convolution with norm for every tap, to the channels of the next one.
 
-    `joined`: from the second on it reads its tap and the result of the one before side by side.
+    `joined`: from the second tap on, it reads the tap concatenated with the result before it.
     """
     taps = trunk.tap_channels
     deeper = (*taps[1:], taps[-1])
@@ -59,7 +59,7 @@ def tap_blocks(trunk: Trunk, joined: bool = False) -> nn.ModuleList:
 
 
 class MaskedTaps(nn.Module):
-    """One domain's body: the trunk, its masks, and the shared convolutions with norms of the domain."""
+    """One domain's body: the trunk, the domain's masks, and the shared convolutions with the domain's norms."""
 
     def __init__(self, trunk: Trunk, blocks: nn.ModuleList) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class MaskedTaps(nn.Module):
         self.blocks = blocks
         taps = trunk.tap_channels
         self.attention = nn.ModuleList(
-            # From the second tap on a mask also sees what the block before it made of the last tap.
+            # From the second tap on, a mask also sees the output of the block before it.
             Attention(channels if j == 0 else 2 * channels, channels)
             for j, channels in enumerate(taps)
         )

@@ -28,9 +28,9 @@ from decathlon.models.surgery import own
 
 @dataclass(frozen=True)
 class ParallelOptions(Options):
-    """How the adapters begin."""
+    """How the adapters start."""
 
-    init: Literal["published", "zero"] = option("published", "zero: adapters begin at 0, the trunk as it is")
+    init: Literal["published", "zero"] = option("published", "zero: adapters start at 0, training at the trunk")
 
 
 class ParallelConv(nn.Module):
@@ -57,12 +57,12 @@ class ParallelConv(nn.Module):
 def add_pointwise(conv: nn.Conv2d, matrix: Tensor) -> nn.Conv2d:
     """Return a copy of a 3x3 convolution with a matrix (outputs, inputs) added to its centre tap.
 
-    Padded as much as it is dilated, the centre tap reads the pixels a strided 1x1 reads, at its edges too. Raises
-    UsageError for other padding, as that of timm's tf_ models, which changes with the map.
+    With padding equal to dilation, the centre tap reads the same pixels as a strided 1x1, at the edges too. Raises
+    UsageError for other padding, such as that of timm's tf_ models, which changes with the size of the map.
     """
     if conv.padding != conv.dilation:
         raise UsageError(
-            "a parallel adapter merges only into a 3x3 convolution that pads evenly: use another trunk."
+            "a parallel adapter merges only into a 3x3 convolution that pads evenly. Use another trunk."
         )
     plain = own(conv)
     plain.weight[:, :, 1, 1] += matrix
@@ -70,8 +70,8 @@ def add_pointwise(conv: nn.Conv2d, matrix: Tensor) -> nn.Conv2d:
 
 
 def adaptable(conv: nn.Conv2d) -> bool:
-    """Say whether a 1x1 convolution beside `conv` gives maps of the same size: an ungrouped, padded 3x3."""
-    # timm's subclasses pad as they go and say so nowhere; a plain convolution says it
+    """Return whether a 1x1 convolution beside `conv` gives maps of the same size: an ungrouped, padded 3x3."""
+    # timm's subclasses pad in forward and have no attribute for it; a plain convolution has one
     padded = conv.padding == conv.dilation or type(conv) is not nn.Conv2d
     return conv.kernel_size == (3, 3) and conv.groups == 1 and padded
 
@@ -83,5 +83,5 @@ class Parallel(Method):
     options: ParallelOptions = ParallelOptions()
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
-        """Put an adapter beside a 3x3 convolution; leave others and grouped ones alone."""
+        """Put an adapter beside an ungrouped 3x3 convolution; leave others alone."""
         return ParallelConv(conv, self.options.init) if adaptable(conv) else conv

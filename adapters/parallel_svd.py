@@ -2,13 +2,13 @@
 
 Rebuffi, Bilen, Vedaldi 2018, "Efficient parametrization of multi-domain deep neural networks"
 (https://arxiv.org/abs/1803.10082). The second phase of `parallel`: at every 3x3 convolution the trained adapters of
-all domains stand side by side, and their singular value decomposition, cut to rank K, splits each into
+all domains are put side by side, and their singular value decomposition, cut to rank K, splits each into
 
     A_d = beta gamma_d          beta: outputs x K, shared; gamma_d: K x inputs, with the stride
 
-with sqrt(S) on each side. Then beta, gamma_d, norms and heads train on, all domains together. K is `rank` times
-the smaller side; the rank and the fine-tuning of the paper are unconfirmed. Needs --trunk RUN of a parallel run.
-Starts at the parallel run, as near as the rank allows. Stored per domain: gamma_d and norms; shared: beta.
+with sqrt(S) on each side. Then beta, gamma_d, norms and heads continue to train, all domains together. K is
+`rank` times the smaller side; the rank and the fine-tuning of the paper are unconfirmed. Needs --trunk RUN of a
+parallel run. Starts at that run, as near as the rank allows. Stored per domain: gamma_d and norms; shared: beta.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from decathlon.models.trunks.trunk import Trunk
 
 @dataclass(frozen=True)
 class ParallelSvdOptions(Options):
-    """How small the adapters become."""
+    """The rank of the adapters."""
 
-    rank: float = option(0.5, "rank of an adapter as a part of its smaller side")
+    rank: float = option(0.5, "rank of an adapter as a fraction of its smaller side")
 
     def __post_init__(self) -> None:
         if not 0 < self.rank <= 1:
@@ -77,7 +77,7 @@ class ParallelSvd(Method):
             betas[site.replace(".", "/")] = PointwiseConv(rank, conv.out_channels)
         initialise(betas)
         self.shared["betas"] = betas
-        # a copy of the trunk holds the trunk's own weights: they tell which beta belongs to a convolution
+        # a copy of the trunk holds the same weight objects, so they identify the beta of a convolution
         self._beta = {id(conv.weight): betas[site.replace(".", "/")] for site, conv in _sites(trunk)}
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
@@ -86,19 +86,19 @@ class ParallelSvd(Method):
         return conv if beta is None else LowRankConv(conv, cast(PointwiseConv, share(beta)))
 
     def continues(self, method: str) -> bool:
-        """Go on with the adapters of a parallel run."""
+        """Continue with the adapters of a parallel run."""
         return method == "parallel"
 
     @torch.no_grad()
     def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
-        """Decompose the adapters of a parallel run; everything else of its domains goes on as it is."""
+        """Decompose the adapters of a parallel run; all other tensors of its domains are kept."""
         if learned is None or not self.continues(learned.method):
             raise UsageError(
-                "method 'parallel-svd' needs the adapters of a run: name it with --trunk PARALLEL_RUN."
+                "method 'parallel-svd' needs the adapters of a parallel run. Name it with --trunk RUN."
             )
         for domain in domains:
             if domain not in learned.deltas:
-                raise UsageError(f"the parallel run has no adapters of {domain}: leave it out, or train it there.")
+                raise UsageError(f"the parallel run has no adapters of {domain}. Leave it out, or train it there.")
         starts = {domain: dict(learned.deltas[domain]) for domain in domains}
         betas = cast(nn.ModuleDict, self.shared["betas"])
         for site, _ in _sites(self.trunk):

@@ -1,14 +1,14 @@
-"""piggyback: one bit a weight says which of the trunk's weights a domain uses.
+"""piggyback: one bit per weight selects the trunk's weights that a domain uses.
 
 Mallya, Davis, Lazebnik 2018, "Piggyback: adapting a single network to multiple tasks by learning to mask weights"
 (https://arxiv.org/abs/1801.06519). At every convolution, with real numbers m_d in the shape of the weight:
 
     W_d = 1[m_d > tau] . W          tau = 5e-3, m_d starts at 1e-2; `ternary`: sign(m_d) 1[|m_d| > tau]
 
-The gradient passes the threshold as if it were the identity. As published, masks have Adam of their own, here at
+The gradient passes the threshold as if it were the identity. As published, the masks have their own Adam, here at
 rate `lr` on the recipe's schedule; a mask needs some fifty steps at 1e-4 to cross the threshold. Norms are the
 trunk's in evaluation mode, as published; `own_norms` gives the domain trainable ones. Starts at the trunk exactly.
-Stored per domain: 1 bit a weight (`ternary`: 2), eight or four to a byte.
+Stored per domain: 1 bit per weight (`ternary`: 2), eight or four to a byte.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from decathlon.models.method import Apart, Method, Options, Regime, option
 from decathlon.models.surgery import own_norm
 
 START, THRESHOLD = 1e-2, 5e-3
-MASK = ".edit.mask"  # how the names of masks end in a delta
+MASK = ".edit.mask"  # the suffix of mask names in a delta
 
 
 @dataclass(frozen=True)
 class PiggybackOptions(Options):
-    """Values a mask may have, and how it trains."""
+    """The values of a mask, and how it trains."""
 
     ternary: bool = option(False, "masks of -1, 0 and 1")
     lr: float = option(1e-4, "highest learning rate of the masks")
-    own_norms: bool = option(False, "norms are the domain's and train")
+    own_norms: bool = option(False, "trainable norms per domain")
 
     def __post_init__(self) -> None:
         if not 0 < self.lr <= 1:
@@ -44,7 +44,7 @@ class PiggybackOptions(Options):
 
 
 class Mask(nn.Module):
-    """Thresholds real numbers and multiplies a weight (outputs, inputs, height, width) with the result."""
+    """Multiplies a weight (outputs, inputs, height, width) by thresholded real numbers."""
 
     def __init__(self, weight: Tensor, ternary: bool) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Mask(nn.Module):
         hard = (self.mask > THRESHOLD).to(weight.dtype)
         if self.ternary:
             hard = hard - (self.mask < -THRESHOLD).to(weight.dtype)
-        # the brackets keep the sum exact: its second part is zero with a gradient of one
+        # the brackets keep the sum exact: the second term is zero, with a gradient of one
         return (hard + (self.mask - self.mask.detach())) * weight
 
 
@@ -81,7 +81,7 @@ class Piggyback(Method):
         return Apart("adam", self.options.lr, tuple(masks))
 
     def bits(self, name: str, tensor: Tensor) -> int:
-        """Count whole bytes of packed bits for a mask."""
+        """Count the whole bytes of packed bits for a mask."""
         return 8 * self._bytes(tensor) if name.endswith(MASK) else super().bits(name, tensor)
 
     def pack(self, delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -100,7 +100,7 @@ class Piggyback(Method):
         return -(-mask.numel() * (2 if self.options.ternary else 1) // 8)
 
     def _to_bits(self, mask: Tensor) -> Tensor:
-        flat = mask.contiguous().flatten()  # masks lie in memory as their weights do, channels last
+        flat = mask.contiguous().flatten()  # masks are laid out as their weights, channels last
         flags = torch.cat((flat > THRESHOLD, flat < -THRESHOLD)) if self.options.ternary else flat > THRESHOLD
         padded = nn.functional.pad(flags, (0, -len(flags) % 8)).view(-1, 8)
         return (padded << torch.arange(8, device=mask.device)).sum(1).to(torch.uint8)

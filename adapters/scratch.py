@@ -1,7 +1,8 @@
-"""scratch: every domain trains a trunk of its own from random weights.
+"""scratch: every domain trains its own trunk from random weights.
 
-The first row of the Visual Decathlon table (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045): what the
-data of one domain alone can teach. Starts at random. Stored per domain: a whole trunk, ratio 10 for ten domains.
+The first row of the Visual Decathlon table (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045): what can
+be learned from the data of one domain alone. Starts at random. Stored per domain: a whole trunk, ratio 10 for ten
+domains.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from decathlon.models.trunks.trunk import Trunk
 
 
 class Scratch(Method):
-    """A new trunk for every domain; the given trunk only says its structure."""
+    """A new trunk for every domain; the given trunk provides only the structure."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("private",)
     published = Convention(heads=False, norms="in", nine=False)

@@ -1,13 +1,13 @@
 """series: a 1x1 convolution behind every 3x3 convolution, around a skip.
 
 Rebuffi, Bilen, Vedaldi 2017, "Learning multiple visual domains with residual adapters"
-(https://arxiv.org/abs/1705.08045). With y = W * x and z what the trunk goes on with:
+(https://arxiv.org/abs/1705.08045). With y = W * x, the trunk continues with
 
     z = y + A_d * BN_d(y)
 
 and the norm that follows in the trunk is the domain's too. The trunk must have been trained with adapters inside:
 over an ordinary one the paper loses ten points on CIFAR-100. So train it with --no-freeze first, name that run
-with --trunk, and the norms inside the adapters start from it as well. Starts at random, A_d from N(0, 2 / outputs).
+with --trunk; the norms inside the adapters start from it too. Starts at random, A_d from N(0, 2 / outputs).
 Stored per domain: A_d (689,152 on ResNet-26) and the norms.
 """
 
@@ -27,9 +27,9 @@ from decathlon.models.surgery import own
 
 @dataclass(frozen=True)
 class SeriesOptions(Options):
-    """How the adapters begin."""
+    """How the adapters start."""
 
-    init: Literal["published", "zero"] = option("published", "zero: adapters begin at 0, the trunk as it is")
+    init: Literal["published", "zero"] = option("published", "zero: adapters start at 0, training at the trunk")
 
 
 class SeriesConv(nn.Module):
@@ -73,6 +73,6 @@ class Series(Method):
     options: SeriesOptions = SeriesOptions()
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
-        """Put an adapter behind a 3x3 convolution; leave others and grouped ones alone."""
+        """Put an adapter behind an ungrouped 3x3 convolution; leave others alone."""
         plain = conv.kernel_size != (3, 3) or conv.groups > 1
         return conv if plain else SeriesConv(conv, self.options.init)

@@ -19,7 +19,7 @@ from decathlon.models.trunks.trunk import Trunk
 
 
 class Stan(Method):
-    """The given trunk copied, with masks on its taps; all of it trains."""
+    """A copy of the given trunk with masks on its taps; all of it trains."""
 
     regimes: ClassVar[tuple[Regime, ...]] = ("private",)
     published = Convention(heads=True, norms="in", nine=False)

@@ -49,8 +49,8 @@ class FolderGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"see '{ctx.command_path} --help'."
-            raise click.UsageError(f"no command '{args[0]}': {hint}", ctx) from error
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"See '{ctx.command_path} --help'."
+            raise click.UsageError(f"no command '{args[0]}'. {hint}", ctx) from error
 
 
 @click.group(cls=FolderGroup, package="decathlon.cli", context_settings={"help_option_names": ["-h", "--help"]})

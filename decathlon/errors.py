@@ -1,6 +1,6 @@
-"""What can go wrong, each kind with the exit code the command ends with.
+"""Errors, each class with the exit code of the command.
 
-A message is one sentence that says what to do; the command prints it without a traceback.
+A message names the problem and then the one thing to do; the command prints it without a traceback.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ class DecathlonError(Exception):
 
 
 class UsageError(DecathlonError):
-    """The command was asked for something that does not exist or cannot be combined."""
+    """The user named something that does not exist, or options that cannot be combined."""
 
     exit_code = 2
 
 
 class DataError(DecathlonError):
-    """A file from outside is missing, damaged or contradicts itself."""
+    """A file from outside is missing, damaged or inconsistent."""
 
     exit_code = 3
 
@@ -40,34 +40,34 @@ class BusyError(DecathlonError):
 
 
 class ResourceError(DecathlonError):
-    """The machine refused memory, space on a disk or a permission: with more of it the same work would succeed."""
+    """The machine refused memory, disk space or a permission; with it the same command would succeed."""
 
 
 class Interrupted(DecathlonError):
-    """The user ended the work with Ctrl-C."""
+    """The user stopped the work with Ctrl-C."""
 
     exit_code = 130
 
 
 class Terminated(Interrupted):
-    """SIGTERM ended the work."""
+    """SIGTERM stopped the work."""
 
     exit_code = 143
 
 
 class DivergedError(DecathlonError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer finite."""
 
     exit_code = 6
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> UsageError:
     """Return the error for a name that does not exist, with the nearest names that do; `where` as ` in x.toml`."""
-    return UsageError(f"unknown {kind} '{name}'{where}: {nearest(name, known)}")
+    return UsageError(f"unknown {kind} '{name}'{where}. {nearest(name, known)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error's sentence: the names nearest to one that does not exist, or all of them."""
+    """Return the second sentence of an error: the names nearest to one that does not exist, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"choose one of: {', '.join(names)}."
+    return f"Did you mean {' or '.join(near)}?" if near else f"Choose one of: {', '.join(names)}."

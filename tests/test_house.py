@@ -93,7 +93,7 @@ def test_the_command_is_a_module_too(module: str) -> None:
     done = subprocess.run([*asked, "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("decathlon, version ")
     wrong = subprocess.run([*asked, "trian"], capture_output=True, text=True)
-    assert wrong.returncode == 2 and "did you mean train" in wrong.stderr
+    assert wrong.returncode == 2 and "Did you mean train" in wrong.stderr
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -126,14 +126,14 @@ def test_help_takes_less_than_three_tenths_of_a_second() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("trian", "no command 'trian': did you mean train"),
-        ("train --data x.h5 --method mtam -o r", "unknown method 'mtam': did you mean mtan"),
+        ("trian", "no command 'trian'. Did you mean train"),
+        ("train --data x.h5 --method mtam -o r", "unknown method 'mtam'. Did you mean mtan"),
         ("train -o r", "a new run needs --data FILE.h5 and --method NAME"),
-        ("train --data x.h5 --method mtan --recipe quik -o r", "unknown recipe 'quik': did you mean quick?"),
+        ("train --data x.h5 --method mtan --recipe quik -o r", "unknown recipe 'quik'. Did you mean quick?"),
         ("train --data x.h5 --method mtan --lr -1 -o r", "lr is -1.0, it must be a number from 0"),
         ("params", "give either a run directory or --method NAME"),
         ("params runs/x --trunk resnet26", "a run says itself how it was made: leave out --set, --trunk"),
-        ("params --method mtan --trunk wrn-28-x", "unknown trunk 'wrn-28-x': did you mean"),
+        ("params --method mtan --trunk wrn-28-x", "unknown trunk 'wrn-28-x'. Did you mean"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_2(

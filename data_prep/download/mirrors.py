@@ -112,7 +112,7 @@ def _check(name: str, table: object, source: str) -> None:
         raise DataError(f'{where} must be a table (a name with a dot needs quotes: [files."NAME"]).')
     for key, value in table.items():
         if key not in _KEYS:
-            raise DataError(f"{where} has the unknown key {key}: {nearest(key, _KEYS)}")
+            raise DataError(f"{where} has the unknown key {key}. {nearest(key, _KEYS)}")
         wrong = _wrong(key, value)
         if wrong:
             raise DataError(f"{where}: {key} must be {wrong}, not {value!r:.80}.")

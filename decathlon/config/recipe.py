@@ -1,4 +1,4 @@
-"""A recipe: how a run trains, knob by knob, and what some domains have of their own."""
+"""A recipe: the options of a training run, and those that some domains set for themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from decathlon.data.domains import Domain
 from decathlon.data.sampling_policy import exponent
 from decathlon.errors import UsageError, unknown
 
-# Of timm's optimizers those whose whole state is saved and restored to the bit.
+# The optimizers of timm whose whole state is saved and restored to the bit.
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan")
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (2, 1e6), "size": (8, 4096), "side": (0, 8192),
@@ -20,47 +20,47 @@ RANGES: dict[str, tuple[float, float]] = {
     "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
     "label_smoothing": (0, 1), "cache_taps": (0, 1e4),
 }  # fmt: skip
-OWN = ("weight_decay", "lr", "epochs", "crop", "flip")  # what a domain may have of its own
+OWN = ("weight_decay", "lr", "epochs", "crop", "flip")  # options that a domain may set for itself
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every knob of a training run; the command line overrides a file, a file overrides these defaults.
+    """Every option of a training run; the command line overrides a file, a file overrides these defaults.
 
-    In `domains`, knobs of OWN hold for one domain instead of those above.
+    In `domains`, the options of OWN hold for one domain instead of the values above.
     """
 
     about: str = ""  # one line for `decathlon recipes`
     epochs: int = 30
-    epoch_batches: int = 0  # micro-batches in a virtual epoch (`together`: of each domain); 0: as all images make
+    epoch_batches: int = 0  # micro-batches per virtual epoch (`together`: per domain); 0: one pass over all images
     batch: int = 64  # images of one domain
-    size: int = 64  # pixels a side of what the network sees
-    side: int = 0  # pixels of the image it is cut from; 0: 9/8 of size, as 64 from 72
+    size: int = 64  # side in pixels of the images the network sees
+    side: int = 0  # side in pixels of the images they are cut from; 0: 9/8 of size, as 72 for 64
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
-    flip: bool = True  # mirror at random where the domain allows it
-    augment: bool = True  # cut and mirror at random; false: the centre, as in prediction
-    cache_taps: float = 0.0  # gigabytes for what a frozen trunk makes of images; with augment = false
+    flip: bool = True  # flip at random where the domain allows it
+    augment: bool = True  # random crop and flip; false: the centre, as in prediction
+    cache_taps: float = 0.0  # gigabytes for cached taps of a frozen trunk; needs augment = false
     optimizer: str = "sgd"  # sgd has Nesterov momentum; an unknown one lists all
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on convolution and head weights, not on norms and biases
-    trunk_lr: float = 1.0  # multiples of lr for the groups
+    trunk_lr: float = 1.0  # learning rates of trunk, method and heads, as multiples of lr
     method_lr: float = 1.0
     head_lr: float = 1.0
     schedule: Literal["cosine", "step", "constant"] = "cosine"
-    warmup: float = 0.1  # part of all steps with a linearly growing lr
-    milestones: tuple[float, ...] = ()  # schedule = "step": parts of all steps after which lr falls
-    decay: float = 0.1  # schedule = "step": by this factor
+    warmup: float = 0.1  # fraction of all steps in which lr grows linearly
+    milestones: tuple[float, ...] = ()  # schedule = "step": fractions of all steps after which lr falls
+    decay: float = 0.1  # schedule = "step": the factor it falls by
     label_smoothing: float = 0.0
     sampling: str = "proportional"
-    together: bool = False  # every domain in every optimiser step
+    together: bool = False  # one micro-batch of every domain in every optimizer step
     objective: str = "cross-entropy"  # what a micro-batch is trained on; an unknown one lists all
     weighting: str = "equal"  # how the domains' losses are balanced; an unknown one lists all
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware multiplies in it
-    compile: bool = False  # torch.compile of the networks without their heads; a minute or so before the first step
-    cuda_graphs: bool = False  # with compile: replay a step's launches, for batches too small to fill a GPU
-    eval_every: int = 1  # epochs between validations; the last epoch always has one
-    domains: dict[str, dict[str, Any]] = field(default_factory=dict)  # knobs of OWN by domain
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware supports it
+    compile: bool = False  # torch.compile of the networks without heads; takes a minute or so before the first step
+    cuda_graphs: bool = False  # needs compile: replay a step's launches, for batches too small to fill a GPU
+    eval_every: int = 1  # epochs between validations; the last epoch is always validated
+    domains: dict[str, dict[str, Any]] = field(default_factory=dict)  # options of OWN by domain
 
     def __post_init__(self) -> None:
         for name, (least, most) in RANGES.items():
@@ -69,71 +69,71 @@ class Recipe:
                 raise UsageError(f"recipe: {name} is {value}, it must be a number from {least:g} to {most:g}.")
         if self.side and self.side < self.size:
             raise UsageError(
-                f"recipe: side {self.side} is smaller than size {self.size}; make it at least as large."
+                f"recipe: side {self.side} is smaller than size {self.size}. Make it at least as large."
             )
         if self.cache_taps and self.augment:
             raise UsageError(
-                "recipe: cache_taps needs images that do not change: set augment to false (--no-augment)."
+                "recipe: cache_taps needs images that do not change. Set augment to false (--no-augment)."
             )
         if self.cuda_graphs and not self.compile:
-            raise UsageError("recipe: cuda_graphs replays what was compiled: set compile to true too (--compile).")
+            raise UsageError("recipe: cuda_graphs replays compiled networks. Set compile to true too (--compile).")
         if not all(isinstance(part, int | float) and 0 < part < 1 for part in self.milestones):
-            raise UsageError("recipe: milestones are parts of all steps: write numbers between 0 and 1.")
+            raise UsageError("recipe: milestones are fractions of all steps. Use numbers between 0 and 1.")
         if self.optimizer not in OPTIMIZERS:
             raise unknown("optimizer", self.optimizer, OPTIMIZERS)
         exponent(self.sampling)
         for name, table in self.domains.items():
-            _check_own(self, name, table)
+            _check_table(self, name, table)
 
     @property
     def resize(self) -> int:
-        """The side in pixels images are resized to when a pool is loaded."""
+        """The side in pixels that images are resized to when a pool is loaded."""
         return self.side or self.size * 9 // 8
 
     def for_domain(self, name: str) -> Recipe:
-        """Return the recipe of one domain: what it has of its own put in, and no table left."""
+        """Return the recipe of one domain: its own options put in, and no table left."""
         return dataclasses.replace(self, domains={}, **self.domains.get(name, {}))
 
     def facts(self, domain: Domain) -> Domain:
         """Return a domain with the crop policy and the flip this recipe gives it.
 
-        The recipe's own `flip` can only forbid what a domain's facts allow; a domain's table decides alone.
+        `flip` of the recipe can only forbid what a domain's facts allow; `flip` in a domain's table overrides both.
         """
         crop = self.for_domain(domain.name).crop
         flip = self.domains.get(domain.name, {}).get("flip", self.flip and domain.flip)
         return dataclasses.replace(domain, flip=flip, crop=domain.crop if crop == "domain" else crop)
 
     def override(self, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
-        """Return the recipe with some knobs changed; raises UsageError for an unknown one or a wrong type.
+        """Return the recipe with some options changed; raises UsageError for an unknown one or a wrong type.
 
-        A changed knob holds for all domains but those that `values` itself gives another.
+        A changed option holds for all domains except those for which `values` itself sets another value.
         """
         try:
             changed = override(self, values, source)
             tables = {
-                name: {knob: value for knob, value in table.items() if knob not in values}
+                name: {option: value for option, value in table.items() if option not in values}
                 for name, table in self.domains.items()
             }
             for name, table in values.get("domains", {}).items():
                 tables[name] = tables.get(name, {}) | table
             return dataclasses.replace(changed, domains={name: table for name, table in tables.items() if table})
         except UsageError as error:
-            said = str(error).removeprefix("recipe: ")
-            raise UsageError(said if source in said else f"{source}: {said}") from None
+            message = str(error).removeprefix("recipe: ")
+            raise UsageError(message if source in message else f"{source}: {message}") from None
 
     def to_json(self) -> dict[str, Any]:
-        """Return all knobs as plain JSON values."""
+        """Return all options as plain JSON values."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
 
-def _check_own(recipe: Recipe, name: str, table: Any) -> None:
-    """Raise UsageError for a domain's table that holds what it may not."""
+def _check_table(recipe: Recipe, name: str, table: Any) -> None:
+    """Raise UsageError where a domain's table sets something it may not."""
     may = f"recipe: [domains.{name}] may set {', '.join(OWN)}"
     if not isinstance(table, dict):
-        raise UsageError(f"{may}: write it as a table.")
-    for knob in table:
-        if knob not in OWN:
-            raise UsageError(f"{may}, but not {knob}: set that for all domains.")
+        raise UsageError(f"{may}. Write it as a table.")
+    for option in table:
+        if option not in OWN:
+            raise UsageError(f"{may}, but not {option}. Set that for all domains.")
     try:
         override(dataclasses.replace(recipe, domains={}), table, "recipe")
     except UsageError as error:

@@ -1,6 +1,6 @@
-"""Recipes as TOML files: some are built in, and any file may begin from one of those with `base = "name"`.
+"""Recipes as TOML files: some are built in, and any file may build on one of those with `base = "name"`.
 
-What is nearer wins: a knob on the command line over one in the file, that over its base, that over the defaults.
+The nearest value wins: the command line over the file, the file over its base, the base over the defaults.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def find_recipe(name: str) -> Recipe:
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """Return every knob of a recipe as TOML with what it is, tables of domains last: a file that needs no base."""
+    """Return every option of a recipe as commented TOML, tables of domains last: a file that needs no base."""
     about = dict(re.findall(r"^    (\w+): .+?  # (.+)$", inspect.getsource(Recipe), re.MULTILINE))
     options = {name: value for name, value in recipe.to_json().items() if name != "domains"}
     lines = [
@@ -55,11 +55,11 @@ def _names() -> list[str]:
 
 
 def _built_in(name: str, above: tuple[str, ...] = ()) -> Recipe:
-    """Return a built-in recipe; `above` are those that begin from it, directly or not."""
+    """Return a built-in recipe; `above` are the recipes that build on it."""
     if name not in _names():
         raise unknown("recipe", name, _names())
     if name in above:
-        raise UsageError(f"recipe {name} begins from itself ({' from '.join((*above, name))}): change a base.")
+        raise UsageError(f"recipe {name} is its own base ({' from '.join((*above, name))}). Change a base.")
     return _parse((FOLDER / f"{name}.toml").read_bytes(), f"recipe {name}", (*above, name))
 
 

@@ -20,7 +20,7 @@ from decathlon.scoring.protocol import protocol_path
 from decathlon.scoring.results import read_results
 from decathlon.scoring.score import Score
 from decathlon.scoring.seed_scores import GroupScore
-from decathlon.system.checksums import AGAIN, is_sealed
+from decathlon.system.checksums import RESTORE, is_sealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.schema import check
 from decathlon.system.tensor_files import read_tensors
@@ -121,9 +121,9 @@ def _weights(path: Path) -> bool:
     if about.get("format") == FORMAT:
         load_merged(path)
     elif path.parent.name == "domains":
-        check(about, DOMAIN, f"the metadata of {path}", AGAIN)
+        check(about, DOMAIN, f"the metadata of {path}", RESTORE)
     elif path.name == "trunk.safetensors":
-        check(about, TRUNK, f"the metadata of {path}", AGAIN)
+        check(about, TRUNK, f"the metadata of {path}", RESTORE)
     return True
 
 

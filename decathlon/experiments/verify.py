@@ -22,7 +22,7 @@ from decathlon.runs.record import RECORD, RunRecord
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
 from decathlon.scoring.score import Score, how_to_score
-from decathlon.system.checksums import AGAIN
+from decathlon.system.checksums import RESTORE
 from decathlon.system.files import sha256
 
 OK, UNSEALED = "ok", "ok, but it has no checksum"
@@ -104,7 +104,7 @@ def _of_run(run: Run, record: RunRecord, name: str) -> Checked | None:
     path = run.folder / name
     kind = kind_of(path)
     if not path.is_file():
-        return Checked(path, kind.what if kind else "file of the run", f"{path} is missing: {AGAIN}.")
+        return Checked(path, kind.what if kind else "file of the run", f"{path} is missing. {RESTORE}.")
     try:
         record.check_file(run.folder, name)
     except DecathlonError as error:

@@ -1,15 +1,15 @@
-"""augment: images cut out of a ragged pool, mirrored and normalised, in one launch.
+"""augment: images cropped out of a ragged pool, flipped and normalised, in one launch.
 
 Its reference is `decathlon.data.image_pool.reference`.
 
-With o, h, w where image i begins in the pool and how large it is, and draws u, v, m in 0..1:
+With the offset o and size h, w of image i in the pool, and draws u, v, m in 0..1:
 
     out[b, c, y, x] = scale_c * pixels[o + (floor(u (h-S+1)) + y) w + floor(v (w-S+1)) + x', c] + shift_c
-    x' = S-1-x where m < 1/2 and the domain may be mirrored, else x
+    x' = S-1-x where m < 1/2 and the domain may be flipped, else x
 
 pixels: uint8 (all pixels, 3); out: (batch, 3, S, S), channels_last, fp32 or bf16.
-Bytes a pixel of the batch: 85 by the reference in fp32 and 103 in bf16 (places 8 written and 8 read, three passes
-over fp32 values), here 3 read and 12 or 6 written.
+Bytes per pixel of the batch: 85 by the reference in fp32 and 103 in bf16 (indices 8 written and 8 read, three
+passes over fp32 values), here 3 read and 12 or 6 written.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from decathlon.kernels.program import Program, blocks
 if TYPE_CHECKING:
     import triton.language as tl
 
-BLOCK = 1024  # values of the output a program makes
+BLOCK = 1024  # output values per program
 
 
 def fused(
     pixels: Tensor, offset: Tensor, height: Tensor, width: Tensor, scale: Tensor, shift: Tensor, index: Tensor,
     draw: Tensor, *, size: int, flip: bool, dtype: torch.dtype = torch.float32,
 ) -> Tensor:  # fmt: skip
-    """Return images (batch, 3, size, size) by their places `index` (batch,) and draws (3, batch).
+    """Return images (batch, 3, size, size) by their numbers `index` (batch,) and draws (3, batch).
 
     `pixels` is uint8 (all pixels, 3); offset, height and width are int64 (images,), scale and shift (3, 1, 1).
     """
     out = torch.empty(len(index), size, size, 3, dtype=dtype, device=pixels.device)
     grid = (len(index), blocks(size**2 * 3, BLOCK))
-    # the kernel knows no strides; of a slice this makes a copy, of all else it is free
+    # the kernel takes no strides; this copies a slice and costs nothing otherwise
     lists = (offset, height, width, scale, shift, index, draw)
     _cut[grid](pixels.contiguous(), *(part.contiguous() for part in lists), out, SIZE=size, FLIP=flip, BLOCK=BLOCK)
     return out.permute(0, 3, 1, 2)

@@ -1,8 +1,8 @@
-"""Where a kernel works: on CUDA, with Triton there, unless the user says no.
+"""When a kernel runs: on CUDA, where Triton is installed, unless the user turns kernels off.
 
-Nothing calls them yet: a kernel is wired in only where it beats what `torch.compile` makes of its reference on a
-GPU, and that has not been measured. `python -m benchmarks.kernels` measures it; where a kernel loses, its
-reference stays. A tensor's device chooses (`enabled`); importing any file here needs no Triton and loads none.
+Nothing calls the kernels yet: one is wired in only where it beats its reference under `torch.compile` on a GPU,
+and that has not been measured. `python -m benchmarks.kernels` measures it; where a kernel loses, its reference
+stays. The device of a tensor decides (`enabled`); importing any file here needs no Triton and loads none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor
 
 
 def enabled(tensor: Tensor) -> bool:
-    """Say whether kernels work on this tensor: on CUDA, with Triton there, unless DECATHLON_KERNELS=0."""
+    """Return whether to use kernels for a tensor: on CUDA with Triton, unless DECATHLON_KERNELS=0."""
     return tensor.is_cuda and os.environ.get("DECATHLON_KERNELS") != "0" and _has_triton()
 
 
 def differentiated(*tensors: Tensor | None) -> bool:
-    """Say whether gradients of any of the tensors are recorded: what has no backward must then leave the work."""
+    """Return whether gradients of any tensor are recorded, which rules out a kernel without a backward."""
     return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
 
 

@@ -5,10 +5,11 @@ are the tap g:
 
     out = sigmoid(W2 relu(W1 u + b1) + b2) g
 
-u: (rows, inputs), a row a place of the map (channels_last), inputs up to 512; W1: (hidden, inputs), b1: (hidden,);
-W2: (channels, hidden), b2: (channels,), channels <= inputs, hidden up to 256; out: (rows, channels). Sums in fp32.
-Values a row that pass through memory, with hidden = channels = C: the reference inputs + 10 C (three for the
-product, two for relu, sigmoid and C2 each, one written by C1), here inputs + 2 C. No backward: evaluation alone.
+u: (rows, inputs), one row per position of a channels_last map, inputs up to 512; W1: (hidden, inputs),
+b1: (hidden,); W2: (channels, hidden), b2: (channels,), channels <= inputs, hidden up to 256; out: (rows, channels).
+Sums in fp32. Values per row that pass through memory, with hidden = channels = C: the reference inputs + 10 C
+(three for the product, two for relu, sigmoid and C2 each, one written by C1), here inputs + 2 C. No backward:
+evaluation only.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     import triton.language as tl
 
 MOST_INPUTS, MOST_HIDDEN = 512, 256
-# Tiles by the bytes of a value: rows a program makes, inputs and channels it takes at a time. In fp32 the parts of
-# three products lie in shared memory at once; smaller GPUs have 99 KiB of it.
+# Tiles by the bytes of a value: rows per program, inputs and channels at a time. In fp32 the operands of three
+# products are in shared memory at once; smaller GPUs have 99 KiB of it.
 TILES = {2: {"ROWS": 64, "DEPTH": 32, "ACROSS": 64}, 4: {"ROWS": 32, "DEPTH": 16, "ACROSS": 16}}
 
 
@@ -52,7 +53,7 @@ def fused(u: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
     _attend[(blocks(rows, tile["ROWS"]),)](
         u, w1, b1, w2, b2, out, rows, INPUTS=inputs, HIDDEN=hidden, CHANNELS=channels,
         UNITS=max(16, power_of_two(hidden)), **tile,
-        # three products in tf32 are nearly one in fp32; the option says nothing to bf16
+        # three products in tf32 are nearly one in fp32; bf16 ignores the option
         PRECISION="tf32x3" if u.dtype == torch.float32 else "tf32", num_warps=8, num_stages=2,
     )  # fmt: skip
     return out

@@ -1,12 +1,12 @@
-"""grouped: one 1x1 convolution a domain over rows sorted by domain, in one call.
+"""grouped: one 1x1 convolution per domain over rows sorted by domain, in one call.
 
     out[r] = W_d x[r] + b_d   for rows ends[d-1] <= r < ends[d]
 
-rows: (rows, inputs), a row a place of a map (channels_last); ends: int32 (domains,), ascending, the last one the
-number of rows, a domain without rows repeats the one before; weight: (domains, outputs, inputs);
+rows: (rows, inputs), one row per position of a channels_last map; ends: int32 (domains,), ascending, the last one
+the number of rows; a domain without rows repeats the one before; weight: (domains, outputs, inputs);
 bias: (domains, outputs) or None; out: (rows, outputs). Memory traffic is that of the reference; launches and reads
-of `ends` on the host are 1 and 0 (3 with a bias), by the reference one of each a domain.
-No Triton: torch has `grouped_mm`. It is taken where it works and no gradient is needed (its backward refuses
+of `ends` on the host are 1 and 0 (3 with a bias); the reference has one of each per domain.
+No Triton: torch has `grouped_mm`. It is used where it works and no gradient is needed (its backward refuses
 gradients of other layouts).
 """
 
@@ -20,11 +20,11 @@ from torch.nn.functional import linear
 
 from decathlon.kernels.choose import differentiated
 
-ALIGNED = 16  # bytes that grouped_mm wants rows and their beginning to be multiples of
+ALIGNED = 16  # bytes; grouped_mm needs the length and the start of rows to be multiples
 
 
 def grouped(rows: Tensor, ends: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return (rows, outputs): each row by the weight of its domain."""
+    """Return (rows, outputs): each row times the weight of its domain."""
     fits = all(_aligned(part) for part in (rows, weight)) and rows.dtype == weight.dtype
     if fits and not differentiated(rows, weight, bias) and works(rows.device, rows.dtype):
         return in_one(rows, ends, weight, bias)
@@ -43,14 +43,14 @@ def in_one(rows: Tensor, ends: Tensor, weight: Tensor, bias: Tensor | None = Non
     out: Tensor = torch.nn.functional.grouped_mm(rows, weight.transpose(1, 2), offs=ends)
     if bias is None:
         return out
-    # so many domains end at or before a row: found on the device, nothing waits
+    # the number of domains that end at or before a row, found on the device without a wait
     domain = torch.searchsorted(ends, torch.arange(len(rows), device=rows.device, dtype=ends.dtype), right=True)
     return out + bias[domain]
 
 
 @functools.cache
 def works(device: torch.device, dtype: torch.dtype) -> bool:
-    """Say whether this torch multiplies groups on a device: tried once, because releases differ."""
+    """Return whether this torch has a working grouped_mm on a device: tried once, because versions differ."""
     try:
         ends = torch.tensor([1, 1, 3], dtype=torch.int32, device=device)
         rows, weight = (torch.ones(shape, dtype=dtype, device=device) for shape in ((3, 16), (3, 8, 16)))

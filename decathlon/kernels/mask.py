@@ -7,7 +7,7 @@
 z, g, out: (batch, channels, height, width), channels_last; scale, shift: (channels,), computed in fp32.
 Passes over a map: the reference forward 7 (the norm 2, sigmoid 2, product 3), keeping z, g and the mask; here 3,
 keeping z and g. Backward 16 against 5: z, g and d out are read, d z and d g written. The sums are taken in parts
-and added in a fixed order: equal bits at every repetition.
+and added in a fixed order, so every repetition gives the same bits.
 
 Statistics of a batch norm are not computed here. MTAN's attention can use this in evaluation, with scale and shift
 of the running statistics (or 1 and 0 where the norm is folded into its convolution), and in training once the
@@ -28,8 +28,8 @@ from decathlon.kernels.program import Program, blocks, power_of_two
 if TYPE_CHECKING:
     import triton.language as tl
 
-BLOCK = 1024  # values a program of the forward makes
-TILE, TILES = 2048, 8  # values a program of the backward holds at once, and how often
+BLOCK = 1024  # values per program of the forward
+TILE, TILES = 2048, 8  # values a program of the backward holds at once, and how many times
 
 
 def mask(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -44,9 +44,9 @@ def reference(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def fused(z: Tensor, g: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Compute `mask` with the kernels, for z and g of one shape; gradients reach all four."""
+    """Compute `mask` with the kernels, for z and g of the same shape; gradients reach all four."""
     if z.shape != g.shape:
-        raise ValueError(f"z {tuple(z.shape)} and g {tuple(g.shape)} must have one shape.")
+        raise ValueError(f"z {tuple(z.shape)} and g {tuple(g.shape)} must have the same shape.")
     out: Tensor = _Mask.apply(z, g, scale, shift)
     return out
 
@@ -79,7 +79,7 @@ class _Mask(torch.autograd.Function):
 
 
 def _flat(image: Tensor) -> Tensor:
-    """Return a map whose memory holds (batch, height, width, channels) without gaps."""
+    """Return a map that is contiguous as (batch, height, width, channels)."""
     return image.contiguous(memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""A Triton program that is built at its first launch: to define it loads nothing, and needs no Triton."""
+"""A Triton program that is built at its first launch: defining it loads nothing and needs no Triton."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ class Program:
     """A function in Triton's language, decorated; `program[grid](...)` launches it.
 
     Arguments are tensors and numbers, annotated `tl.tensor` (to the function a tensor is a pointer), and
-    `tl.constexpr`, for each value of which Triton compiles anew; Triton resolves annotations itself and knows no
-    other names. The function's file knows `tl` from type checking alone. No function may be defined within it:
-    Triton's interpreter takes the last `def` of the source for the first.
+    `tl.constexpr`, for each value of which Triton compiles again; Triton resolves annotations itself and knows no
+    other names. The file imports `tl` for type checking only. No function may be defined inside it: Triton's
+    interpreter takes the last `def` of the source for the first.
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
         self.function = function
 
     def __getitem__(self, grid: tuple[int, ...]) -> Any:
-        """Return the launch on a grid; all tensors must be on the current device, as for any Triton program."""
-        # products are rounded before they are added to, as torch does; releases of Triton differ in the default
+        """Return the launcher for a grid; all tensors must be on the current device, as for any Triton program."""
+        # round products before adding, as torch does; versions of Triton differ in the default
         return functools.partial(self.built[grid], enable_fp_fusion=False)
 
     @functools.cached_property
     def built(self) -> Any:
-        """What `triton.jit` makes of the function."""
+        """The function compiled by `triton.jit`."""
         import triton
         import triton.language
 
@@ -35,10 +35,10 @@ class Program:
 
 
 def blocks(elements: int, size: int) -> int:
-    """Return how many blocks of a size hold so many elements."""
+    """Return the number of blocks of `size` that hold `elements`."""
     return -(-elements // size)
 
 
 def power_of_two(number: int) -> int:
-    """Return the next power of two from a number on: Triton's blocks have no other lengths."""
+    """Return the smallest power of two that is at least `number`: Triton's blocks have no other lengths."""
     return 1 << max(0, number - 1).bit_length()

@@ -1,1 +1,1 @@
-"""Trunk and method make one network a domain. All that `adapters/` may import is here."""
+"""A trunk and a method make one network per domain. All that `adapters/` may import is here."""

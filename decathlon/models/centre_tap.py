@@ -2,9 +2,9 @@
 
     W * x + A * x = (W + A at the centre) * x
 
-Exact, and backward needs the gradient of the 1x1 alone, which autograd cannot know of the sum. On one thread with
-AMX a training step of `parallel` on ResNet-26 ran 1.23 times as fast as with two convolutions (64 pixels, batch 32,
-bf16, torch 2.15).
+Exact, and backward computes only the gradient of the 1x1, which autograd cannot tell from the sum. On one thread
+with AMX a training step of `parallel` on ResNet-26 ran 1.23 times as fast as with two convolutions (64 pixels,
+batch 32, bf16, torch 2.15).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.functional import conv2d
 def with_centre(conv: nn.Conv2d, adapter: Tensor, x: Tensor) -> Tensor:
     """Return conv(x) + the 1x1 convolution of x with `adapter` (outputs, inputs, 1, 1) at the same stride.
 
-    `x` is (batch, inputs, height, width). Two convolutions where `conv` learns too or is not a padded plain 3x3.
+    `x` is (batch, inputs, height, width). Two convolutions where `conv` learns too or is not a plain padded 3x3.
     """
     stride = conv.stride[0]
     plain = type(conv) is nn.Conv2d and conv.padding == (1, 1) and conv.dilation == (1, 1)
@@ -50,7 +50,7 @@ class _Centre(torch.autograd.Function):
         back = torch.ops.aten.convolution_backward
         rest = (1, 1), False, (0, 0), 1  # dilation, not transposed, its padding, groups
         to_input = back(grad, x, merged, None, (ctx.stride, ctx.stride), (1, 1), *rest, (of_input, False, False))[0]
-        # the stride is taken by slicing, as in PointwiseConv and for its reason
+        # strided by slicing, for the same reason as in PointwiseConv
         cut = x[:, :, :: ctx.stride, :: ctx.stride]
         centre = merged[:, :, 1:2, 1:2]
         to_adapter = back(grad, cut, centre, None, (1, 1), (0, 0), *rest, (False, of_adapter, False))[1]

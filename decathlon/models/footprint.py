@@ -1,8 +1,8 @@
-"""How many bits a set of domain networks needs, as a multiple of one trunk without a head.
+"""The bits that a set of domain networks needs, as a multiple of one trunk without a head.
 
     ratio = (bits shared by all domains + sum over domains of the bits of that domain) / bits of the trunk
 
-Papers count differently, so every count names its convention; what a method's own paper did is among them.
+Papers count differently, so every count names its convention, and that of a method's own paper is among them.
 A norm counts as its two affine vectors: at test time its running statistics fold into them, so they are listed
 as stored and never billed.
 """
@@ -18,14 +18,9 @@ from torch import Tensor, nn
 
 from decathlon.models.surgery import tensors
 
-PARTS = (
-    "weights",
-    "norms",
-    "copied norms",
-    "head",
-    "statistics",
-)  # copied: those a domain has instead of shared ones
-BASE_DOMAIN = "imagenet12"  # the trunk's own domain: a method on a frozen trunk need not adapt it
+# copied: norms that a domain has in place of shared ones
+PARTS = ("weights", "norms", "copied norms", "head", "statistics")
+BASE_DOMAIN = "imagenet12"  # the trunk's own domain, which a method on a frozen trunk need not adapt
 
 
 @dataclass(frozen=True)
@@ -33,8 +28,8 @@ class Convention:
     """What a count includes.
 
     `norms`: `in` counts all, `once` leaves out a domain's copies of norms that trunk or shared modules hold,
-    `out` leaves out all norms everywhere. `nine` leaves out the trunk's own domain. `shared` counts what all
-    domains use beside the trunk.
+    `out` leaves out all norms everywhere. `nine` leaves out the trunk's own domain. `shared` counts the
+    modules that all domains use beside the trunk.
     """
 
     heads: bool
@@ -60,9 +55,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Footprint:
-    """The bits of a trunk, what is shared beside it, and every domain; `trunk_used` where a domain reads it.
+    """The bits of a trunk, of the modules shared beside it, and of every domain.
 
-    `unit` holds the rows of the trunk that ratios are counted in, most often the very trunk.
+    `trunk_used`: whether a domain reads the trunk. `unit` holds the rows of the trunk that ratios are counted in,
+    usually the same trunk.
     """
 
     rows: tuple[Row, ...]
@@ -76,7 +72,7 @@ class Footprint:
         return sum(row.bits for row in self.rows if self._billed(row, convention))
 
     def ratio(self, convention: Convention | None = None) -> float:
-        """Return billed bits over the bits of one headless trunk; the default convention where none is given."""
+        """Return billed bits over the bits of one headless trunk, by default under the default convention."""
         convention = convention or self.default
         left_out = ("statistics", "norms") if convention.norms == "out" else ("statistics",)
         return self.bits(convention) / sum(row.bits for row in self.unit if row.part not in left_out)
@@ -126,7 +122,7 @@ def count(
     published: Convention,
     unit: nn.Module,
 ) -> Footprint:
-    """Count what `networks` (by domain) over a trunk store; `bits(name, parameter)` says what a parameter takes."""
+    """Count what `networks` (by domain) over a trunk store; `bits(name, parameter)` is the size of a parameter."""
     common = tensors(trunk) | tensors(shared)
     rows = _rows("trunk", trunk, {}, bits) + _rows("shared", shared, {}, bits)
     held: set[int] = set()
@@ -134,7 +130,7 @@ def count(
         rows += _rows(domain, network, common, bits)
         held |= {id(p) for p in network.parameters()}
     used = any(id(p) in held for p in trunk.parameters())
-    # without the trunk's own domain among them, or where the trunk learns from all, none is served for free
+    # no domain is free where the trunk learns from all, or where its own domain is not among them
     free = default.nine and BASE_DOMAIN in networks
     conventions = (replace(c, nine=c.nine and free) for c in (default, published))
     return Footprint(tuple(rows), tuple(_rows("trunk", unit, {}, bits)), used, *conventions)
@@ -151,7 +147,7 @@ def _rows(
                 part = "head" if owner is head else _part(owner)
                 total[part] += bits(f"{path}.{name}", parameter)
                 number[part] += 1
-        # statistics fold into the affine part of their norm, but not into one that other domains share
+        # statistics fold into the affine part of their norm, unless other domains share it
         shared = any(id(parameter) in common for parameter in owner.parameters(recurse=False))
         for buffer in owner.buffers(recurse=False):
             if id(buffer) not in common:

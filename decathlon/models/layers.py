@@ -1,4 +1,4 @@
-"""Modules that trunks and methods build networks from, in place of torch's own convolutions and norms."""
+"""Modules that trunks and methods use in place of torch's own convolutions and norms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.func import functional_call
 class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution that subsamples by slicing before it convolves at stride 1.
 
-    The result is that of a strided 1x1 convolution. The detour avoids oneDNN's weight gradient for strided 1x1
+    The result is that of a strided 1x1 convolution. This avoids oneDNN's weight gradient for strided 1x1
     convolutions with fewer than 16 input channels in channels_last, which corrupts the heap (seen in torch 2.15).
     """
 
@@ -47,7 +47,7 @@ class EditedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
-        # through the convolution's own forward: timm has some that pad by the size of the map
+        # through the convolution's own forward: some in timm pad by the size of the map
         out: Tensor = functional_call(self.conv, {"weight": self.edit(self.conv.weight)}, (x,))
         return out
 
@@ -60,7 +60,7 @@ class EditedConv(nn.Module):
 
 
 class FrozenNorm(nn.Module):
-    """A norm that stays in evaluation mode whatever mode the network is in."""
+    """A norm that stays in evaluation mode, whatever mode the network is in."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()

@@ -19,13 +19,13 @@ Regime = Literal["joint", "frozen", "private"]
 TRUNKS = {
     "joint": "trained with all domains (--no-freeze)",
     "frozen": "frozen (--freeze)",
-    "private": "one a domain",
+    "private": "one per domain",
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a method lets its user choose, `--set name=value` on the command line; none by default."""
+    """Options of a method, set by `--set name=value` on the command line; none by default."""
 
 
 def option(default: Any, about: str) -> Any:
@@ -35,9 +35,9 @@ def option(default: Any, about: str) -> Any:
 
 @dataclass(frozen=True)
 class Apart:
-    """Parameters of one network with an optimizer of their own (timm's name), without weight decay.
+    """Parameters of one network that have their own optimizer (by timm's name), without weight decay.
 
-    The rate follows the schedule of the recipe from its own highest value `lr`.
+    Their learning rate follows the schedule of the recipe, with `lr` as its highest value.
     """
 
     optimizer: str
@@ -47,22 +47,22 @@ class Apart:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a run over the same trunk left: its method, and by domain what is stored for it."""
+    """The result of a run over the same trunk: its method, and the stored tensors by domain."""
 
     method: str
     deltas: Mapping[str, Mapping[str, Tensor]]
 
 
 class Method:
-    """Base of all methods; a subclass overrides the finest seam that can say what it does.
+    """Base of all methods; a subclass overrides the finest hook that can express it.
 
-    `regimes` lists what the trunk may be, the default first: `joint` (learns from all domains), `frozen`
-    (unchanged, shared) or `private` (a trunk for every domain). `published` is the counting convention of the
-    method's own paper. `options` holds the defaults of what a user may choose. `inside` marks a method whose
-    trunk should itself have been trained with it. `shared` holds modules all domains use beside the trunk:
+    `regimes` lists how the trunk may be used, the default first: `joint` (learns from all domains), `frozen`
+    (unchanged, shared) or `private` (one trunk per domain). `published` is the counting convention of the
+    method's own paper. `options` holds the options with their defaults. `inside` marks a method whose trunk
+    should itself have been trained with it. `shared` holds modules that all domains use beside the trunk:
     trained, stored and billed once.
 
-    A module that stands in place of a convolution and can be one again offers `merged() -> nn.Conv2d`, equal to
+    A module that replaces a convolution and can be folded back into one offers `merged() -> nn.Conv2d`, equal to
     it in evaluation mode.
     """
 
@@ -76,7 +76,7 @@ class Method:
         if self.regime not in self.regimes:
             ways = " or ".join(TRUNKS[known] for known in self.regimes)
             raise UsageError(
-                f"method '{self.name()}' cannot have a trunk {TRUNKS[self.regime]}: its trunk is {ways}."
+                f"method '{self.name()}' cannot have a trunk {TRUNKS[self.regime]}. Its trunk is {ways}."
             )
         self.options = options or self.options
         trunk.requires_grad_(self.regime == "joint")
@@ -90,7 +90,7 @@ class Method:
 
     @property
     def takes_norms(self) -> bool:
-        """Whether a domain starts from the norms that the trunk's run left for it."""
+        """Whether a domain starts from the norms that the trunk's run trained for it."""
         return True
 
     @classmethod
@@ -100,7 +100,7 @@ class Method:
 
     @classmethod
     def label(cls, options: Options) -> str:
-        """Return the name, and the options that are not at their defaults."""
+        """Return the name, followed by the options that differ from their defaults."""
         default = cls.options
         changed = {each.name: getattr(options, each.name) for each in fields(options)}
         words = [f"{name}={str(v).lower()}" for name, v in changed.items() if v != getattr(default, name)]
@@ -108,44 +108,44 @@ class Method:
 
     @classmethod
     def trunk_name(cls, name: str, options: Options) -> str:
-        """Return the name of the trunk to use where the user asked for `name`."""
+        """Return the name of the trunk to use when the user gave `name`."""
         return name
 
     @classmethod
     def unit_name(cls, name: str, options: Options) -> str:
-        """Return the name of the trunk that ratios are counted in: what the user asked for."""
+        """Return the name of the trunk that ratios are counted in: the one the user gave."""
         return name
 
     def continues(self, method: str) -> bool:
-        """Say whether the method goes on with what a run of `method` learned of its domains."""
+        """Return whether the method builds on what a run of `method` learned of its domains."""
         return self.inside and method == self.name()
 
     def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
-        """Take what the trunk's own run learned, where there is one, before the networks of `domains` are built.
+        """Take what the trunk's run learned, if there is one, before the networks of `domains` are built.
 
-        Returns, by domain, tensors of its delta to start from. Raises UsageError when the method needs a run of
-        another kind.
+        Returns, by domain, tensors of its delta to start from. Raises UsageError where the method needs another
+        kind of run.
         """
         return {}
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
-        """Return what stands in place of one convolution; default: the trunk's own."""
+        """Return the module that replaces one convolution; default: the convolution itself."""
         return conv
 
     def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
-        """Return the domain's normalisation; default: a trainable copy with statistics of its own."""
+        """Return the domain's normalisation; default: a trainable copy with its own statistics."""
         return own_norm(norm)
 
     def apart(self, body: nn.Module) -> Apart | None:
-        """Return what of a domain's body the recipe's optimizer should not train; default: nothing."""
+        """Return the parameters of a domain's body that need another optimizer; default: none."""
         return None
 
     def bits(self, name: str, tensor: Tensor) -> int:
-        """Return what a parameter takes as it is stored; default: 32 bits a number."""
+        """Return the bits a parameter takes when stored; default: 32 per number."""
         return 32 * tensor.numel()
 
     def pack(self, delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return a domain's delta as it is stored; default: as it is."""
+        """Return a domain's delta as it is stored; default: unchanged."""
         return dict(delta)
 
     def unpack(self, stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -155,28 +155,29 @@ class Method:
     def network(self, trunk: Trunk) -> nn.Module:
         """Return one domain's body, (batch, 3, height, width) -> (batch, features).
 
-        `trunk` is the shared trunk, or a copy that shares its convolutions and starts from norms of the domain.
+        `trunk` is the shared trunk, or a copy that shares its convolutions and starts from the domain's norms.
         """
         return replace(share(trunk), self.conv, self.norm)
 
 
 @dataclass(frozen=True)
 class ReaderOptions(Options):
-    """Whose norms a frozen trunk has."""
+    """The norms of a frozen trunk."""
 
     norms: Literal["domain", "trunk"] = option(
-        "domain", "over a frozen trunk, those its run left for the domain, or one set for all: one pass serves all"
+        "domain",
+        "over a frozen trunk: those its run trained for the domain, or one set, so one pass serves all",
     )
 
 
 class Reader(Method):
-    """A method over taps; frozen, its trunk needs no gradient, because all norms stay in evaluation mode."""
+    """A method over taps; a frozen trunk needs no gradient, because all norms stay in evaluation mode."""
 
     options: ReaderOptions = ReaderOptions()
 
     @property
     def takes_norms(self) -> bool:
-        """Whether a domain starts from the norms that the trunk's run left for it."""
+        """Whether a domain starts from the norms that the trunk's run trained for it."""
         return self.regime != "frozen" or self.options.norms == "domain"
 
     def norm(self, norm: nn.BatchNorm2d) -> nn.Module:

@@ -1,4 +1,4 @@
-"""A trunk, a method over it, and the networks of its domains: what is trained, stored and predicted with."""
+"""A trunk, a method over it, and one network per domain: what is trained, stored and predicted with."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from decathlon.models.trunks.trunk import Trunk
 from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import fingerprint
 
-Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: state of each norm by its place in the trunk
+Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: the state of each norm by its path in the trunk
 
 
 class MultiDomainModel:
     """Networks of several domains over one trunk, on one device, weights in channels_last.
 
     `seed` decides the random weights of every domain's own modules, whatever the order they are added in.
-    `norms` holds, for some domains, the trunk's norms as another run left them for that domain; `starts` other
-    tensors of a domain's delta that it does not start at random from.
+    `norms` holds, for some domains, the trunk's norms as another run trained them for that domain; `starts` holds
+    other tensors of a domain's delta that do not start at random.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class MultiDomainModel:
         return network
 
     def delta(self, domain: str) -> dict[str, Tensor]:
-        """Return what is a domain's own: all its tensors that are not the trunk's or shared."""
+        """Return a domain's delta: all its tensors that are neither the trunk's nor shared."""
         return delta(self.networks[domain], self.common)
 
     def stored(self, domain: str) -> dict[str, Tensor]:
@@ -66,18 +66,18 @@ class MultiDomainModel:
 
     @torch.no_grad()
     def load(self, domain: str, stored: Mapping[str, Tensor], source: str) -> None:
-        """Put a stored delta into a domain's network; raises VerificationError when it does not fit exactly."""
+        """Put a stored delta into a domain's network; raises VerificationError where it does not fit exactly."""
         own = self.delta(domain)
         stored = self.method.unpack(stored, own)
         if own.keys() != stored.keys():
             odd = sorted(own.keys() ^ stored.keys())[0]
             raise VerificationError(
-                f"{source} does not fit this network ('{odd}' is on one side only): train it again."
+                f"{source} does not fit this network: only one of them has '{odd}'. Train it again."
             )
         for name, tensor in own.items():
             if tensor.shape != stored[name].shape:
                 raise VerificationError(
-                    f"{source} does not fit this network: '{name}' has another shape; train it again."
+                    f"{source} does not fit this network: '{name}' has another shape. Train it again."
                 )
             tensor.copy_(stored[name])
 
@@ -86,17 +86,17 @@ class MultiDomainModel:
         return nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}).state_dict()
 
     def load_shared_state(self, stored: Mapping[str, Tensor]) -> None:
-        """Put stored tensors into trunk and shared modules; raises RuntimeError when they do not fit exactly."""
+        """Put stored tensors into trunk and shared modules; raises RuntimeError where they do not fit exactly."""
         nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}).load_state_dict(dict(stored))
 
     def plain(self, domain: str) -> bool:
-        """Say whether a domain's network holds the trunk with no more of the domain in it than norms."""
+        """Return whether the trunk inside a domain's network differs from the shared one in its norms at most."""
         trunk, places = trunk_in(self.networks[domain]) or nn.Module(), dict(named_norms(self.trunk))
         norms = tensors(nn.ModuleList(norm for place, norm in named_norms(trunk) if place in places))
         return tensors(trunk).keys() <= norms.keys() | self.common.keys()
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of everything the domains share."""
+        """Return the SHA-256 of all tensors that the domains share."""
         return fingerprint(nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}))
 
     def footprint(self) -> Footprint:
@@ -109,7 +109,7 @@ class MultiDomainModel:
 
     @torch.no_grad()
     def average_norms(self) -> None:
-        """Set the trunk's own norms to the mean over the domains, so that the trunk can be used without them."""
+        """Set the trunk's own norms to their mean over the domains, so that it can be used without any domain."""
         bodies = [norms_of(network) for network in self.networks.values()]
         for name, norm in named_norms(self.trunk):
             for key, tensor in norm.state_dict().items():
@@ -117,12 +117,12 @@ class MultiDomainModel:
 
 
 def norms_of(network: nn.Module) -> dict[str, dict[str, Tensor]]:
-    """Return the state of the norms that stand in the trunk inside a domain's network, by place."""
+    """Return the state of the norms of the trunk inside a domain's network, by path."""
     return {name: norm.state_dict() for name, norm in named_norms(trunk_in(network) or nn.Module())}
 
 
 def with_norms(trunk: Trunk, norms: Norms) -> Trunk:
-    """Return the trunk's structure over the same convolutions, with norms of its own set to `norms`."""
+    """Return a copy of the trunk that shares its convolutions and has its own norms, set to `norms`."""
     copied = replace(share(trunk), norm=own_norm)
     _set_norms(copied, norms)
     return copied
@@ -130,7 +130,7 @@ def with_norms(trunk: Trunk, norms: Norms) -> Trunk:
 
 @torch.no_grad()
 def _set_norms(trunk: nn.Module, norms: Norms) -> None:
-    """Set the norms that are in `norms`; a method may bring more of its own."""
+    """Set the norms that are in `norms`; a method may add others."""
     for name, norm in named_norms(trunk):
         for key, tensor in norm.state_dict().items() if name in norms else ():
             tensor.copy_(norms[name][key])
@@ -155,12 +155,12 @@ class DomainNetwork(nn.Module):
 
 
 def trunk_in(network: nn.Module) -> Trunk | None:
-    """Return the trunk inside a network, None where its body holds none."""
+    """Return the trunk inside a network, or None."""
     return next((part for part in network.modules() if isinstance(part, Trunk)), None)
 
 
 def delta(network: nn.Module, shared: dict[int, Tensor]) -> dict[str, Tensor]:
-    """Return what of a network is not among the `shared` tensors: what is stored for its domain."""
+    """Return the tensors of a network that are not among the `shared` ones: those stored for its domain."""
     named = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
     held = {name for name, tensor in named if id(tensor) in shared}
     return {name: tensor for name, tensor in network.state_dict().items() if name not in held}

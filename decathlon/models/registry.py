@@ -1,4 +1,4 @@
-"""The methods there are: the files of `adapters/`, then what installed packages registered."""
+"""The known methods: the files of `adapters/`, then those that installed packages register."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from decathlon.models.method import TRUNKS, Method
 
 
 def methods() -> dict[str, str]:
-    """Return every known method by name with the first line of its file's docstring, or what is wrong with it."""
+    """Return every known method by name with the first line of its docstring, or the error it fails with."""
     return {name: _line(name) for name in _names()}
 
 
 def find_method(name: str) -> type[Method]:
-    """Return the method class called `name`; raises UsageError with the nearest name there is."""
+    """Return the method class called `name`; raises UsageError with the nearest names."""
     if name not in _names():
         raise unknown("method", name, _names())
     module = _load(name)
@@ -36,12 +36,12 @@ def find_method(name: str) -> type[Method]:
 
 
 def read_options(name: str, settings: Iterable[str]) -> dict[str, Any]:
-    """Return the option values in `name=value` words for the method called `name`; raises UsageError."""
+    """Return the option values in `name=value` settings for the method called `name`; raises UsageError."""
     return read_settings(find_method(name).options, settings, f"method '{name}'")
 
 
 def explain(name: str) -> str:
-    """Return a method's docstring, what trunk it goes with, and its options with their defaults."""
+    """Return a method's docstring, the trunks it works with, and its options with their defaults."""
     kind = find_method(name)
     lines = [
         (_load(name).__doc__ or "").strip(),
@@ -56,7 +56,7 @@ def explain(name: str) -> str:
 
 
 def _names() -> dict[str, str]:
-    """Map a method's name to the module that defines it: this folder's files, then installed entry points."""
+    """Map a method's name to the module that defines it: the files of `adapters/` win over entry points."""
     inside = {
         entry.name.replace("_", "-"): f"decathlon.adapters.{entry.name}"
         for entry in pkgutil.iter_modules(adapters.__path__)
@@ -77,6 +77,6 @@ def _load(name: str) -> ModuleType:
     module = _names()[name]
     try:
         return importlib.import_module(module)
-    except Exception as error:  # a file from outside may do anything
+    except Exception as error:  # a third-party file may do anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"method '{name}' cannot be imported ({reason}): mend {module}.") from error
+        raise UsageError(f"method '{name}' cannot be imported ({reason}). Fix {module}.") from error

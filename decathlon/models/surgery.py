@@ -1,6 +1,6 @@
-"""Where a method may change a trunk: copy its structure, share its weights, put modules in at conv and norm.
+"""The places where a method may change a trunk: copy its structure, share its weights, replace convs and norms.
 
-A domain's network is an ordinary module. What it shares with the trunk is the same tensor object, so "is this
+A domain's network is an ordinary module. A tensor it shares with the trunk is the same object, so "is this
 the trunk's?" is a question of identity, never of names.
 """
 
@@ -29,7 +29,7 @@ def tensors(module: nn.Module) -> dict[int, Tensor]:
 
 
 def own(module: M) -> M:
-    """Copy a module with trainable weights and statistics of its own."""
+    """Copy a module; the copy has its own statistics, and weights that train."""
     return copy.deepcopy(module).requires_grad_(True)
 
 
@@ -62,7 +62,7 @@ def replace(
 
 
 def named_norms(trunk: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:
-    """Yield every batch norm of a trunk by its place in it, through the wrapper of a frozen one."""
+    """Yield every batch norm of a trunk with its path; a frozen one is unwrapped."""
     inside = {id(part.norm) for part in trunk.modules() if isinstance(part, FrozenNorm)}
     for name, part in trunk.named_modules():
         if isinstance(part, FrozenNorm):

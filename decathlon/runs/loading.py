@@ -18,7 +18,7 @@ from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
 from decathlon.runs.record import RecordedDomain, RunRecord
 from decathlon.runs.run_directory import DOMAIN, TRUNK, Run
-from decathlon.system.checksums import AGAIN
+from decathlon.system.checksums import RESTORE
 from decathlon.system.device import find_device
 from decathlon.system.tensor_files import TensorFile, read_tensor_file
 
@@ -132,7 +132,7 @@ def _check_listed(run: Run, record: RunRecord, digests: Mapping[Path, str]) -> N
     """Raise VerificationError where a file that training left is missing, or not the one that the record lists."""
     for file in _expected(run, record):
         if not file.is_file():
-            raise VerificationError(f"{file} is missing, though {run.folder / 'run.json'} names it: {AGAIN}.")
+            raise VerificationError(f"{file} is missing, though {run.folder / 'run.json'} names it. {RESTORE}.")
         record.check_file(run.folder, file.relative_to(run.folder).as_posix(), digests.get(file, ""))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from decathlon.system.checksums import AGAIN, unsealed
+from decathlon.system.checksums import RESTORE, unsealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.schema import check, within
 from decathlon.system.strict_json import parse_json
@@ -30,8 +30,8 @@ def read_lines(file: Path, shape: Any) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(read_bytes(file).splitlines(), 1):
         source = f"line {number} of {file}"
-        row = unsealed(parse_json(line, source), source, AGAIN)
-        check(row, shape, source, AGAIN)
+        row = unsealed(parse_json(line, source), source, RESTORE)
+        check(row, shape, source, RESTORE)
         rows.append(row)
     return rows
 
@@ -39,5 +39,5 @@ def read_lines(file: Path, shape: Any) -> list[dict[str, Any]]:
 def read_footprint(file: Path) -> dict[str, Any]:
     """Return footprint.json; raises DataError where it holds other than counts and ratios above zero."""
     data = read_json(file)
-    check(data, FOOTPRINT, str(file), AGAIN)
+    check(data, FOOTPRINT, str(file), RESTORE)
     return dict(data)

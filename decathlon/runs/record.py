@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.system.checksums import AGAIN, read_sealed, write_sealed
+from decathlon.system.checksums import RESTORE, read_sealed, write_sealed
 from decathlon.system.files import sha256
 from decathlon.system.schema import check, find_fault, name, path, within
 from decathlon.system.strict_json import dump_json
@@ -159,16 +159,16 @@ class RunRecord:
         """Raise VerificationError where a file of the run, of SHA-256 `digest`, is not the one the record lists."""
         listed = self.files.get(file)
         if listed is not None and (digest or sha256(folder / file)) != listed:
-            raise VerificationError(f"{folder / file} is not the file that {RECORD} lists; {AGAIN}.")
+            raise VerificationError(f"{folder / file} is not the file that {RECORD} lists. {RESTORE}.")
 
 
 def read_record(file: Path) -> RunRecord:
     """Return what a run.json says; raises DataError, or VerificationError for one that was damaged."""
-    told = read_sealed(file, AGAIN)
-    check(told, SHAPE, str(file), AGAIN)
+    told = read_sealed(file, RESTORE)
+    check(told, SHAPE, str(file), RESTORE)
     _refuse_duplicates(told, file)
     for unsafe in unsafe_names(told.get("files", ())):
-        raise DataError(f"{file} is damaged: {unsafe!r} cannot be a file of a run; {AGAIN}.")
+        raise DataError(f"{file} is damaged: {unsafe!r} cannot be a file of a run. {RESTORE}.")
     try:
         recipe = Recipe().override(told["recipe"], "recipe")
     except UsageError as error:
@@ -205,4 +205,4 @@ def _refuse_duplicates(told: Mapping[str, Any], file: Path) -> None:
     lists |= {f"categories of {entry['name']}": entry["categories"] for entry in told["domains"]}
     for what, entries in lists.items():
         if not entries or len(set(entries)) < len(entries):
-            raise DataError(f"{file} is damaged: {what} is empty or has duplicates; {AGAIN}.")
+            raise DataError(f"{file} is damaged: {what} is empty or has duplicates. {RESTORE}.")

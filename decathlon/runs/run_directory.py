@@ -126,7 +126,7 @@ class Run:
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Append JSON lines to a file of the run: all of them or, where they cannot be written, none."""
         data = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
-        with writing(self.folder / name), _open(self.folder / name) as file:
+        with writing(self.folder / name), open(self.folder / name, "a+b", buffering=0) as file:
             length = _whole_lines(file)
             file.truncate(length)
             try:
@@ -141,11 +141,6 @@ class Run:
         """Shorten the metrics to what a checkpoint knows of; later lines will be written again."""
         kept = read_bytes(self.metrics)[:length] if self.metrics.exists() else b""
         write_bytes(self.metrics, kept)
-
-
-def _open(path: Path) -> FileIO:
-    """Open a file, which need not exist yet, to read it and to append to it."""
-    return open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666), "r+b", buffering=0)
 
 
 def _whole_lines(file: FileIO) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.runs.record import RECORD, read_record, read_status
-from decathlon.system.checksums import AGAIN, read_sealed, write_sealed
+from decathlon.system.checksums import RESTORE, read_sealed, write_sealed
 from decathlon.system.schema import check, find_fault, path, within
 
 SEEDS = "seeds.json"
@@ -100,11 +100,11 @@ def find_group(folder: Path) -> Group | None:
     file = folder / SEEDS
     if not file.is_file():
         return None
-    data = read_sealed(file, AGAIN)
-    check(data, SHAPE, str(file), AGAIN)
+    data = read_sealed(file, RESTORE)
+    check(data, SHAPE, str(file), RESTORE)
     seeds = tuple(data["seeds"])
     if not seeds or len(set(seeds)) < len(seeds):
-        raise DataError(f"{file} is damaged: seeds is empty or has duplicates; {AGAIN}.")
+        raise DataError(f"{file} is damaged: seeds is empty or has duplicates. {RESTORE}.")
     return Group(folder, seeds, data["asked"])
 
 

@@ -1,1 +1,1 @@
-"""The machine: disk, locks, signals, memory, devices, seeds. No word of domains or networks."""
+"""The machine: disk, locks, signals, memory, devices, seeds. It knows nothing of domains or networks."""

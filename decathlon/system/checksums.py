@@ -1,6 +1,6 @@
-"""JSON objects that carry their own SHA-256 as their last entry, so that a flipped bit in them is found.
+"""JSON objects that carry their own SHA-256 as their last entry, so that a flipped bit is detected.
 
-Files from before there were seals, and those written by hand, have none and are read as they are.
+Files made by hand have none; they are read as strictly.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 from decathlon.errors import DataError, VerificationError
 from decathlon.system.files import read_bytes, write_json
 from decathlon.system.strict_json import dump_json, parse_json
+from decathlon.system.text import sentence
 
 SEAL = "sha256"
-AGAIN = "put back a copy or train again"  # what is left to do about a damaged file of a run
+RESTORE = "Restore a copy or train again"  # the fix for a damaged file of a run
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -28,45 +29,45 @@ def seal(value: Mapping[str, Any]) -> dict[str, Any]:
     return {**value, SEAL: hashlib.sha256(dump_json(value).encode()).hexdigest()}
 
 
-def read_sealed(path: Path, remedy: str) -> Any:
-    """Parse a JSON file strictly and take the seal off.
+def read_sealed(path: Path, fix: str) -> Any:
+    """Parse a JSON file strictly and return its content without the seal.
 
-    Raises DataError for what is no JSON, VerificationError where the seal is not of what is in the file.
+    Raises DataError for invalid JSON, VerificationError, ending in `fix`, where the seal does not match.
     """
     text = read_bytes(path)
     data = parse_json(text, str(path))
-    rest = unsealed(data, str(path), remedy)
-    if rest is not data and text != dump_json(data).encode():  # the same said in other words
-        raise _damaged(str(path), remedy)
+    rest = unsealed(data, str(path), fix)
+    if rest is not data and text != dump_json(data).encode():  # equal JSON in another spelling
+        raise _damaged(str(path), fix)
     return rest
 
 
-def unsealed(data: Any, source: str, remedy: str) -> Any:
-    """Return what a parsed object says without its seal, the object itself where it has none.
+def unsealed(data: Any, source: str, fix: str) -> Any:
+    """Return a parsed object without its seal, or the object itself if it has no seal.
 
-    Raises VerificationError, naming `source`, where the seal is not of what the object says.
+    Raises VerificationError, naming `source` and ending in `fix`, where the seal does not match the content.
     """
     if not isinstance(data, dict) or not data:
         return data
     *_, last = data
     rest = {key: value for key, value in data.items() if key != last}
     try:
-        # of a released annotation file, which is long and ends in a list, no digest is made
+        # released annotations are long and end in a list: they are not hashed
         whole = isinstance(data[last], str) and data[last] == seal(rest)[SEAL]
     except RecursionError:
-        raise DataError(f"{source} is nested too deeply; {remedy}.") from None
+        raise DataError(f"{source} is nested too deeply. {sentence(fix)}") from None
     if SEAL not in data and not whole:  # never sealed
         return data
     if last != SEAL or not whole:
-        raise _damaged(source, remedy)
+        raise _damaged(source, fix)
     return rest
 
 
-def _damaged(source: str, remedy: str) -> VerificationError:
-    return VerificationError(f"{source} is damaged: its SHA-256 is not that of what it says; {remedy}.")
+def _damaged(source: str, fix: str) -> VerificationError:
+    return VerificationError(f"{source} is damaged: its content does not match its SHA-256. {sentence(fix)}")
 
 
 def is_sealed(text: bytes) -> bool:
-    """Say whether JSON that was already read as sound carries a seal."""
+    """Return whether JSON that was already read without an error carries a seal."""
     data = parse_json(text, "it")
     return isinstance(data, dict) and SEAL in data

@@ -1,4 +1,4 @@
-"""Which device and which precision a run computes in; both chosen by capability, never by hope."""
+"""The device and the precision that a run computes in, chosen by what the hardware can do."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from decathlon.errors import UsageError
 
 
 def find_device(name: str | None) -> torch.device:
-    """Return the named device, by default a GPU where there is one; raises UsageError for one that is not there."""
+    """Return the named device, by default a GPU if there is one; raises UsageError for a device that is missing."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):
-        raise UsageError(f"unknown device '{name}': say cpu, cuda or cuda:1.")
+        raise UsageError(f"unknown device '{name}'. Use cpu, cuda or cuda:1.")
     if name == "cpu":
         return torch.device(name)
     if not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available: leave out --device or say --device cpu.")
+        raise UsageError("no CUDA device is available. Leave out --device or use --device cpu.")
     count, number = torch.cuda.device_count(), int(name.partition(":")[2] or 0)
     if number >= count:
-        raise UsageError(f"there is no {name}: CUDA devices here are cuda:0 to cuda:{count - 1}.")
+        raise UsageError(f"there is no {name}. This machine has cuda:0 to cuda:{count - 1}.")
     return torch.device("cuda", number) if ":" in name else torch.device(name)
 
 
 def use_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> bool:
-    """Say whether to compute in bf16: `auto` where the hardware has instructions for it.
+    """Return whether to compute in bf16; `auto` does where the hardware has instructions for it.
 
     Without AVX512-BF16 or AMX a CPU emulates bf16 and gets slower. With AVX512-BF16 alone a training step ran
     1.6 to 1.9 times as fast as fp32 (wrn-16-2 at 32 pixels, wrn-28-4 at 64, torch 2.15, one thread).
@@ -46,8 +46,8 @@ def use_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -
 def home_of(size: int, device: torch.device) -> torch.device:
     """Return where to keep `size` bytes of pixels that a device reads: on it, or in host memory.
 
-    Half of a GPU stays free for networks and what a step makes; how much they need is not measured. Memory that
-    torch holds from an earlier job without using it counts as free.
+    Half of a GPU stays free for networks and activations; how much they need is not measured. Memory that torch has
+    reserved but does not use counts as free.
     """
     if device.type != "cuda":
         return device
@@ -62,7 +62,7 @@ def autocast(device: torch.device, bf16: bool) -> contextlib.AbstractContextMana
 
 
 def asynchronous(device: torch.device) -> bool:
-    """Say whether a device works on after a call has returned: to read a number from it is to wait for it."""
+    """Return whether a device works on after a call returns, so that reading a number from it means waiting."""
     return device.type == "cuda"
 
 

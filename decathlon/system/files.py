@@ -22,6 +22,7 @@ from typing import Any
 from decathlon.errors import DataError, ResourceError, UsageError
 from decathlon.system.resources import unwritable
 from decathlon.system.strict_json import dump_json, parse_json
+from decathlon.system.text import sentence
 
 
 @contextlib.contextmanager
@@ -29,22 +30,20 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it over `path` when the block ends without an error.
 
     The block writes and closes the file, and does nothing else. On an error the temporary is removed and `path` is
-    untouched. A link stays one: what it leads to is replaced. The permissions of a file that is replaced stay.
-    Temporaries of processes that died are removed. With `keep`, a name in the same folder, what was at `path` gets
-    that name. Raises UsageError where something else than a file is there, DataError for a link in a run directory,
-    ResourceError for an error of the system.
+    untouched. A link stays a link: the file it leads to is replaced. A replaced file keeps its permissions.
+    Temporary files of processes that died are removed. With `keep`, a path in the same folder, the old file moves
+    there. Raises UsageError where `path` is not a file, ResourceError for an error of the system.
     """
-    refuse_links(path)
-    told, path = path, _resolved(path)
+    named, path = path, _resolved(path)
     try:
         with _replacing(path, keep) as part:
             yield part
-    except ResourceError as error:  # of a block that writes `part` as durably: a person knows the other name
-        raise ResourceError(str(error).replace(str(part), str(told))) from None
+    except ResourceError as error:  # raised inside the block, about `part`: the user knows the other name
+        raise ResourceError(str(error).replace(str(part), str(named))) from None
     except OSError as error:
-        if error.errno is None:  # a library's
+        if error.errno is None:  # not from the system
             raise
-        raise unwritable(told, error) from None
+        raise unwritable(named, error) from None
 
 
 def _resolved(path: Path) -> Path:
@@ -58,7 +57,7 @@ def _resolved(path: Path) -> Path:
 @contextlib.contextmanager
 def _replacing(path: Path, keep: Path | None) -> Iterator[Path]:
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path} is no file and is not replaced: choose another name.")
+        raise UsageError(f"{path} is not a file and is not replaced. Choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_suffix())
@@ -66,7 +65,7 @@ def _replacing(path: Path, keep: Path | None) -> Iterator[Path]:
     part = Path(name)
     try:
         yield part
-        # mkstemp makes 0600; users expect their umask, or what they made of it
+        # mkstemp makes 0600; users expect their umask, or the mode they set
         part.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         sync(part)
         if keep is not None and path.exists():
@@ -80,9 +79,9 @@ def _replacing(path: Path, keep: Path | None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def aside(part: Path) -> Iterator[Path]:
-    """Yield a new folder beside a temporary of `replacing`, for a library that makes temporaries of its own.
+    """Yield a new folder beside a temporary file of `replacing`, for a library that makes temporary files too.
 
-    What a kill leaves of it is removed together with such a temporary.
+    What a kill leaves of it is removed with the temporary file.
     """
     prefix = part.name.removesuffix(_suffix()) + "."
     with tempfile.TemporaryDirectory(dir=part.parent, prefix=prefix, suffix=_suffix()) as folder:
@@ -97,7 +96,7 @@ def _suffix() -> str:
 
 
 def _sweep(path: Path) -> None:
-    """Remove temporaries of `path` that a process of this machine left when it was killed."""
+    """Remove temporary files of `path` left by processes of this machine that were killed."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*@{glob.escape(socket.gethostname())}.part"):
         process = part.name.removesuffix(f"@{socket.gethostname()}.part").rpartition(".")[2]
         if process.isdecimal() and int(process) != os.getpid() and not _alive(int(process)):
@@ -112,16 +111,16 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # another user's
         return True
     return True
 
 
 @contextlib.contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to fill; it gets the name `folder` when the block ends without an error, else it goes.
+    """Yield a new folder to fill; it is renamed to `folder` when the block ends without an error, else removed.
 
-    What processes that died left of it is removed. Raises UsageError where `folder` exists, ResourceError where it
+    Leftovers of processes that died are removed. Raises UsageError where `folder` exists, ResourceError where it
     cannot be written.
     """
     refuse_existing(folder)
@@ -157,10 +156,10 @@ def read_json(path: Path, keep: Container[str] | None = None) -> Any:
 
 
 def read_bytes(path: Path, what: str = "") -> bytes:
-    """Return what a file holds; raises DataError, naming `what` it is, for pipes, devices and the unreadable."""
+    """Return the content of a file; raises DataError, with `what` before the path, where it cannot be read."""
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
-            raise DataError(f"cannot read {what}{path}: it is no regular file.")
+            raise DataError(f"cannot read {what}{path}: it is not a regular file.")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {what}{path}: {error.strerror or error}.") from None
@@ -172,10 +171,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_existing(path: Path, force_hint: str = "choose another name or remove it first") -> None:
+def refuse_existing(path: Path, fix: str = "choose another name or remove it first") -> None:
     """Raise UsageError when `path` exists: outputs are never overwritten by accident."""
     if path.exists():
-        raise UsageError(f"{path} exists already: {force_hint}.")
+        raise UsageError(f"{path} already exists. {sentence(fix)}")
 
 
 def sync(path: Path) -> None:
@@ -191,25 +190,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-OF_A_RUN = ("run.json", "seeds.json")  # the folder of either is a run or a group of runs
-
-
-def refuse_links(path: Path) -> None:
-    """Raise DataError where `path` is of a run and is a link, or its folder of domains is one.
-
-    The run directory itself may be a link, as to a larger disk.
-    """
-    folder = path.parent
-    if any(os.path.lexists(folder / name) for name in OF_A_RUN):
-        refuse_link(path)
-    elif folder.name == "domains" and os.path.lexists(folder.parent / OF_A_RUN[0]):
-        refuse_link(folder)
-        refuse_link(path)
-
-
-def refuse_link(path: Path) -> None:
-    """Raise DataError where `path` is a link."""
-    if path.is_symlink():
-        raise DataError(f"{path} is a link and is not written through: remove it, or put what it leads to there.")

@@ -1,4 +1,4 @@
-"""What a person sees while work goes on, on standard error."""
+"""Progress on standard error."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rich.progress import (
 
 
 def stderr() -> Console:
-    """Return a console on standard error, where progress and remarks go: a path is shown as it is, in one line."""
+    """Return a console on standard error, where progress and notes go; a path is shown as it is, on one line."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """Yield functions to say a line and to show images done of all; in a pipe there are lines only."""
+    """Yield a function that prints a line and one that shows images done of the total; a pipe gets lines only."""
     console = stderr()
     columns = (
         BarColumn(),
@@ -38,7 +38,7 @@ def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
         task = bar.add_task("", total=None, rate=0)
 
         def show(done: int, total: int) -> None:
-            if done < bar.tasks[0].completed:  # another pass over the images, at a speed of its own
+            if done < bar.tasks[0].completed:  # another pass over the images, at another speed
                 bar.reset(task)
             bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0)
 
@@ -47,7 +47,7 @@ def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
 
 @contextlib.contextmanager
 def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int | None], None]]]:
-    """Yield functions to say a line and to show bytes done of all; in a pipe there are lines only."""
+    """Yield a function that prints a line and one that shows bytes done of the total; a pipe gets lines only."""
     console = stderr()
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -61,7 +61,7 @@ def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, 
         task = bar.add_task("", total=None, visible=False)
 
         def show(what: str, done: int, total: int | None) -> None:
-            if bar.tasks[0].description != what:  # a new speed; what a part held already is none
+            if bar.tasks[0].description != what:  # a new speed, without the bytes that were there
                 bar.reset(task, completed=done, total=total, description=what)
             bar.update(task, completed=done, total=total, visible=done != total)
 
@@ -69,7 +69,7 @@ def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, 
 
 
 class TrainingProgress:
-    """A progress bar over optimiser steps with images a second; a plain line at its end in a pipe."""
+    """A progress bar over optimizer steps with images per second; in a pipe, one line at the end."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or stderr()
@@ -77,7 +77,7 @@ class TrainingProgress:
 
     @contextlib.contextmanager
     def training(self, what: str, steps: int, done: int) -> Iterator[None]:
-        """Show a training of `steps` optimiser steps, `done` of them complete; end with its speed."""
+        """Show the training of `steps` optimizer steps, `done` of them complete; print the speed at the end."""
         self._began, self._images = time.monotonic(), 0
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
@@ -92,7 +92,7 @@ class TrainingProgress:
             self.console.print(f"{what}: {self._images} images in {seconds:.0f} s, {self._rate():.0f} images/s")
 
     def step(self, images: int) -> None:
-        """Count one optimiser step over `images` images."""
+        """Count one optimizer step over `images` images."""
         assert self._bar is not None
         self._images += images
         self._bar.advance(self._task)

@@ -1,4 +1,4 @@
-"""What the machine refuses: memory, space on a disk, a permission. Each becomes one sentence with what helps."""
+"""What the machine refuses: memory, disk space, a permission. Each becomes an error that says how to fix it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from decathlon.errors import ResourceError
+from decathlon.system.text import sentence
 
 _SPACE = "free some space or choose another place"
 _RIGHTS = "choose another place, or get the right to write there"
-_REMEDIES = {
+_FIXES = {
     errno.ENOSPC: _SPACE,
     errno.EDQUOT: _SPACE,
     errno.EFBIG: _SPACE,
@@ -23,10 +24,10 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "remove the link that is there",
     errno.EISDIR: "remove the folder that is there, or choose another place",
-    errno.ENOTDIR: "choose another place, a file stands where a folder would be",
-    errno.EEXIST: "choose another place, a file stands where a folder would be",
+    errno.ENOTDIR: "choose another place: a file is where a folder should be",
+    errno.EEXIST: "choose another place: a file is where a folder should be",
 }
-# How torch, HDF5 and the system say it; torch has a class of its own for GPUs only, RuntimeError for the rest.
+# How torch, HDF5 and the system word it; torch has an exception class for GPUs only.
 _LACK = re.compile(r"out of memory|an(no|')t allocate memory|emory allocation failed|ALLOC_FAILED", re.IGNORECASE)
 _GPU = re.compile(r"CUDA|CUBLAS|CUDNN")
 _WANTED = re.compile(r"(?:tried to|unable to) allocate ([\d.]+) (bytes|[KMGT]iB)", re.IGNORECASE)
@@ -35,9 +36,9 @@ _WANTED = re.compile(r"(?:tried to|unable to) allocate ([\d.]+) (bytes|[KMGT]iB)
 def unwritable(path: Path, error: OSError | str) -> ResourceError:
     """Return the error for a file or folder that cannot be written."""
     if isinstance(error, str):
-        return ResourceError(f"cannot write {path} ({error}): {_SPACE}.")
-    remedy = _REMEDIES.get(error.errno or 0, "check the disk, or choose another place")
-    return ResourceError(f"cannot write {path} ({error.strerror or error}): {remedy}.")
+        return ResourceError(f"cannot write {path} ({error}). {sentence(_SPACE)}")
+    fix = _FIXES.get(error.errno or 0, "check the disk, or choose another place")
+    return ResourceError(f"cannot write {path} ({error.strerror or error}). {sentence(fix)}")
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -48,7 +49,7 @@ def refuse_unwritable(path: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise ResourceError for an OSError of the block, which does nothing but write `path`."""
+    """Raise ResourceError for an OSError in the block, which does nothing but write `path`."""
     try:
         yield
     except OSError as error:
@@ -56,27 +57,27 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def memory_for(work: str, remedy: str) -> Iterator[None]:
-    """Raise ResourceError for a lack of memory in the block; `work` is as `with --batch 8`, `remedy` what helps."""
+def memory_for(work: str, fix: str) -> Iterator[None]:
+    """Raise ResourceError where the block runs out of memory; `work` is as `with --batch 8`, `fix` what to do."""
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
         if not lacks_memory(error):
             raise
-        raise out_of_memory(error, work, remedy) from None
+        raise out_of_memory(error, work, fix) from None
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Say whether an error, of whatever class, tells that there is no memory, in the host or on a GPU."""
+    """Return whether an error of any class means that host or GPU memory ran out."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and _LACK.search(str(error)) is not None
     )
 
 
-def out_of_memory(error: BaseException, work: str = "", remedy: str = "end other programs first") -> ResourceError:
-    """Return the error for a lack of memory, with how much more was wanted where that is known."""
+def out_of_memory(error: BaseException, work: str = "", fix: str = "end other programs first") -> ResourceError:
+    """Return the error for a lack of memory, with the amount that was wanted if it is known."""
     kind = "GPU memory" if _GPU.search(str(error)) else "memory"
-    return ResourceError(f"out of {' '.join(filter(None, (kind, work)))}{_wanted(str(error))}: {remedy}.")
+    return ResourceError(f"out of {' '.join(filter(None, (kind, work)))}{_wanted(str(error))}. {sentence(fix)}")
 
 
 def _wanted(text: str) -> str:

@@ -1,14 +1,15 @@
-"""What a JSON value must look like, written as plain Python, and the place where it does not.
+"""The shape that a JSON value must have, written as plain Python, and the first place where it differs.
 
-int float str bool dict    of that type; whole numbers fit 64 bits, numbers are finite, true is no number
+int float str bool dict    of that type; whole numbers fit 64 bits, numbers are finite, true is not a number
 Literal["a", None]         one of these values
 (int, None)                one of these shapes
 [shape]                    a list of it
 {str: shape}               an object of it under any keys
-{"a": shape, "b?": shape}  an object with the key a and perhaps b; more keys are let pass
+{"a": shape, "b?": shape}  an object with the key a and perhaps b; other keys are ignored
 within(int, 0, 9)          a number in a range
 digest                     the text of a SHA-256
 name                       text that is safe as the name of a file
+path                       text that may be a path
 """
 
 from __future__ import annotations
@@ -18,41 +19,41 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from decathlon.errors import DataError
-from decathlon.system.text import shown
+from decathlon.system.text import sentence, shown
 
-WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
+KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
 MOST = 2**63 - 1
 
 
-def check(value: Any, shape: Any, source: str, remedy: str) -> None:
-    """Raise DataError naming `source` and the place in it where a JSON value has not the shape."""
+def check(value: Any, shape: Any, source: str, fix: str) -> None:
+    """Raise DataError, naming `source` and the place in it and ending in `fix`, where a value lacks the shape."""
     fault = find_fault(value, shape)
     if fault:
-        raise DataError(f"{source} is damaged or not of this release: {fault}; {remedy}.")
+        raise DataError(f"{source} is damaged: {fault}. {sentence(fix)}")
 
 
 def find_fault(value: Any, shape: Any, place: str = "") -> str | None:
-    """Return where a value has not the shape and what is there, as `seeds[2] is "x", not a whole number`."""
+    """Return where a value lacks the shape and what is there, as `seeds[2] is 'x', not a whole number`."""
     if isinstance(shape, dict) and isinstance(value, dict):
         return _keys(value, shape, place)
     if isinstance(shape, list) and isinstance(value, list):
         return _first(find_fault(entry, shape[0], f"{place}[{i}]") for i, entry in enumerate(value))
     if _fits(value, shape):
         return None
-    return f"{place or 'the whole'} is {shown(value)}, not {_words(shape)}"
+    return f"{place or 'the whole'} is {shown(value)}, not {_describe(shape)}"
 
 
 def within(kind: type, least: float, most: float) -> Callable[[Any], str | None]:
     """Return the shape of a number in a range."""
 
     def wanted(value: Any) -> str | None:
-        return None if _fits(value, kind) and least <= value <= most else f"{WORDS[kind]} {least:g} to {most:g}"
+        return None if _fits(value, kind) and least <= value <= most else f"{KINDS[kind]} {least:g} to {most:g}"
 
     return wanted
 
 
 def name(value: Any) -> str | None:
-    """The shape of text that may be a part of a path: it can lead nowhere else."""
+    """The shape of text that may be one part of a path: it cannot lead anywhere else."""
     safe = isinstance(value, str) and value not in ("", ".", "..") and len(value.encode()) <= 200
     return None if safe and not set(value) & set("/\\\0") else "a plain name"
 
@@ -101,13 +102,13 @@ def _fits(value: Any, shape: Any) -> bool:
     return value is None if shape is None else callable(shape) and shape(value) is None
 
 
-def _words(shape: Any) -> str:
+def _describe(shape: Any) -> str:
     if isinstance(shape, tuple):
-        return " or ".join(map(_words, shape))
+        return " or ".join(map(_describe, shape))
     if get_origin(shape) is Literal:
         return " or ".join(shown(known) for known in get_args(shape))
     if isinstance(shape, type) or shape is None:
-        return WORDS.get(shape, "null") if isinstance(shape, type) else "null"
+        return KINDS.get(shape, "null") if isinstance(shape, type) else "null"
     if callable(shape):
         return str(shape(None))
     return "a list" if isinstance(shape, list) else "an object"

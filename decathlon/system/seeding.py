@@ -1,4 +1,4 @@
-"""Randomness as a function: every draw is computed from a key, never from a generator's leftover state.
+"""Randomness as a function: every draw is computed from a key, never from the state a generator was left in.
 
 That is what makes a resumed run equal to an uninterrupted one, bit for bit, on any number of workers.
 """
@@ -19,7 +19,7 @@ def key(*parts: int | str) -> int:
 
 
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a new generator seeded by `key(*parts)`; its numbers differ between kinds of device."""
+    """Return a new generator seeded by `key(*parts)`; its numbers differ between types of device."""
     made = torch.Generator(device)
     made.manual_seed(key(*parts))
     return made

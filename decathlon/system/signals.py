@@ -1,8 +1,8 @@
-"""SIGINT and SIGTERM: work that must not be torn ends first, then the signal does what it always does.
+"""SIGINT and SIGTERM: work that must not be interrupted ends first, then the signal has its usual effect.
 
-The library sets no other meaning: after `held` a Ctrl-C is a KeyboardInterrupt and SIGTERM ends the process, unless
-a command said with `terminable` that it is to leave as from an error. Only the main thread receives signals and may
-set handlers: in other threads nothing is held.
+Nothing else changes: after `held` a Ctrl-C is a KeyboardInterrupt and SIGTERM ends the process, unless a command
+is `terminable`, which turns SIGTERM into an exception. Only the main thread receives signals and may set handlers:
+in other threads nothing is held.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from types import FrameType
 HELD = (signal.SIGINT, signal.SIGTERM)
 STDERR = 2
 # a progress bar hides the cursor, and a second signal leaves no time to show it again
-NOTE = b"\033[?25h\nEnding after this step or validation; a second signal ends at once.\n"
+NOTE = b"\033[?25h\nStopping after this step or validation. A second signal stops at once.\n"
 
 
 class Hold:
-    """Says whether a signal came; true from then on."""
+    """False until a signal comes, true from then on."""
 
     number: int | None = None
 
@@ -36,17 +36,15 @@ class Hold:
             signal.signal(each, signal.SIG_DFL)
         with contextlib.suppress(OSError):  # the terminal may be gone
             if os.isatty(STDERR):
-                os.write(
-                    STDERR, NOTE
-                )  # print may be at work on this stream already, and refuses to be entered twice
+                os.write(STDERR, NOTE)  # print may be busy with this stream, and is not reentrant
 
 
 @contextlib.contextmanager
 def held() -> Iterator[Hold]:
     """Hold a first SIGINT or SIGTERM back until the block ends, then deliver it.
 
-    The block looks at what is yielded and ends soon. A signal that is ignored stays so. In another thread than the
-    main one nothing is held and what is yielded stays false.
+    The block checks the yielded `Hold` and ends soon after it turns true. A signal that is ignored stays ignored.
+    In other threads than the main one nothing is held.
     """
     hold = Hold()
     before = {}
@@ -66,9 +64,9 @@ def held() -> Iterator[Hold]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Leave as from an error on SIGTERM, so that what was begun is removed; in the main thread only.
+    """Raise SystemExit on SIGTERM, so that unfinished files are removed; in the main thread only.
 
-    A SIGTERM that is ignored stays so.
+    A SIGTERM that is ignored stays ignored.
     """
     ignored = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     if ignored or threading.current_thread() is not threading.main_thread():

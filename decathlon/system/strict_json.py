@@ -1,4 +1,4 @@
-"""JSON as it must be: what is read has every key once and only numbers, what is written is the same every time."""
+"""Strict JSON: no duplicate keys and no NaN when reading, the same bytes every time when writing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def dump_json(value: object) -> str:
 def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:
     """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`.
 
-    Of every object only the keys in `keep` are kept, by default all: a million entries then take half the memory.
+    Objects keep only the keys in `keep`, by default all; for a million entries that halves the memory.
     """
     hook = _unique if keep is None else partial(_unique, keep=keep)
     try:
-        plain = text.decode(json.detect_encoding(text))  # json.loads would let halves of characters pass
+        plain = text.decode(json.detect_encoding(text))  # json.loads would accept half a surrogate pair
         found = json.loads(plain, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
         if "\\ud" in plain or "\\uD" in plain:
             json.dumps(found, ensure_ascii=False).encode()
@@ -32,9 +32,9 @@ def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> An
         raise DataError(f"{name} holds text that is not Unicode.") from None
     except json.JSONDecodeError as error:
         if not text.strip():
-            raise DataError(f"{name} is empty: put back a copy.") from None
+            raise DataError(f"{name} is empty. Restore a copy.") from None
         where = f" (line {error.lineno})" if b"\n" in text.strip() else ""
-        raise DataError(f"{name} is cut off or damaged{where}: put back a copy.") from None
+        raise DataError(f"{name} is cut off or damaged{where}. Restore a copy.") from None
     except RecursionError:
         raise DataError(f"{name} is not valid JSON: it is nested too deeply.") from None
     except ValueError as error:
@@ -45,12 +45,12 @@ def _unique(pairs: list[tuple[str, Any]], keep: Container[str] | None = None) ->
     found = dict(pairs)
     if len(found) != len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the key '{twice}' stands twice in one object")
+        raise ValueError(f"duplicate key '{twice}'")
     return found if keep is None else {key: value for key, value in pairs if key in keep}
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a number JSON knows")
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
 def _finite(text: str) -> float:

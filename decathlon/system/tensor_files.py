@@ -1,4 +1,4 @@
-"""Tensors with metadata in safetensors files, written durably and read with one-sentence errors."""
+"""Tensors with metadata in safetensors files, written durably and read strictly."""
 
 from __future__ import annotations
 
@@ -16,29 +16,26 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.system.files import aside, read_bytes, refuse_link, replacing
+from decathlon.system.checksums import RESTORE
+from decathlon.system.files import aside, read_bytes, replacing
 from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
 from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
 
 HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB
-SEALED = "all:"  # before a digest that covers the metadata too; without it, from before that was so
+SEALED = "all:"  # begins the digest, which covers tensors and metadata
 
 
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: Path | None = None
 ) -> None:
-    """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name.
-
-    Raises DataError for a link: nobody but the project names these files.
-    """
-    refuse_link(path)
+    """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name."""
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     seal = _seal(digest(plain), json.dumps(about, allow_nan=False))
     # one entry: safetensors writes several in random order, and equal runs must give equal files
     metadata = {"about": json.dumps({**about, "digest": seal}, allow_nan=False)}
-    # safetensors renames a temporary of its own, which after a kill nobody would remove
+    # safetensors renames a temporary file of its own, which nothing would remove after a kill
     with replacing(path, keep) as part, aside(part) as folder:
         try:
             save_file(plain, folder / "tensors", metadata=metadata)
@@ -61,31 +58,30 @@ def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict
 
 
 def read_tensor_file(path: Path, shape: Any = dict) -> TensorFile:
-    """Read a file once, to its end; its JSON object must have a `shape` (see `decathlon.system.schema`).
+    """Read a file once, to its end; its JSON object must match `shape` (see `decathlon.system.schema`).
 
-    Raises DataError when it is missing or foreign, VerificationError when a bit is not what was written.
+    Raises DataError where the file is missing or foreign, VerificationError where a bit has changed.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist: check the run's name, or train it first.")
+        raise DataError(f"{path} does not exist. Check the run's name, or train it first.")
     data = read_bytes(path)
     tensors, metadata = _parse(path, data)
     values = digest(tensors)
     if "about" not in metadata:
-        raise DataError(f"{path} is not a file of this toolkit: it says nothing about itself.")
+        raise DataError(f"{path} was not written by decathlon: it has no metadata. Choose another file.")
     about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
     if not isinstance(about, dict):
-        raise DataError(f"the metadata of {path} is not a JSON object: copy it again or train again.")
+        raise DataError(f"the metadata of {path} is not a JSON object. {RESTORE}.")
     found = about.pop("digest", None)
-    sealed = isinstance(found, str) and found.startswith(SEALED)
     try:
-        whole = found == (_seal(values, json.dumps(about)) if sealed else values)
-        # the same said in other words is no whole file either
-        whole &= not sealed or metadata["about"] == json.dumps({**about, "digest": found})
+        # equal JSON in another spelling is not what was written either
+        whole = found == _seal(values, json.dumps(about))
+        whole &= metadata["about"] == json.dumps({**about, "digest": found})
     except RecursionError:
         whole = False
     if not whole:
-        raise VerificationError(f"{path} is damaged: it does not hold what was written; copy it or train again.")
-    check(about, shape, f"the metadata of {path}", "copy it again or train again")
+        raise VerificationError(f"{path} is damaged: its content does not match its checksum. {RESTORE}.")
+    check(about, shape, f"the metadata of {path}", RESTORE)
     return TensorFile(tensors, about, hashlib.sha256(data).hexdigest())
 
 
@@ -94,7 +90,7 @@ def _seal(values: str, text: str) -> str:
 
 
 def _reason(error: SafetensorError) -> OSError | str:
-    """Return the system's error in what safetensors says, or its words where there is none."""
+    """Return the system's error inside an error of safetensors, or else its text."""
     number = re.search(r"\(os error (\d+)\)", str(error))
     return str(error) if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
@@ -102,18 +98,20 @@ def _reason(error: SafetensorError) -> OSError | str:
 def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Return tensors and metadata.
 
-    The library has no errors of its own for types and shapes that torch does not know.
+    safetensors itself raises anything for types and shapes that torch does not have.
     """
     length = int.from_bytes(data[:8], "little")
     if length > min(HEADER, len(data)):
-        raise DataError(f"{path} is no safetensors file or cut short: its header would have {length:,} bytes.")
+        raise DataError(
+            f"{path} is cut short or not a safetensors file: its header would have {length:,} bytes. {RESTORE}."
+        )
     try:
         tensors = load(data)
     except (SafetensorError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if lacks_memory(error):
             raise out_of_memory(error, f"reading {path}") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path} cannot be read ({reason}): copy it again or train again.") from None
+        raise DataError(f"{path} cannot be read ({reason}). {RESTORE}.") from None
     metadata: Mapping[str, str] = (
         parse_json(data[8 : 8 + length], f"the header of {path}").get("__metadata__") or {}
     )

@@ -1,4 +1,4 @@
-"""Numbers with the right noun."""
+"""Small pieces of text: numbers with the right noun, values as a message shows them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ def several(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
+def sentence(text: str) -> str:
+    """Return text as a sentence: a capital letter first, a full stop last."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def plain(value: str) -> str:
     """Return `value` on one line and without control characters, which could repaint a terminal."""
     return "".join(character if character.isprintable() else " " for character in value)
 
 
 def shown(value: Any) -> str:
-    """Return a value in a few characters; lists and objects are not shown: they may be nested without end."""
+    """Return a JSON value in a few characters; a list or an object is only named, it may be nested without end."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
     text = {None: "null", True: "true", False: "false"}.get(value) if not isinstance(value, int | float) else None

@@ -17,14 +17,14 @@ from decathlon.models.registry import find_method, read_options
 @pytest.mark.parametrize(
     ("method", "word", "message"),
     [
-        ("piggyback", "lr", "'lr' is no setting, write name=value"),
-        ("piggyback", "rate=1", "method 'piggyback' has no option 'rate': choose one of: "),
-        ("piggyback", "own_norm=true", "method 'piggyback' has no option 'own_norm': did you mean own_norms?"),
-        ("piggyback", "ternay=true", "did you mean ternary"),
+        ("piggyback", "lr", "expected NAME=VALUE, got 'lr'"),
+        ("piggyback", "rate=1", "method 'piggyback' has no option 'rate'. Choose one of: "),
+        ("piggyback", "own_norm=true", "method 'piggyback' has no option 'own_norm'. Did you mean own_norms?"),
+        ("piggyback", "ternay=true", "Did you mean ternary"),
         ("piggyback", "ternary=maybe", "ternary is 'maybe', it must be true or false"),
         ("piggyback", "lr=fast", "lr is 'fast', it must be a number"),
         ("parallel", "init=Zero", "method 'parallel': init is 'Zero', it must be published or zero"),
-        ("scratch", "init=zero", "method 'scratch' has no options: leave out 'init=zero'"),
+        ("scratch", "init=zero", "method 'scratch' has no options. Leave out 'init=zero'"),
     ],
 )
 def test_a_wrong_setting_is_explained(method: str, word: str, message: str) -> None:
@@ -46,7 +46,7 @@ def test_an_option_set_twice_is_refused() -> None:
         read_options("piggyback", ["lr=1", "lr=0.1"])
 
 
-def test_words_become_values_of_the_options_type() -> None:
+def test_settings_become_values_of_the_options_type() -> None:
     found = read_options("piggyback", ["ternary=yes", "lr=1e-3"])
     assert found == {"ternary": True, "lr": 0.001}
     kind = find_method("piggyback")
@@ -58,12 +58,12 @@ def test_a_wrong_setting_ends_the_command_before_anything_is_made(tmp_path: Path
     out = tmp_path / "run"
     words = ["train", "--data", "x.h5", "--method", "dan", "--set", "diagnal=true", "-o", str(out)]
     done = CliRunner().invoke(command, words)
-    assert isinstance(done.exception, UsageError) and "did you mean diagonal" in str(done.exception)
+    assert isinstance(done.exception, UsageError) and "Did you mean diagonal" in str(done.exception)
     assert not out.exists()
 
 
 @pytest.mark.parametrize("words", ["--method dan --set diagnal=true", "--method dan --recipe quik", "--method dam"])
-def test_a_mistake_is_told_before_timm_is_loaded(words: str) -> None:
+def test_a_mistake_is_reported_before_timm_is_loaded(words: str) -> None:
     program = (
         "import sys\nfrom decathlon.cli.main import command\nfrom decathlon.errors import UsageError\n"
         "try: command.main(sys.argv[1:], standalone_mode=False)\n"
@@ -74,5 +74,5 @@ def test_a_mistake_is_told_before_timm_is_loaded(words: str) -> None:
 
 
 def test_a_method_is_explained_with_its_options() -> None:
-    said = CliRunner().invoke(command, ["methods", "piggyback"]).output
-    assert "arxiv.org/abs/1801.06519" in said and "--set ternary=false" in said and "Trunk: frozen" in said
+    output = CliRunner().invoke(command, ["methods", "piggyback"]).output
+    assert "arxiv.org/abs/1801.06519" in output and "--set ternary=false" in output and "Trunk: frozen" in output

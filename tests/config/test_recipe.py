@@ -52,7 +52,7 @@ def test_a_table_overrides_one_domain_and_comes_back_from_json() -> None:
     ("table", "message"),
     [({"batch": 3}, "but not batch"), ({"epochs": 2.5}, "epochs is 2.5, it must be a whole number"),
      ({"flip": 1}, "flip is 1, it must be true or false"), ({"lr": -1}, "lr is -1, it must be a number from 0"),
-     ({"crop": "square"}, "crop is 'square', it must be domain, crop, squash or full"), (3, "write it as a table")],
+     ({"crop": "square"}, "crop is 'square', it must be domain, crop, squash or full"), (3, "Write it as a table")],
 )  # fmt: skip
 def test_a_bad_table_is_named_with_what_it_may_hold(tmp_path: Path, table: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
@@ -63,7 +63,7 @@ def test_a_bad_table_is_named_with_what_it_may_hold(tmp_path: Path, table: Any, 
 @pytest.mark.parametrize(
     ("text", "message"),
     [("lr = -1", "own.toml: lr is -1, it must be a number from 0"), ("lr = 'x'", "own.toml: lr is 'x', it must"),
-     ("epoch = 3", "unknown knob 'epoch' in .*own.toml: did you mean epochs?"),
+     ("epoch = 3", "unknown option 'epoch' in .*own.toml. Did you mean epochs?"),
      ("optimizer = 'sgdd'", "own.toml: unknown optimizer 'sgdd'"), ("sampling = 'x'", "own.toml: unknown sampling"),
      ("[domains.a]\nbatch = 3", r"own.toml: \[domains.a\] may set .* but not batch"),
      ("side = 9", "own.toml: side 9 is smaller than size 64"), ("crop = 'x'", "own.toml: crop is 'x', it must be")],
@@ -94,29 +94,29 @@ def test_a_file_begins_from_a_built_in_recipe_and_that_from_another(
 
 
 def test_a_base_must_be_there_and_lead_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for base, hint in (("comon", "did you mean common?"), ("x.toml", "choose one of: common, ")):
-        message = rf"unknown base '{base}' in .*/own.toml, it must be a built-in recipe: {hint}"
+    for base, hint in (("comon", "Did you mean common?"), ("x.toml", "Choose one of: common, ")):
+        message = rf"unknown base '{base}' in .*/own.toml, it must be a built-in recipe. {hint}"
         with pytest.raises(UsageError, match=message):
             find_recipe(write(tmp_path, "own", f'base = "{base}"'))
     write(tmp_path, "hen", 'base = "egg"')
     write(tmp_path, "egg", 'base = "hen"')
     monkeypatch.setattr(recipe_files, "FOLDER", tmp_path)
-    with pytest.raises(UsageError, match="begins from itself .hen from egg from hen."):
+    with pytest.raises(UsageError, match="is its own base .hen from egg from hen."):
         find_recipe("hen")
 
 
 @pytest.mark.parametrize("name", recipe_files.recipes())
-def test_a_recipe_is_shown_with_every_knob_as_a_file_that_gives_it_again(tmp_path: Path, name: str) -> None:
-    said = CliRunner().invoke(command, ["recipes", name], catch_exceptions=False).output
-    assert find_recipe(write(tmp_path, "again", said)) == find_recipe(name)
-    assert "batch = " in said and "  # images of one domain\n" in said
-    assert said == CliRunner().invoke(command, ["recipes", str(tmp_path / "again.toml")]).output
+def test_a_recipe_is_shown_with_every_option_as_a_file_that_gives_it_again(tmp_path: Path, name: str) -> None:
+    output = CliRunner().invoke(command, ["recipes", name], catch_exceptions=False).output
+    assert find_recipe(write(tmp_path, "again", output)) == find_recipe(name)
+    assert "batch = " in output and "  # images of one domain\n" in output
+    assert output == CliRunner().invoke(command, ["recipes", str(tmp_path / "again.toml")]).output
 
 
 def test_a_shown_recipe_quotes_what_is_no_bare_key() -> None:
     recipe = Recipe(about='a "b"').override({"domains": {"ö.x": {"flip": False}, "vgg-flowers": {"lr": 1e-5}}})
-    said = tomllib.loads(recipe_text(recipe))
-    assert Recipe().override(said) == recipe and "[domains.vgg-flowers]" in recipe_text(recipe)
+    output = tomllib.loads(recipe_text(recipe))
+    assert Recipe().override(output) == recipe and "[domains.vgg-flowers]" in recipe_text(recipe)
 
 
 def test_spottune_decays_each_domain_as_published() -> None:
@@ -218,12 +218,12 @@ def test_a_run_with_epochs_a_domain_resumes_to_the_same_bits(
 
 
 @pytest.mark.parametrize(("method", "regime"), [("bn", None), ("mtan", "frozen")])
-@pytest.mark.parametrize("knob", ["epochs", "lr"])
+@pytest.mark.parametrize("field", ["epochs", "lr"])
 def test_domains_that_train_together_have_one_length_and_one_rate(
-    tiny: Path, tmp_path: Path, method: str, regime: Any, knob: str
+    tiny: Path, tmp_path: Path, method: str, regime: Any, field: str
 ) -> None:
-    recipe = RECIPE.override({"domains": {"boats": {knob: 1}}})
-    with pytest.raises(UsageError, match=f"boats cannot have {knob} of its own.* set {knob} for all with --{knob}"):
+    recipe = RECIPE.override({"domains": {"boats": {field: 1}}})
+    with pytest.raises(UsageError, match=f"boats cannot have {field} of its own.* for all with --{field}"):
         go(tiny, tmp_path / "run", method, regime=regime, recipe=recipe)
     assert not (tmp_path / "run").exists()
     alone = go(tiny, tmp_path / "alone", method, regime=regime, recipe=recipe, domains=("boats",))
@@ -234,7 +234,7 @@ def test_a_misspelled_table_is_remarked_on(tiny: Path, tmp_path: Path, capsys: p
     names = ("Boat", "twers", "towers", "towers2", "power", "vgg-flowers")
     tables = {name: {"weight_decay": 0.0} for name in names}
     go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": tables}))
-    said = capsys.readouterr().err
-    assert "speaks of Boat, which is not in the file; did you mean boats?" in said.replace("\n", " ")
-    assert "speaks of twers, which is not in the file; did you mean towers?" in said.replace("\n", " ")
-    assert said.count("speaks of") == 2
+    output = capsys.readouterr().err
+    assert "speaks of Boat, which is not in the file; did you mean boats?" in output.replace("\n", " ")
+    assert "speaks of twers, which is not in the file; did you mean towers?" in output.replace("\n", " ")
+    assert output.count("speaks of") == 2

@@ -31,7 +31,7 @@ def test_a_bad_exponent_is_refused(policy: str) -> None:
 
 
 def test_an_unknown_policy_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match="did you mean proportional"):
+    with pytest.raises(UsageError, match="Did you mean proportional"):
         shares([10, 10], "propotional", 4)
 
 

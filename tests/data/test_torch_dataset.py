@@ -134,7 +134,7 @@ def test_classes_of_one_name_get_their_ids(
 
 
 def test_what_is_not_there_is_named(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown domain 'boat': did you mean boats"):
+    with pytest.raises(UsageError, match="unknown domain 'boat'. Did you mean boats"):
         PackedDomain(tiny, "boat")
     with pytest.raises(DataError, match="no dev split of boats"):
         PackedDomain(tiny, "boats", "dev")

@@ -194,7 +194,7 @@ def test_a_second_process_on_one_file_is_turned_away_until_the_first_is_killed(
     assert second.end() == BusyError.exit_code
     assert second.said().splitlines()[-1] == (
         f"Error: {writing.output} is being written by process {first.group}: "
-        "wait for its end or stop it, then try again."
+        "Wait until it ends or stop it, then try again."
     )
     first.kill()
     assert writing.left() == ("nothing" if kind == "prepare" else "the old file")
@@ -227,7 +227,7 @@ def test_a_file_that_appears_while_another_is_prepared_is_not_replaced(source: P
         if line.startswith("packing") and not output.exists():
             prepare([source], output, name="first")
 
-    with pytest.raises(UsageError, match="mine.h5 exists already"):
+    with pytest.raises(UsageError, match="mine.h5 already exists"):
         prepare([source], output, Packing(workers=1, say=say))
     with PackedFile(output) as file:
         assert file.benchmark.name == "first"

@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.ground_truth import read_truth
-from decathlon.errors import DataError
+from decathlon.errors import DataError, DecathlonError
+from decathlon.experiments.resume import resume
 from decathlon.inference.predict import predict_run
+from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import read_results
 from decathlon.system.files import read_bytes
+from decathlon.system.progress import TrainingProgress
 from tests.helpers.machine import decathlon, refused
 from tests.helpers.packs import write_pack, write_truth
-from tests.helpers.runs import go
+from tests.helpers.runs import RECIPE, dying_at, go
 
 OPTIONS = "--method bn --trunk wrn-10-1 --epochs 1 --batch 8 --size 16".split()
 NFC = unicodedata.normalize("NFC", "é ü")
@@ -70,7 +73,7 @@ def test_a_name_that_is_not_unicode_is_refused_where_it_would_be_written(tmp_pat
 def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(DataError, match=f"cannot read {path}: it is no regular file"):
+        with pytest.raises(DataError, match=f"cannot read {path}: it is not a regular file"):
             read_bytes(path)
         with pytest.raises(DataError, match="it is no regular file"):
             read_truth(path)
@@ -80,6 +83,18 @@ def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_bytes(tmp_path / "dangling")
     assert read_bytes(write_truth(tmp_path / "truth") / "boats_test.json")
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "run.json", "start.safetensors"])
+def test_a_folder_where_a_file_of_a_run_should_be_is_one_sentence(tiny: Path, tmp_path: Path, name: str) -> None:
+    with pytest.MonkeyPatch.context() as patch, dying_at(patch, 4):
+        go(tiny, tmp_path / "run", recipe=RECIPE, domains=("apples",))
+    run = Run(tmp_path / "run")
+    (run.folder / name).unlink(missing_ok=True)
+    (run.folder / name).mkdir()
+    for attempt in (lambda: resume(run.folder, None, TrainingProgress()), lambda: run.append(name, [{"a": 1}])):
+        with pytest.raises(DecathlonError):
+            attempt()
 
 
 def test_a_reader_that_has_enough_ends_the_command_in_silence() -> None:
@@ -115,8 +130,8 @@ def test_permissions_of_a_run_and_its_data(tiny: Path, tmp_path: Path) -> None:
     for path in [run, *run.rglob("*")]:
         path.chmod(0o500 if path.is_dir() else 0o400)
     said = refused(decathlon("predict", run, "--data", data, humble=True))
-    assert said.startswith(f"cannot write {run}/results.json (Permission denied): choose another place, or get")
+    assert said.startswith(f"cannot write {run}/results.json (Permission denied). Choose another place, or get")
     assert decathlon("predict", run, "--data", data, "-o", tmp_path / "results.json", humble=True).returncode == 0
     (run / "trunk.safetensors").chmod(0)
     said = refused(decathlon("predict", run, "--data", data, "-o", tmp_path / "b.json", humble=True), 3)
-    assert said == f"{run}/trunk.safetensors cannot be read (Permission denied): check its permissions."
+    assert said == f"{run}/trunk.safetensors cannot be read (Permission denied). Check its permissions."

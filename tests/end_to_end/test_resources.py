@@ -82,8 +82,8 @@ def test_out_of_memory_in_a_step_keeps_the_checkpoint_and_resumes_to_the_same_bi
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "advance", failing(error, 10, Trainer.advance))
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "-o", run.folder)
-    remedy = f"try --batch 4 or a smaller --size under another name; {FREE}"
-    assert (code, said) == (1, f"Error: out of {told}: {remedy}{run.folder}")
+    remedy = f"Try --batch 4 or a smaller --size under another name; {FREE}"
+    assert (code, said) == (1, f"Error: out of {told}. {remedy}{run.folder}")
     assert run.checkpoint.exists() and run.read().status == "running"
     resume(run.folder, None, TrainingProgress())  # the lock is free
     assert digests(run) == digests(done)
@@ -98,12 +98,12 @@ def test_out_of_memory_while_loading_and_validating(
         patched.setattr(loop, "load_pool", failing(wanted, 2, load_pool))
         code, said = command(patched, capsys, *words)
     assert code == 1 and said.startswith(
-        "Error: out of memory for the images (1.00 GiB more wanted): train fewer domains at a time, or all at a "
+        "Error: out of memory for the images (1.00 GiB more wanted). Train fewer domains at a time, or all at a "
     )
     with monkeypatch.context() as patched:
         patched.setattr("decathlon.training.loop.evaluate", failing(RuntimeError(CPU), 0, evaluate.evaluate))
         code, said = command(patched, capsys, "train", "--resume", "-o", tmp_path / "run")
-    assert code == 1 and said.startswith("Error: out of memory with --batch 8 (4,000.0 MiB more wanted): try")
+    assert code == 1 and said.startswith("Error: out of memory with --batch 8 (4,000.0 MiB more wanted). Try")
     resume(tmp_path / "run", None, TrainingProgress())
     assert digests(Run(tmp_path / "run")) == digests(done)
 
@@ -131,8 +131,8 @@ def test_out_of_memory_in_prediction(
         code, said = command(patched, capsys, *words)
     assert (code, said) == (
         1,
-        f"Error: out of GPU memory with --batch {batch} (20.00 MiB more wanted): "
-        f"try --batch {smaller}, or --device cpu.",
+        f"Error: out of GPU memory with --batch {batch} (20.00 MiB more wanted). "
+        f"Try --batch {smaller}, or --device cpu.",
     )
     assert not list(tmp_path.iterdir())
 
@@ -148,14 +148,14 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
     assert lacks_memory(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)))
     with pytest.raises(RuntimeError, match="^shape mismatch$"), memory_for("", ""):
         raise RuntimeError("shape mismatch")
-    assert str(out_of_memory(MemoryError())) == "out of memory: end other programs first."
+    assert str(out_of_memory(MemoryError())) == "out of memory. End other programs first."
 
 
 def test_a_packed_file_is_not_blamed_for_a_lack_of_memory(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lack = OSError("Can't synchronously read data (memory allocation failed for raw data chunk)")
     with PackedFile(tiny) as packed:
         monkeypatch.setattr("h5py.Dataset.__getitem__", failing(lack, 0, lambda *_: None))
-        with pytest.raises(ResourceError, match=f"out of memory reading {tiny}: end other programs first"):
+        with pytest.raises(ResourceError, match=f"out of memory reading {tiny}. End other programs first"):
             packed.column("apples", "train", "label")
 
 
@@ -198,7 +198,7 @@ def test_a_full_disk_in_training_keeps_the_last_checkpoint(
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "-o", run.folder)
     assert code == 1 and said.startswith(f"Error: cannot write {run.folder}/")
     assert said.endswith(
-        "(No space left on device): free some space or choose another place; then Continue with: decathlon train "
+        "(No space left on device). Free some space or choose another place, then continue with: decathlon train "
         f"--resume -o {run.folder}"
     )
     assert not list(run.folder.glob(".*.part"))
@@ -214,7 +214,7 @@ def test_a_limit_on_files_in_a_process_ends_training_in_one_sentence(
 ) -> None:
     run = Run(tmp_path / "run")
     said = refused(decathlon("train", "--data", tiny, *OPTIONS, "-o", run.folder, file_size=kilobytes << 10))
-    assert "(File too large): free some space or choose another place" in said and str(run.folder) in said
+    assert "(File too large). Free some space or choose another place" in said and str(run.folder) in said
     if kilobytes > 300:
         assert decathlon("train", "--resume", "-o", run.folder).returncode == 0
         assert digests(run) == digests(done)
@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     flag = [] if asked[-1].startswith("--") or asked[-1] == "synth" else ["-o"]
     said = refused(decathlon(*asked, *flag, folder / out, file_size=100))
     assert said.startswith(f"cannot write {folder}/{out.partition('.')[0]}")
-    assert "(File too large): free some space or" in said
+    assert "(File too large). Free some space or" in said
     assert not list(folder.iterdir())
 
 
@@ -275,13 +275,13 @@ def test_half_a_line_of_a_power_cut_does_not_spoil_the_next(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"),
-    [(errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.EROFS, "get the right to write"),
+    ("number", "fix"),
+    [(errno.ENOSPC, "Free some space"), (errno.EDQUOT, "Free some space"), (errno.EROFS, "get the right to write"),
      (errno.EACCES, "get the right to write"), (errno.ENAMETOOLONG, "a shorter name"),
-     (errno.EIO, "check the disk")],
+     (errno.EIO, "Check the disk")],
 )  # fmt: skip
-def test_every_refusal_has_its_remedy(tmp_path: Path, number: int, remedy: str) -> None:
-    told = f"cannot write .*a.json .{os.strerror(number)}.: .*{remedy}"
+def test_every_refusal_says_how_to_fix_it(tmp_path: Path, number: int, fix: str) -> None:
+    told = f"cannot write .*a.json .{os.strerror(number)}.. .*{fix}"
     (tmp_path / "a.json").write_text("old")
     with pytest.raises(ResourceError, match=told), replacing(tmp_path / "a.json"):
         raise OSError(number, os.strerror(number))
@@ -317,7 +317,7 @@ def test_a_number_beyond_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [str(device.find_device(name)) for name in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
-    with pytest.raises(UsageError, match="there is no cuda:2: CUDA devices here are cuda:0 to cuda:1"):
+    with pytest.raises(UsageError, match="there is no cuda:2. This machine has cuda:0 to cuda:1"):
         device.find_device("cuda:2")
 
 
@@ -359,6 +359,6 @@ def test_a_tensor_file_tells_what_the_disk_said(tmp_path: Path, monkeypatch: pyt
 
     write_bytes(tmp_path / "a.safetensors", b"old")
     monkeypatch.setattr("decathlon.system.tensor_files.save_file", full)
-    with pytest.raises(ResourceError, match="a.safetensors .No space left on device.: free some space"):
+    with pytest.raises(ResourceError, match="a.safetensors .No space left on device.. Free some space"):
         write_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(1)}, {})
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]

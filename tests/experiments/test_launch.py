@@ -47,7 +47,7 @@ def test_a_run_that_another_process_began_meanwhile_is_left_to_it(
         return real(run)
 
     monkeypatch.setattr(launch, "hold", late)
-    with pytest.raises(UsageError, match="exists already: choose another name, or go on with --resume"):
+    with pytest.raises(UsageError, match="already exists. Choose another name, or go on with --resume"):
         go(tiny, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
     assert (tmp_path / "run" / "run.json").read_text() == "another's"
@@ -65,7 +65,7 @@ def test_a_group_that_another_process_began_meanwhile_is_left_to_it(
 
     with monkeypatch.context() as patched:
         patched.setattr(seeds, "_hold", late)
-        with pytest.raises(UsageError, match="exists already"):
+        with pytest.raises(UsageError, match="already exists"):
             train_seeds(request(tiny, tmp_path / "group"), 2, TrainingProgress())
     assert not (tmp_path / "group" / "seeds.json").exists()
     held = tmp_path / "held"

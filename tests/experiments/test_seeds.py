@@ -126,9 +126,9 @@ def test_a_group_that_died_before_its_first_run_leaves_the_name_free(
 
 def test_a_group_is_not_overwritten_and_a_finished_one_stays(tiny: Path, tmp_path: Path, group: Group) -> None:
     before = {seed: digests(folder) for seed, folder in group.runs.items()}
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         together(tiny, group.folder, 2)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         alone(tiny, group.folder)
     resume_seeds(group, tmp_path / "absent.h5", TrainingProgress())
     assert {seed: digests(folder) for seed, folder in group.runs.items()} == before
@@ -228,7 +228,7 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     [
         ("train --data {data} --method bn --seeds 0 -o r", 2, "'--seeds': 0 is not in the range x>=1"),
         ("train --resume --seeds 2 -o r", 2, "leave out --seeds"),
-        ("train --data {data} --method mtam --seeds 2 -o r", 2, "did you mean mtan"),
+        ("train --data {data} --method mtam --seeds 2 -o r", 2, "Did you mean mtan"),
         ("train pears --data {data} --method bn --seeds 2 -o r", 2, "pears"),
         ("train --data absent.h5 --method bn --seeds 2 -o r", 3, "absent.h5"),
         ("predict half --data {data}", 2, "seed 0 of half has not finished training"),

@@ -83,7 +83,7 @@ def test_a_missing_and_a_foreign_file_are_named(root: Path, tiny: Path, tmp_path
     shutil.copytree(root / "run", tmp_path / "run")
     run = Run(tmp_path / "run")
     run.domain("apples").unlink()
-    assert "apples.safetensors is missing: put back a copy" in str(ask("verify", run.folder).exception)
+    assert "apples.safetensors is missing: restore a copy" in str(ask("verify", run.folder).exception)
     other = go(tiny, tmp_path / "other", "bn", recipe=RECIPE.override({"epochs": 1}), domains=("apples",), seed=1)
     shutil.copy(root / "run/domains/apples.safetensors", other.domain("apples"))
     other.write(other.read())  # even where the checksums are made to fit

@@ -304,7 +304,7 @@ def test_the_command_reports_and_never_overwrites(runs: dict[str, Run], tmp_path
 
 def test_wrong_usage_is_one_sentence(runs: dict[str, Run], tmp_path: Path) -> None:
     run, out = runs["parallel"], tmp_path / "x.safetensors"
-    assert "did you mean boats?" in str(run_command(run, out, domain="boat").exception)
+    assert "Did you mean boats?" in str(run_command(run, out, domain="boat").exception)
     wrong = run_command(run, out, "--format", "onxx")
     assert wrong.exit_code == 2 and "'onxx' is not one of 'safetensors'" in wrong.stderr
     status: Status

@@ -95,7 +95,7 @@ def test_presets_of_split_are_about_as_large_as_mtan(preset: str, trunk: str) ->
     kind = find_method("split")
     assert kind.trunk_name("wrn-28-4", kind.choose({"preset": preset})) == trunk
     counted = count_method("split", "wrn-28-4", options={"preset": preset})
-    assert counted.ratio() > 1.5  # of the trunk that was asked for
+    assert counted.ratio() > 1.5  # of the trunk that the user gave
     larger = sum(row.bits for row in count_method("split", trunk).rows if row.scope == "trunk")
     mtan = sum(row.bits for row in count_method("mtan", "wrn-28-4").rows if row.part in ("weights", "norms"))
     assert larger / mtan == pytest.approx(1, abs=0.1)

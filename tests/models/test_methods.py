@@ -32,10 +32,10 @@ def variants(name: str) -> list[dict[str, Any]]:
     """Return the default options, and each switch and each choice away from its default."""
     options = find_method(name).options
     found: list[dict[str, Any]] = [{}]
-    for knob, kind in get_type_hints(type(options)).items():
-        default = getattr(options, knob)
+    for option, kind in get_type_hints(type(options)).items():
+        default = getattr(options, option)
         others = [not default] if kind is bool else [value for value in get_args(kind) if value != default]
-        found += [{knob: value} for value in others]
+        found += [{option: value} for value in others]
     return found
 
 
@@ -89,8 +89,8 @@ def test_has_a_docstring_that_names_itself_its_paper_and_its_start(name: str) ->
 
 @pytest.mark.parametrize("name", methods())
 def test_every_option_has_a_line_for_the_user(name: str) -> None:
-    for knob in fields(find_method(name).options):
-        assert knob.metadata["about"] and f"--set {knob.name}=" in explain(name)
+    for option in fields(find_method(name).options):
+        assert option.metadata["about"] and f"--set {option.name}=" in explain(name)
 
 
 @each
@@ -188,7 +188,7 @@ def test_the_footprint_is_what_is_stored(name: str, regime: Regime, chosen: Chos
 
 
 def test_an_unknown_method_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match="unknown method 'paralel': did you mean parallel"):
+    with pytest.raises(UsageError, match="unknown method 'paralel'. Did you mean parallel"):
         find_method("paralel")
 
 
@@ -204,7 +204,7 @@ def test_a_broken_method_is_listed_with_its_reason_and_takes_no_other_down(
     lines = {line.split()[0]: line for line in done.output.splitlines()}
     assert done.exit_code == 0 and lines.keys() == methods().keys() > {"bn", "broken", "outside"}
     for name, reason in (("broken", "nowhere_to_be_found"), ("outside", "nowhere")):
-        reason = f"cannot be imported (ModuleNotFoundError: No module named '{reason}'): mend "
+        reason = f"cannot be imported (ModuleNotFoundError: No module named '{reason}'). Fix "
         assert reason in lines[name]
         with pytest.raises(UsageError, match=re.escape(f"method '{name}' {reason}")):
             read_options(name, [])
@@ -231,8 +231,8 @@ def test_mtan_masks_the_taps_of_a_timm_model() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("timm:resnett18", "did you mean"), ("wrn-27-4", "6n\\+4"), ("resnet62", "did you mean resnet26"),
-     ("timm:vit_tiny_patch16_224", "choose")],
+    [("timm:resnett18", "Did you mean"), ("wrn-27-4", "6n\\+4"), ("resnet62", "Did you mean resnet26"),
+     ("timm:vit_tiny_patch16_224", "Choose")],
 )  # fmt: skip
 def test_a_trunk_that_does_not_exist_is_explained(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

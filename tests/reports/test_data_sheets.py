@@ -73,7 +73,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(tiny: Path, tmp_path:
     out.mkdir()
     assert isinstance(run(tiny, "-o", out).exception, UsageError) and not any(out.iterdir())
     out.rmdir()
-    assert "did you mean boats" in str(run(tiny, "boat", "-o", out).exception)
+    assert "Did you mean boats" in str(run(tiny, "boat", "-o", out).exception)
     assert "unknown recipe 'comon'" in str(run(tiny, "--recipe", "comon", "-o", out).exception)
     assert run(tiny, "--images", 0, "-o", out).exit_code == 2
     lacking = write_pack(tmp_path / "lacking.h5", counts={"train": 3})

@@ -185,23 +185,6 @@ def test_a_run_that_died_after_its_last_word_is_tidied(
     assert digests(again(run)) == whole
 
 
-def test_a_file_from_before_the_seal_is_read(tmp_path: Path) -> None:
-    """Its tensors are checked, as they were then."""
-    import json
-
-    from safetensors.torch import save_file
-
-    from decathlon.system.tensor_files import digest
-
-    tensors = {"a": torch.arange(3.0)}
-    about = {"about": json.dumps({"step": 3, "digest": digest(tensors)})}
-    save_file(tensors, tmp_path / "old", metadata=about)
-    assert read_tensors(tmp_path / "old")[1] == {"step": 3}
-    save_file({"a": torch.arange(3.0) + 1}, tmp_path / "old", metadata=about)
-    with pytest.raises(VerificationError, match="old is damaged"):
-        read_tensors(tmp_path / "old")
-
-
 @pytest.mark.slow
 def test_of_300_flipped_bits_none_is_used(dead: Run, tmp_path: Path) -> None:
     data = dead.checkpoint.read_bytes()

@@ -303,7 +303,7 @@ def test_lines_are_named_by_their_number(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=rf"line 2 of .*metrics.jsonl.*{said}"):
             read_lines(file, METRICS)
     file.write_text(json.dumps(row)[:-5])
-    with pytest.raises(DataError, match="line 1 of .*metrics.jsonl is cut off or damaged: put back a copy"):
+    with pytest.raises(DataError, match="line 1 of .*metrics.jsonl is cut off or damaged. Restore a copy"):
         read_lines(file, METRICS)
 
 

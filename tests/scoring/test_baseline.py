@@ -130,5 +130,5 @@ def test_a_wrong_baseline_is_refused(tmp_path: Path, document: object, message: 
 
 def test_a_baseline_is_not_overwritten(tmp_path: Path) -> None:
     path = kept(tmp_path / "b.json", ant=(0.1, 10))
-    with pytest.raises(UsageError, match="b.json exists already"):
+    with pytest.raises(UsageError, match="b.json already exists"):
         run("score", "x", "--truth", "t", "--save-baseline", path)

@@ -229,7 +229,7 @@ def test_a_results_file_leaves_a_score_only_where_asked(folder: Path) -> None:
     assert not (folder / "run" / "score.json").exists()
     run(results, "--truth", folder / "truth", "-o", output)
     assert json.loads(output.read_text())["mean_accuracy"] == 0.9
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         run(results, "--truth", folder / "truth", "-o", output)
 
 

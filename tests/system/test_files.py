@@ -70,10 +70,27 @@ def test_who_may_read_a_file_stays_so_when_it_is_replaced(tmp_path: Path, mode: 
     assert (tmp_path / "a").stat().st_mode & 0o777 == mode
 
 
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    (tmp_path / "link").symlink_to(tmp_path / "run" / "a")
+    for data in (b"old", b"new"):
+        write_bytes(tmp_path / "link", data)
+        assert (tmp_path / "disk" / "a").read_bytes() == data
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "run").is_symlink()
+
+
+def test_links_that_lead_to_one_another(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(ResourceError, match="cannot write .*/a .Too many levels.*. Remove the link that is there"):
+        write_bytes(tmp_path / "a", b"")
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from decathlon.files import appearing
+from decathlon.system.files import appearing
 with appearing(Path(sys.argv[1])) as root:
     (root / "x").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -15,7 +15,7 @@ from decathlon.system.locks import locked
 HOLD = """
 import sys, time
 from pathlib import Path
-from decathlon.lock import locked
+from decathlon.system.locks import locked
 with locked(Path(sys.argv[1]), Path("it"), "is held"):
     print("held", flush=True)
     time.sleep(60)
@@ -28,7 +28,7 @@ def test_the_holder_is_named_and_its_death_frees_the_lock(tmp_path: Path) -> Non
         assert holder.stdout is not None
         holder.stdout.readline()
         for _ in range(2):  # being refused does not wipe out who holds it
-            with pytest.raises(BusyError, match=rf"^the run is in use by process {holder.pid}: wait for its end"):
+            with pytest.raises(BusyError, match=rf"^the run is in use by process {holder.pid}. Wait until it ends"):
                 locked(path, Path("the run"), "is in use").__enter__()
         holder.send_signal(signal.SIGKILL)
         holder.wait()
@@ -42,14 +42,14 @@ def test_the_holder_is_named_and_its_death_frees_the_lock(tmp_path: Path) -> Non
 def test_a_lock_that_does_not_name_its_holder_still_holds(tmp_path: Path, text: str) -> None:
     with locked(tmp_path / "x", Path("it"), "is held"):
         (tmp_path / "x").write_text(text)
-        with pytest.raises(BusyError, match="^it is held by another process: wait"):
+        with pytest.raises(BusyError, match="^it is held by another process. Wait"):
             locked(tmp_path / "x", Path("it"), "is held").__enter__()
 
 
 def test_a_holder_on_another_machine_is_named_with_it(tmp_path: Path) -> None:
     with locked(tmp_path / "x", Path("it"), "is held"):
         (tmp_path / "x").write_text("12 elsewhere")
-        with pytest.raises(BusyError, match="^it is held by process 12 on elsewhere: wait"):
+        with pytest.raises(BusyError, match="^it is held by process 12 on elsewhere. Wait"):
             locked(tmp_path / "x", Path("it"), "is held").__enter__()
 
 

@@ -1,4 +1,4 @@
-"""What is said beside training is what was meant: names with brackets or colons, and long paths in one line."""
+"""Notes on standard error show names with brackets or colons as they are, and long paths on one line."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_after_a_first_signal_both_are_deadly(first: signal.Signals) -> None:
 
 TWICE = """
 import os, signal, sys
-from decathlon.signals import held
+from decathlon.system.signals import held
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with held():
     for name in sys.argv[1:]:

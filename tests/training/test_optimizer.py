@@ -74,7 +74,7 @@ def test_restored_state_lies_in_memory_as_its_parameter_does(name: str) -> None:
 
 
 def test_an_unknown_optimizer_is_refused() -> None:
-    with pytest.raises(UsageError, match="unknown optimizer 'sgdd': did you mean sgd"):
+    with pytest.raises(UsageError, match="unknown optimizer 'sgdd'. Did you mean sgd"):
         Recipe(optimizer="sgdd")
 
 

@@ -223,7 +223,7 @@ def test_other_categories_are_refused(tiny: Path, tmp_path: Path, trunk: Run) ->
 
 
 def test_an_existing_run_is_not_overwritten(tiny: Path, trunk: Run) -> None:
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         go(tiny, trunk.folder)
 
 
@@ -356,7 +356,7 @@ def test_surprising_choices_are_remarked_on(
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"trunk_lr": float("nan")}, "trunk_lr is nan"), ({"milestones": ["a"]}, "parts of all steps"),
+    [({"trunk_lr": float("nan")}, "trunk_lr is nan"), ({"milestones": ["a"]}, "fractions of all steps"),
      ({"label_smoothing": 3.0}, "from 0 to 1"), ({"warmup": 5.0}, "from 0 to 1"), ({"sampling": "foo"}, "sampling"),
      ({"size": 3000000}, "size is 3000000"), ({"epoch_batches": -3}, "epoch_batches is -3")],
 )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from decathlon.errors import unknown
 from decathlon.models.trunks.trunk import Trunk
 
-# Example names with what they are; `build` understands every name of these forms.
+# Example names with a description; `build` understands every name of these forms.
 TRUNKS = {
     "wrn-28-4": "MTAN's wide ResNet (any wrn-D-K with D = 6n+4), 5,850,528 parameters",
     "wrn-28-4-dan": "DAN's variant (any wrn-D-K-dan): stride on the first conv, no conv biases, 5,846,480",
@@ -19,10 +19,10 @@ TRUNKS = {
 
 
 def build(name: str, empty: bool = False) -> Trunk:
-    """Build a trunk by its name; raises UsageError with the nearest name there is.
+    """Build a trunk by its name; raises UsageError with the nearest names.
 
-    Weights are random, or pretrained where the name says so and `empty` does not: a trunk whose weights are about
-    to be loaded or only counted needs no download.
+    Weights are random, or pretrained where the name says so and `empty` is false: a trunk whose weights are
+    about to be loaded, or are only counted, needs no download.
     """
     for pattern, make in _FORMS:
         match = re.fullmatch(pattern, name)
@@ -31,7 +31,7 @@ def build(name: str, empty: bool = False) -> Trunk:
     raise unknown("trunk", name, TRUNKS)
 
 
-# Imports wait until a trunk is asked for: timm alone takes a second.
+# Imported on demand: timm alone takes a second.
 def _wide(match: re.Match[str], empty: bool) -> Trunk:
     from decathlon.models.trunks.wide_resnet import WideResNet
 

@@ -1,6 +1,6 @@
 """The residual adapters' ResNet-26 (Rebuffi, Bilen, Vedaldi 2018, https://arxiv.org/abs/1803.10082).
 
-Post-activation, with oddities of the published code that its weights depend on: no ReLU after the stem, a
+Post-activation, with quirks of the published code that its weights depend on: no ReLU after the stem, a
 shortcut of 2x2 average pooling with zeros for the new channels, one more BN-ReLU after the last stage.
 """
 

@@ -14,7 +14,7 @@ from decathlon.models.trunks.trunk import Trunk
 class TimmTrunk(Trunk):
     """`timm:<model>`: random weights, or the pretrained ones where the name carries a weights tag.
 
-    Raises UsageError for a name timm does not know and for a model without convolutional stage features.
+    Raises UsageError for a name that timm does not know or a model without convolutional stage features.
     """
 
     def __init__(self, model: str, pretrained: bool | None = None) -> None:
@@ -28,18 +28,18 @@ class TimmTrunk(Trunk):
             self.model = timm.create_model(model, pretrained=wanted, features_only=True)
         except (RuntimeError, AttributeError, ValueError) as error:
             raise UsageError(
-                f"{self.name} cannot be a trunk: {_first_line(error)}; choose a convolutional model."
+                f"{self.name} cannot be a trunk: {_first_line(error)}. Choose a convolutional model."
             ) from error
         except OSError as error:
             raise DecathlonError(
-                f"the weights of {self.name} cannot be fetched ({_first_line(error)}): "
-                f"use 'timm:{bare}' for random weights."
+                f"the weights of {self.name} cannot be fetched ({_first_line(error)}). "
+                f"Use 'timm:{bare}' for random weights."
             ) from error
         info: Any = self.model.feature_info
         self.tap_channels = tuple(info.channels())
         if not any(isinstance(part, nn.BatchNorm2d) for part in self.model.modules()):
             raise UsageError(
-                f"{self.name} has no batch normalisation, which domains adapt: choose e.g. timm:resnet18."
+                f"{self.name} has no batch normalisation for domains to adapt. Choose e.g. timm:resnet18."
             )
 
     def taps(self, images: Tensor) -> tuple[Tensor, ...]:

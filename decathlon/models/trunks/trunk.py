@@ -1,4 +1,4 @@
-"""What every trunk offers: named taps, pooled features, and a fresh copy of itself."""
+"""The interface of a trunk: taps, pooled features, and a copy with new random weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 class Trunk(nn.Module):
     """A convolutional network without a head.
 
-    `name` is what `trunks.registry.build` makes it from. `tap_channels` are the channels of each tap, in order of
+    `name` is the name that `trunks.registry.build` takes. `tap_channels` are the channels of each tap, in order of
     depth; the last tap is what a head would pool.
     """
 
@@ -21,7 +21,7 @@ class Trunk(nn.Module):
         return self.tap_channels[-1]
 
     def taps(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Map (batch, 3, height, width) to one (batch, channels, height, width) a tap, shallow to deep."""
+        """Map (batch, 3, height, width) to one (batch, channels, height, width) per tap, shallow to deep."""
         raise NotImplementedError
 
     def fresh(self) -> Trunk:

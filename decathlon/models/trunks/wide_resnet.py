@@ -1,8 +1,8 @@
 """Pre-activation wide ResNet (Zagoruyko and Komodakis 2016, https://arxiv.org/abs/1605.07146).
 
 As MTAN uses it (Liu, Johns, Davison 2019, https://arxiv.org/abs/1803.10704): stride 2 in the first block of
-every stage, biased convolutions, an unnormalised 1x1 shortcut. Where the stride sits and whether convolutions
-have biases differs between published versions, so both are options.
+every stage, biased convolutions, an unnormalised 1x1 shortcut. Published versions differ in where
+the stride is and whether convolutions have biases, so both are options.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class WideResNet(Trunk):
         super().__init__()
         if depth < 10 or (depth - 4) % 6 or width < 1:
             raise UsageError(
-                f"wrn-{depth}-{width} does not exist: the depth is 6n+4 (10, 16, 22, 28, 40), width >= 1."
+                f"wrn-{depth}-{width} does not exist. Use a depth of 6n+4 (10, 16, 22, 28, 40) and width >= 1."
             )
         self.depth, self.width, self.stride_first, self.conv_bias = depth, width, stride_first, conv_bias
         dan = stride_first and not conv_bias

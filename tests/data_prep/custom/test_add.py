@@ -326,7 +326,7 @@ def test_labels_are_not_overwritten_by_accident(tree: Path, own: Path, tmp_path:
     truth = tmp_path / "labels"
     truth.mkdir()
     (truth / "mine_test.json").write_text("precious")
-    with pytest.raises(UsageError, match="mine_test.json exists already: name another folder with --truth"):
+    with pytest.raises(UsageError, match="mine_test.json already exists. Name another folder with --truth"):
         added(own, tree, truth=truth)
     assert (truth / "mine_test.json").read_text() == "precious" and not own.exists()
     assert added(own, tree, truth=truth / "new").truth == truth / "new" / "mine_test.json"
@@ -379,7 +379,7 @@ def test_a_second_process_is_turned_away(tree: Path, own: Path) -> None:
         assert second.returncode == BusyError.exit_code
         assert second.stderr == (
             f"Error: {own} is being written by process {os.getpid()}: "
-            "wait for its end or stop it, then try again.\n"
+            "Wait until it ends or stop it, then try again.\n"
         )
         os.symlink(own, own.parent / "link.h5")  # another name of the same file
         linked = subprocess.run(

@@ -62,7 +62,7 @@ def test_names_and_groups_select_each_file_once() -> None:
         DATA, "train_32x32.mat", "test_32x32.mat",
     ]  # fmt: skip
     assert select(files, ()) == select(files, ("official",))
-    with pytest.raises(UsageError, match="unknown file or group 'cifar': did you mean cifar100"):
+    with pytest.raises(UsageError, match="unknown file or group 'cifar'. Did you mean cifar100"):
         select(files, ("cifar",))
 
 
@@ -97,7 +97,7 @@ def test_a_new_file(tmp_path: Path) -> None:
         ("files = 3", "files must be tables"),
         ("[files.b.zip]\nbytes = 3", 'files."b" has the unknown key zip'),
         ("[files]\nb = 3", 'files."b" must be a table'),
-        ('[files."b"]\nmirror = []', 'files."b" has the unknown key mirror: did you mean mirrors'),
+        ('[files."b"]\nmirror = []', 'files."b" has the unknown key mirror. Did you mean mirrors'),
         ('[files."b"]\nbytes = "3"', "bytes must be a number of bytes above 0, not '3'"),
         ('[files."b"]\nbytes = true', "bytes must be a number"),
         ('[files."b"]\nbytes = 0', "bytes must be a number"),

@@ -180,9 +180,9 @@ def test_what_cannot_be_done_is_one_sentence(tiny: Path, tmp_path: Path) -> None
     (tmp_path / "there").mkdir()
     (tmp_path / "file").touch()
     with PackedFile(tiny) as file:
-        with pytest.raises(UsageError, match="there exists already"):
+        with pytest.raises(UsageError, match="there already exists"):
             export(file, [], tmp_path / "there", Form())
-        with pytest.raises(UsageError, match="unknown domain 'boat': did you mean boats"):
+        with pytest.raises(UsageError, match="unknown domain 'boat'. Did you mean boats"):
             export(file, ["boat"], tmp_path / "out", Form())
         with pytest.raises(DecathlonError, match=r"cannot write .*out \(File exists\): choose another place"):
             export(file, [], tmp_path / "file" / "out", Form())

@@ -133,7 +133,7 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds dtd already"):
         run(*words)
     (tmp_path / "x.h5").unlink()
-    with pytest.raises(UsageError, match="dtd_test.json exists already"):
+    with pytest.raises(UsageError, match="dtd_test.json already exists"):
         run(*words)
     assert not (tmp_path / "x.h5").exists()
     run(*words, "--force")

@@ -18,7 +18,7 @@ from tests.helpers import originals as stand_ins
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("cifra", "--from", "x", "-o", "y.h5"), "unknown domain 'cifra': did you mean cifar100"),
+        (("cifra", "--from", "x", "-o", "y.h5"), "unknown domain 'cifra'. Did you mean cifar100"),
         (("gtsrb", "-o", "y.h5"), r"to build gtsrb add -o FILE.h5 and --from with the folder GTSRB with Final_Tr"),
         (("gtsrb", "--from", "x"), "to build gtsrb add -o FILE.h5"),
         (("gtsrb", "--from", "nowhere", "-o", "y.h5"), "there is no nowhere: name the folder GTSRB"),

@@ -102,7 +102,7 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.h5"
     with (
         filelock.FileLock(tmp_path / ".mine.h5.lock"),
-        pytest.raises(BusyError, match=r"mine.h5 is being written by another process: wait"),
+        pytest.raises(BusyError, match=r"mine.h5 is being written by another process. Wait"),
     ):
         extend(path, [planned("boats", 2)], QUIET, force=False)
     assert not path.exists()

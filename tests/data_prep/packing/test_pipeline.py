@@ -96,7 +96,7 @@ def test_a_bad_image_is_named_by_worker_processes_too(source: Path, output: Path
 def test_an_existing_output_is_kept_unless_forced(source: Path, output: Path) -> None:
     prepare([source], output, name="mine")
     before = output.read_bytes()
-    with pytest.raises(UsageError, match="exists already: choose another name or add --force"):
+    with pytest.raises(UsageError, match="already exists. Choose another name or add --force"):
         prepare([source], output)
     assert output.read_bytes() == before
     prepare([source], output, force=True)
@@ -189,7 +189,7 @@ def test_a_full_disk_is_one_sentence_and_no_crash(source: Path, output: Path, ki
     )
     assert outcome.returncode == DecathlonError.exit_code
     assert outcome.stderr.splitlines()[1] == (
-        f"Error: cannot write {output} (File too large): free some space or choose another place."
+        f"Error: cannot write {output} (File too large). Free some space or choose another place."
     )
     assert list(output.parent.iterdir()) == []
 
@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_sentence_and_no_crash(source: Path, output: Path, ki
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_unwritable_folder_is_one_sentence(source: Path, output: Path) -> None:
     output.parent.mkdir(mode=0o500)
-    with pytest.raises(DecathlonError, match="cannot write .*: choose another place, or get the right"):
+    with pytest.raises(DecathlonError, match="cannot write .*. Choose another place, or get the right"):
         prepare([source], output)
 
 

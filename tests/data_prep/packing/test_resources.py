@@ -32,7 +32,7 @@ def wrong(number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_worker_without_memory_is_one_sentence(workers: int) -> None:
-    with pytest.raises(ResourceError, match="^out of memory: try fewer --workers, or a smaller --side.$"):
+    with pytest.raises(ResourceError, match="^out of memory. Try fewer --workers, or a smaller --side.$"):
         list(ordered(lacking, range(5), workers))
     with pytest.raises(RuntimeError, match="no lack of anything"):
         list(ordered(wrong, range(5), workers))
@@ -95,7 +95,7 @@ def test_a_full_disk_at_any_place_is_no_crash(source: Path, output: Path) -> Non
     output.unlink()
     for limit in range(0, size, size // 6):
         said = refused(decathlon("data", "prepare", source, "-o", output, file_size=limit))
-        assert said == f"cannot write {output} (File too large): free some space or choose another place."
+        assert said == f"cannot write {output} (File too large). Free some space or choose another place."
         assert list(output.parent.iterdir()) == []
     assert decathlon("data", "prepare", source, "-o", output, file_size=size).returncode == 0
     assert problems(output) == []

@@ -191,7 +191,7 @@ def test_the_whole_stays_small(out: Path) -> None:
 
 
 def test_an_existing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         synthesize(tmp_path, table=SMALL)
     assert list(tmp_path.iterdir()) == []
 
