@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, unknown
-from decathlon.system.text import shown
+from decathlon.system.schema import find_fault, within
 
 CropPolicy = Literal["crop", "squash", "full"]
 CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
@@ -96,58 +96,56 @@ class Benchmark:
     @classmethod
     def from_json(cls, data: Any, source: str) -> Benchmark:
         """Build a benchmark from parsed JSON; raises DataError naming `source` and the entry at fault."""
-        try:
-            domains = tuple(_domain(entry) for entry in data["domains"])
-            benchmark = cls(_text(data["name"]), domains, _text(data.get("baseline", "")))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = f"missing {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(f"{source} does not describe a benchmark: {reason}.") from None
+        fault = find_fault(data, SHAPE)
+        if fault:
+            raise DataError(f"{source} does not describe a benchmark ({fault}). Correct it or restore a copy.")
+        benchmark = cls(data["name"], tuple(map(_domain, data["domains"])), data.get("baseline", ""))
         if len(set(benchmark.names)) != len(benchmark.names):
-            raise DataError(f"{source} names a domain twice: rename one of {', '.join(benchmark.names)}.")
+            raise DataError(f"{source} has duplicate domains. Rename one of {', '.join(benchmark.names)}.")
         return benchmark
 
 
-def _domain(entry: Mapping[str, Any]) -> Domain:
-    crop, error = entry.get("crop", "crop"), entry.get("baseline_error")
-    if crop not in CROP_POLICIES:
-        raise ValueError(f"crop {shown(crop)} is none of {', '.join(CROP_POLICIES)}")
-    index, flip, mean, std = _whole(entry["index"]), entry.get("flip", True), entry["mean"], entry["std"]
-    if index < 1:
-        raise ValueError(f"index {shown(index)} is no whole number from 1")
-    if type(flip) is not bool:
-        raise ValueError(f"flip {shown(flip)} is neither true nor false")
-    if not all(isinstance(values, list | tuple) and len(values) == 3 for values in (mean, std)) or 0 in std:
-        raise ValueError("mean and std must be three numbers each, those of std above 0")
+def _domain(facts: Mapping[str, Any]) -> Domain:
+    error = facts.get("baseline_error")
     return Domain(
-        name=_text(entry["name"]),
-        index=index,
-        categories=tuple(Category(_whole(c["id"]), _text(c["name"])) for c in entry["categories"]),
-        mean=_channels(mean),
-        std=_channels(std),
-        flip=flip,
-        crop=crop,
-        baseline_error=None if error is None else _number(error),
+        name=facts["name"],
+        index=facts["index"],
+        categories=tuple(Category(category["id"], category["name"]) for category in facts["categories"]),
+        mean=_floats(facts["mean"]),
+        std=_floats(facts["std"]),
+        flip=facts.get("flip", True),
+        crop=facts.get("crop", "crop"),
+        baseline_error=None if error is None else float(error),
     )
 
 
-def _channels(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (_number(value) for value in values)
+def _floats(values: list[float]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
     return red, green, blue
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is no text")
-    return value
+def _channels(value: Any) -> str | None:
+    fits = isinstance(value, list) and len(value) == 3 and not find_fault(value, [within(float, 0, 1)])
+    return None if fits else "three numbers from 0 to 1"
 
 
-def _whole(value: Any) -> int:
-    if type(value) is not int or abs(value) >= 2**63:  # true and 2.5 are none either
-        raise ValueError(f"{shown(value)} is no whole number")
-    return value
+def _nonzero_channels(value: Any) -> str | None:
+    return None if _channels(value) is None and 0 not in value else "three numbers above 0, at most 1"
 
 
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= 1:  # false for nan too
-        raise ValueError(f"{shown(value)} is no number from 0 to 1")
-    return float(value)
+SHAPE = {
+    "name": str,
+    "baseline?": str,
+    "domains": [
+        {
+            "name": str,
+            "index": within(int, 1, 10**11),  # image ids, index * 10^7 and more, fit 64 bits
+            "categories": [{"id": int, "name": str}],
+            "mean": _channels,
+            "std": _nonzero_channels,
+            "flip?": bool,
+            "crop?": CropPolicy,
+            "baseline_error?": (within(float, 0, 1), None),
+        }
+    ],
+}

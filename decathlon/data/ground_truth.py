@@ -18,9 +18,16 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.system.checksums import read_sealed, unsealed
+from decathlon.system.schema import find_fault
 from decathlon.system.strict_json import parse_json
 
 IDS_PER_DOMAIN = 10**7
+RESTORE = "Restore a copy or add the domain again"
+SHAPE = {
+    "images": [{"id": int}],
+    "annotations": [{"image_id": int, "category_id": int}],
+    "categories": [{"id": int}],
+}
 
 
 @dataclass(frozen=True)
@@ -78,45 +85,34 @@ def truth_folder(packed: Path) -> Path:
 
 
 def _domain(name: str, data: Any, source: str) -> TruthDomain:
-    categories = frozenset(_unique_ids(data, "categories", source))
-    images = _unique_ids(data, "images", source)
+    fault = find_fault(data, SHAPE) or next((f"{key} is empty" for key in SHAPE if not data[key]), None)
+    if fault:
+        raise DataError(
+            f"{source} is not ground truth ({fault}). Name a file with images, annotations and categories; "
+            "one with 'stripped' in its name has no answers."
+        )
+    images, categories = (_unique_ids(data, key, source) for key in ("images", "categories"))
     answers: dict[int, int] = {}
-    for annotation in _entries(data, "annotations", source):
-        image, category = (_integer(annotation, key, source) for key in ("image_id", "category_id"))
+    for annotation in data["annotations"]:
+        image, category = annotation["image_id"], annotation["category_id"]
         if image in answers:
-            raise DataError(f"{source} annotates image {image} twice: an image has exactly one category.")
+            raise DataError(f"{source} has two annotations of image {image}. Keep one: an image has one category.")
         if category not in categories:
-            raise DataError(f"{source} gives image {image} the category {category}, which is not in `categories`.")
+            reason = f"image {image} is in category {category}, which is not in `categories`"
+            raise DataError(f"{source} contradicts itself: {reason}. {RESTORE}.")
         answers[image] = category
-    bare = [image for image in images if image not in answers]
-    if bare or len(answers) != len(images):
-        reason = f"image {bare[0]} has no annotation" if bare else "it annotates images that `images` does not list"
-        raise DataError(f"{source} is not whole: {reason}.")
+    if answers.keys() != images:
+        image = min(answers.keys() ^ images)
+        reason = f"image {image} has no annotation" if image in images else f"image {image} is not in `images`"
+        raise DataError(f"{source} contradicts itself: {reason}. {RESTORE}.")
     return TruthDomain(name, categories, answers)
 
 
-def _entries(data: Any, key: str, source: str) -> list[dict[str, Any]]:
-    entries = data.get(key) if isinstance(data, dict) else None
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(
-            f"{source} holds no {key}: ground truth needs images, annotations and categories "
-            "(a file with 'stripped' in its name has no answers)."
-        )
-    return entries
-
-
-def _unique_ids(data: Any, key: str, source: str) -> list[int]:
-    ids = [_integer(entry, "id", source) for entry in _entries(data, key, source)]
-    if len(set(ids)) != len(ids):
-        raise DataError(f"{source} lists an id twice in `{key}`.")
+def _unique_ids(data: Any, key: str, source: str) -> frozenset[int]:
+    ids = frozenset(entry["id"] for entry in data[key])
+    if len(ids) != len(data[key]):
+        raise DataError(f"{source} has duplicate ids in `{key}`. {RESTORE}.")
     return ids
-
-
-def _integer(entry: Mapping[str, Any], key: str, source: str) -> int:
-    value = entry.get(key)
-    if type(value) is not int:  # bool is an int to isinstance
-        raise DataError(f"{source} has an entry whose {key} is not an integer: {str(value)[:40]}.")
-    return value
 
 
 def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
@@ -133,7 +129,6 @@ def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
 
 
 SUFFIX = "_test.json"
-AGAIN = "put back a copy or add the domain again"
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 
 
@@ -142,9 +137,9 @@ def documents(path: Path) -> Iterator[tuple[str, Any, str]]:
     if path.is_dir():
         folders = (path, path / "annotations")
         found = next((files for files in map(_truth_files, folders) if files), [])
-        yield from ((_domain_name(file.name), read_sealed(file, AGAIN), str(file)) for file in found)
+        yield from ((_domain_name(file.name), read_sealed(file, RESTORE), str(file)) for file in found)
     elif _is_truth(path.name):
-        yield _domain_name(path.name), read_sealed(path, AGAIN), str(path)
+        yield _domain_name(path.name), read_sealed(path, RESTORE), str(path)
     elif path.exists() and not path.is_file():  # to open a pipe is to wait for ever
         raise DataError(f"cannot read {path}: it is no regular file.")
     else:
@@ -171,7 +166,7 @@ def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
                 source = f"{path}:{member.filename}"
                 yield (
                     _domain_name(name),
-                    unsealed(parse_json(_unpack(archive, member, source), source), source, AGAIN),
+                    unsealed(parse_json(_unpack(archive, member, source), source), source, RESTORE),
                     source,
                 )
     except OSError as error:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from decathlon.errors import DataError, VerificationError
+from decathlon.errors import VerificationError
 from decathlon.system.checksums import read_sealed
-from decathlon.system.strict_json import dump_json
+from decathlon.system.schema import check
 from decathlon.system.text import several
 
 
@@ -32,7 +32,7 @@ def protocol_text(protocol: Mapping[str, Any]) -> str | None:
     return ", ".join(said) or None
 
 
-AGAIN = "put back a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
+RESTORE = "put back a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 
 
 def protocol_path(path: Path) -> Path:
@@ -44,16 +44,11 @@ def read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
     sidecar = protocol_path(path)
     if not sidecar.exists():
         return None
-    protocol = read_sealed(sidecar, AGAIN)
-    if not isinstance(protocol, dict):
-        raise DataError(f"{sidecar} is not a JSON object: {AGAIN}.")
+    protocol = read_sealed(sidecar, RESTORE)
+    check(protocol, dict, str(sidecar), RESTORE)
     if protocol.get("results_sha256", digest) != digest:
         raise VerificationError(
-            f"{sidecar} speaks of other results than {path} (their SHA-256 differ): {AGAIN}, or remove "
+            f"{sidecar} speaks of other results than {path} (their SHA-256 differ): {RESTORE}, or remove "
             f"{sidecar.name} to score without a protocol."
         )
-    try:
-        dump_json(protocol).encode()
-    except ValueError:  # a lone surrogate: legal in JSON, cannot be written again
-        raise DataError(f"{sidecar} holds text that is not Unicode: {AGAIN}.") from None
     return protocol

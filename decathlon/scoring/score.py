@@ -22,7 +22,7 @@ from decathlon.scoring.results import Results, check
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import digest, find_fault, within
 
-MAKE = "make it again with 'decathlon score RUN --truth PATH'"
+RESCORE = "make it again with 'decathlon score RUN --truth PATH'"
 PART = within(float, 0, 1)
 SHAPE = {
     "score": (float, None),
@@ -116,7 +116,7 @@ class Score:
         """Build a score from parsed JSON; raises DataError when it is none or contradicts itself."""
         fault = find_fault(data, SHAPE) or ("" if data["domains"] else "it has no domains")
         if fault:
-            raise DataError(f"{source} is not a score ({fault}): {MAKE}.")
+            raise DataError(f"{source} is not a score ({fault}): {RESCORE}.")
         domains, missing = data["domains"], tuple(data.get("missing", ()))
         entries = tuple(_domain(name, entry) for name, entry in domains.items())
         score = cls(entries, data["baseline"], missing, data["protocol"], data.get("truth_sha256"))
@@ -126,7 +126,7 @@ class Score:
         agrees &= _same(score.total, data["score"])
         agrees &= _same(score.mean_accuracy, data.get("mean_accuracy", score.mean_accuracy))
         if not agrees:
-            raise DataError(f"{source} contradicts itself: {MAKE}.")
+            raise DataError(f"{source} contradicts itself: {RESCORE}.")
         return score
 
     @classmethod
@@ -139,7 +139,7 @@ class Score:
 
                 Run(path).read_done()
             raise DataError(f"{path} has no score.json: run '{how_to_score(path)}' first.")
-        return cls.from_json(read_sealed(file, MAKE), str(file))
+        return cls.from_json(read_sealed(file, RESCORE), str(file))
 
 
 def how_to_score(path: Path, partial: bool = False) -> str:
@@ -170,12 +170,8 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
 
 
 def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:
-    measures = float(entry["accuracy"]), float(entry["error"]), entry["images"]
-    return DomainScore(name, *measures, _part(entry["baseline_error"]), _part(entry.get("majority")))
-
-
-def _part(value: float | None) -> float | None:
-    return None if value is None else float(value)
+    measures = entry["accuracy"], entry["error"], entry["images"]
+    return DomainScore(name, *measures, entry["baseline_error"], entry.get("majority"))
 
 
 def _same(mine: float | None, theirs: Any) -> bool:

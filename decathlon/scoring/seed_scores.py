@@ -10,11 +10,10 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.runs.seed_group import Group, find_group, seeds_text
-from decathlon.scoring.score import DomainScore, Score, how_to_score
+from decathlon.scoring.score import RESCORE, DomainScore, Score, how_to_score
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import check
 
-AGAIN = "make it again with 'decathlon score'"
 SHAPE = {"seeds": [int], "score": dict, "mean_accuracy": dict, "domains": dict, "baseline": str, "runs": [dict]}
 
 
@@ -96,16 +95,16 @@ class GroupScore:
     @classmethod
     def read(cls, path: Path) -> GroupScore:
         """Read what `to_json` wrote to a file; raises DataError where it is none or contradicts itself."""
-        data = read_sealed(path, AGAIN)
-        check(data, SHAPE, str(path), AGAIN)
+        data = read_sealed(path, RESCORE)
+        check(data, SHAPE, str(path), RESCORE)
         seeds, runs = tuple(data["seeds"]), data["runs"]
         if not runs or len(runs) != len(seeds) or len(set(seeds)) < len(seeds):
-            raise DataError(f"{path} contradicts itself: it has {len(runs)} runs of {len(seeds)} seeds; {AGAIN}.")
+            raise DataError(f"{path} contradicts itself: it has {len(runs)} runs of {len(seeds)} seeds; {RESCORE}.")
         scores = tuple(Score.from_json(run, f"runs[{number}] of {path}") for number, run in enumerate(runs))
         found = cls(seeds, scores)
         told = found.to_json()
         if any(told[key] != data[key] for key in SHAPE if key != "runs"):
-            raise DataError(f"{path} contradicts itself: its means are not those of its runs; {AGAIN}.")
+            raise DataError(f"{path} contradicts itself: its means are not those of its runs; {RESCORE}.")
         return found
 
     def _protocol(self) -> Mapping[str, Any] | None:

@@ -116,7 +116,10 @@ def test_a_group_is_kept_as_its_mean() -> None:
         ({"baseline_errors": []}, "make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"),
         ({"baseline_errors": {"ant": 0.1}, "baseline": ""}, "is no baseline"),
         ({"baseline_errors": {"ant": {"error": "x", "images": 1}}, "baseline": ""}, "is no baseline"),
-        ({"baseline_errors": {"ant": {"error": 1.5, "images": 1}}, "baseline": ""}, "the error 1.5 of ant is not"),
+        (
+            {"baseline_errors": {"ant": {"error": 1.5, "images": 1}}, "baseline": ""},
+            "['ant'].error is 1.5, not a number 0 to 1",
+        ),
         ({"baseline_errors": {"ant": {"error": 0.1, "images": 9}}, "baseline": ""}, "9 images of ant, the ground"),
         ({"errors": {}}, "is not a score"),
     ],

@@ -68,7 +68,7 @@ def test_results_without_a_sidecar_have_no_protocol(tmp_path: Path) -> None:
 def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> None:
     path = put(tmp_path, PERFECT)
     protocol_path(path).write_text("[]")
-    with pytest.raises(DataError, match="is not a JSON object"):
+    with pytest.raises(DataError, match="the whole is a list, not an object"):
         read_results(path)
     protocol_path(path).write_text('{"fit": "\\ud800"}')
     with pytest.raises(DataError, match="not Unicode"):
