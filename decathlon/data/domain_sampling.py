@@ -1,10 +1,10 @@
-"""Which domain trains when, and which of its images: both are functions of seed, epoch and batch number.
+"""The order in which domains and their images train: a function of seed, epoch and batch number.
 
-A virtual epoch is a fixed number of micro-batches, shared out among the domains by a policy:
+A virtual epoch is a fixed number of micro-batches, divided among the domains by a policy:
 
-    proportional   by images: about once through each domain     power:a       by images ** a
+    proportional   by images: about one pass over each domain    power:a       by images ** a
     uniform        the same number of micro-batches for each     round-robin   uniform, in turn
-    sequential     proportional, one domain after the other
+    sequential     proportional, one domain after another
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POLICIES = ("proportional", "uniform", "power:a", "round-robin", "sequential")
 
 
 def shares(images: list[int], policy: str, batch: int, epoch_batches: int | None = None) -> tuple[int, ...]:
-    """Return how many micro-batches of each domain make one virtual epoch; at least one each.
+    """Return the number of micro-batches of each domain in one virtual epoch; at least one each.
 
     `images` are the domains' sizes. Without `epoch_batches` the epoch is as long as all images together.
     """
@@ -36,11 +36,11 @@ def shares(images: list[int], policy: str, batch: int, epoch_batches: int | None
     return tuple(max(1, share) for share in whole)
 
 
-@functools.lru_cache(maxsize=4)  # asked for at every step
+@functools.lru_cache(maxsize=4)  # called at every step
 def epoch_plan(
     counts: tuple[int, ...], policy: str, together: bool, seed: int, epoch: int
 ) -> list[tuple[int, ...]]:
-    """Return the domains (positions in `counts`) that are active in each optimiser step of an epoch.
+    """Return the domains (positions in `counts`) that train in each optimiser step of an epoch.
 
     `together` puts every domain into every step; otherwise a step has one domain.
     """
@@ -60,8 +60,8 @@ def epoch_plan(
 def sample(images: int, batch: int, number: int, seed: int, domain: str, device: torch.device = CPU) -> Tensor:
     """Return the image indices (batch,) of a domain's micro-batch `number`, counted from the start of training.
 
-    The domain's images come in one permutation after the other; a batch may straddle two. The indices are the same
-    on every device, and reach it once a pass over the images.
+    The domain's images come in one permutation after another; a batch may straddle two. The indices are the same
+    on every device and are copied to it once per pass over the images.
     """
     begin, end = number * batch, (number + 1) * batch
     parts = []
@@ -72,7 +72,7 @@ def sample(images: int, batch: int, number: int, seed: int, domain: str, device:
 
 
 def _order(images: int, seed: int, domain: str, turn: int, device: torch.device) -> Tensor:
-    """Return the permutation of one pass; it is kept until the pass after the next one."""
+    """Return the permutation of one pass; it is kept until the pass after the next."""
     turns = _turns(images, seed, domain, device)
     if turn not in turns:
         for old in [other for other in turns if other < turn - 1]:
@@ -81,13 +81,13 @@ def _order(images: int, seed: int, domain: str, turn: int, device: torch.device)
     return turns[turn]
 
 
-@functools.lru_cache(maxsize=1024)  # more than domains a run has: a permutation serves a whole pass over the images
+@functools.lru_cache(maxsize=1024)  # more domains than any run has: a permutation serves a whole pass
 def _turns(images: int, seed: int, domain: str, device: torch.device) -> dict[int, Tensor]:
     return {}
 
 
 def exponent(policy: str) -> float:
-    """Return how a policy weighs a domain by its images; raises UsageError for a policy that does not exist."""
+    """Return the power of its image count that a domain is weighted by; raises UsageError for an unknown policy."""
     kind, _, exponent = policy.partition(":")
     if policy in ("uniform", "round-robin"):
         return 0.0
@@ -100,5 +100,5 @@ def exponent(policy: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 2:
-        raise UsageError(f"sampling policy '{policy}' needs an exponent from 0 to 2: write e.g. power:0.5.")
+        raise UsageError(f"sampling policy '{policy}' needs an exponent from 0 to 2. Write for example power:0.5.")
     return value

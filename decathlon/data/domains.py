@@ -1,4 +1,4 @@
-"""What a domain and a benchmark are: names, categories, how images are cut and normalised.
+"""Domains and benchmarks: names, categories, how images are cropped and normalised.
 
 Facts of the official ten: Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual
 adapters", NeurIPS 2017 (https://arxiv.org/abs/1705.08045) and the challenge's released files.
@@ -34,9 +34,9 @@ class Domain:
 
     `index` is the rank from 1 that image and category ids start with. `categories` are sorted by id; a label is
     a position in them. `mean` and `std` are per RGB channel, in 0..1. `flip` says whether a mirrored image still
-    shows the same class. `crop` says what of an image a network sees: `crop` a square of it, `squash` all of it
-    at another aspect ratio, `full` all of it with bars. `baseline_error` is the error in 0..1 of a fully
-    fine-tuned network, whose double earns zero points; None where nobody measured it.
+    shows the same class. `crop` is the part of an image that a network sees: `crop` a square of it, `squash` all of
+    it at another aspect ratio, `full` all of it with bars. `baseline_error` is the error in 0..1 of a fully
+    fine-tuned network: twice that error earns zero points. None where it was never measured.
     """
 
     name: str
@@ -58,24 +58,24 @@ class Domain:
 
 
 def refuse_name(name: str) -> None:
-    """Raise DataError when a domain cannot be called so."""
+    """Raise DataError for a name that no domain may have."""
     if not re.fullmatch(r"[^\W_][\w .+-]*", name) or name in RESERVED:
         raise DataError(
-            f"'{name}' cannot name a domain: begin with a letter or digit, go on with letters, digits, spaces and "
-            f". _ + -, and avoid {' and '.join(RESERVED)}."
+            f"'{name}' is not a valid domain name. Start with a letter or digit, continue with letters, digits, "
+            f"spaces and . _ + -, and avoid {' and '.join(RESERVED)}."
         )
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A named, ordered set of domains; `baseline` says how the baseline errors were measured."""
+    """A named, ordered set of domains; `baseline` describes how the baseline errors were measured."""
 
     name: str
     domains: tuple[Domain, ...]
     baseline: str = ""
 
     def __getitem__(self, name: str) -> Domain:
-        """Return the domain called `name`; raises UsageError with the nearest name there is."""
+        """Return the domain called `name`; raises UsageError with the nearest existing name."""
         for domain in self.domains:
             if domain.name == name:
                 return domain
@@ -90,12 +90,12 @@ class Benchmark:
         return tuple(domain.name for domain in self.domains)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain lists, dictionaries and numbers; `from_json` is the way back."""
+        """Return plain lists, dictionaries and numbers; `from_json` reads them back."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any, source: str) -> Benchmark:
-        """Build a benchmark from parsed JSON; raises DataError naming `source` and the entry at fault."""
+        """Build a benchmark from parsed JSON; raises DataError naming `source` and the place at fault."""
         fault = find_fault(data, SHAPE)
         if fault:
             raise DataError(f"{source} does not describe a benchmark ({fault}). Correct it or restore a copy.")

@@ -1,7 +1,7 @@
 """Ground truth: the category of every test image, read from annotation files in the challenge's format.
 
-A file is called `<domain>_test.json` and holds `images`, `annotations` and `categories`; other keys and other
-files are ignored. A zip is read in place: nothing is extracted.
+A file is named `<domain>_test.json` and holds `images`, `annotations` and `categories`; other keys and other
+files are ignored. A zip is read in place, nothing is extracted.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class TruthDomain:
 
     @property
     def majority(self) -> float:
-        """The part of the images that show the most frequent category."""
+        """The fraction of the images that show the most frequent category."""
         return max(Counter(self.answers.values()).values()) / len(self.answers)
 
     @property
     def index(self) -> int:
-        """The domain's rank in its benchmark, which its category ids start with."""
+        """The domain's rank in its benchmark, as its category ids start with it."""
         return min(self.categories) // IDS_PER_DOMAIN
 
 
@@ -57,30 +57,30 @@ class Truth:
     domains: tuple[TruthDomain, ...]
 
     def digest(self, without: Collection[str] = ()) -> str:
-        """Return the SHA-256 of all ids and answers, the same in whatever order they were read."""
-        told = {
+        """Return the SHA-256 of all ids and answers, independent of the order they were read in."""
+        content = {
             domain.name: [sorted(domain.categories), sorted(domain.answers.items())]
             for domain in self.domains
             if domain.name not in without
         }
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_truth(path: Path) -> Truth:
     """Read ground truth from a folder or a zip of `<domain>_test.json` files, or from one such file.
 
-    A folder may hold the files in `annotations/`. Raises DataError naming the file and what is wrong in it.
+    A folder may hold the files in `annotations/`. Raises DataError naming the file and the fault in it.
     """
     domains = [_domain(name, data, source) for name, data, source in documents(path)]
     if not domains:
-        raise DataError(f"{path} holds no <domain>{SUFFIX}: name the folder or zip with the ground truth.")
+        raise DataError(f"{path} holds no <domain>{SUFFIX}. Name the folder or zip with the ground truth.")
     domains.sort(key=lambda domain: (domain.index, domain.name))
     _refuse_shared_ids(path, domains)
     return Truth(path, tuple(domains))
 
 
 def truth_folder(packed: Path) -> Path:
-    """Return where `decathlon data add` writes the truth of domains it adds to a packed file."""
+    """Return the folder where `decathlon data add` writes the ground truth of domains it adds to a packed file."""
     return packed.with_name(f"{packed.stem}-truth")
 
 
@@ -123,7 +123,8 @@ def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
             shared = next((one for one in ids if one in owner), None)
             if shared is not None:
                 raise DataError(
-                    f"{path}: {domain.name} and {owner[shared]} share the {kind} id {shared}; ids are unique."
+                    f"{path} has the {kind} id {shared} in both {owner[shared]} and {domain.name}. "
+                    "Number one of them again: ids are unique."
                 )
             owner.update(dict.fromkeys(ids, domain.name))
 
@@ -133,15 +134,15 @@ LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10
 
 
 def documents(path: Path) -> Iterator[tuple[str, Any, str]]:
-    """Yield domain, parsed content and source of every file of a folder or a zip, or of the one file named."""
+    """Yield domain, parsed content and source of every file in a folder or zip, or of a single file."""
     if path.is_dir():
         folders = (path, path / "annotations")
         found = next((files for files in map(_truth_files, folders) if files), [])
         yield from ((_domain_name(file.name), read_sealed(file, RESTORE), str(file)) for file in found)
     elif _is_truth(path.name):
         yield _domain_name(path.name), read_sealed(path, RESTORE), str(path)
-    elif path.exists() and not path.is_file():  # to open a pipe is to wait for ever
-        raise DataError(f"cannot read {path}: it is no regular file.")
+    elif path.exists() and not path.is_file():  # opening a pipe would wait forever
+        raise DataError(f"cannot read {path}: it is not a regular file.")
     else:
         yield from _members(path)
 
@@ -151,7 +152,7 @@ def _truth_files(folder: Path) -> list[Path]:
 
 
 def _is_truth(name: str) -> bool:
-    # Archives made on a Mac carry a `._name` beside every name.
+    # Archives made on a Mac hold a `._name` beside every name.
     return name.endswith(SUFFIX) and name != SUFFIX and not name.startswith(".")
 
 
@@ -171,11 +172,11 @@ def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
                 )
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
-    # RuntimeError is a password, NotImplementedError an unknown compression.
+    # RuntimeError: a password is needed; NotImplementedError: an unknown compression.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise DataError(
-            f"{path} is neither a folder, nor a <domain>{SUFFIX}, nor a sound zip of them ({error}): "
-            "name another or copy it again."
+            f"{path} is not a folder, a <domain>{SUFFIX} or an intact zip of them ({error}). "
+            "Name another or copy it again."
         ) from None
 
 
@@ -184,7 +185,7 @@ def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     for member in archive.infolist():
         name = member.filename.rpartition("/")[2]
         if name in found:
-            raise DataError(f"{path} holds {name} twice: keep one of them.")
+            raise DataError(f"{path} holds {name} twice. Keep one of them.")
         if _is_truth(name):
             found[name] = member
     return found
@@ -193,7 +194,7 @@ def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes:
     if member.file_size > LARGEST_MEMBER:
         raise DataError(
-            f"{source} unpacks to {member.file_size:,} bytes, more than the {LARGEST_MEMBER:,} that are read: "
-            "unpack it yourself and name the folder if it is genuine."
+            f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}. "
+            "If it is genuine, unpack it yourself and name the folder."
         )
     return archive.read(member)

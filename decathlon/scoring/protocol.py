@@ -44,7 +44,7 @@ def read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
     sidecar = protocol_path(path)
     if not sidecar.exists():
         return None
-    protocol = read_sealed(sidecar, RESTORE)
+    protocol: dict[str, Any] = read_sealed(sidecar, RESTORE)
     check(protocol, dict, str(sidecar), RESTORE)
     if protocol.get("results_sha256", digest) != digest:
         raise VerificationError(

@@ -123,7 +123,7 @@ def test_a_truth_that_contradicts_itself_is_refused(tmp_path: Path, data: object
 def test_domains_that_share_ids_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "ant", document(1))
     put(tmp_path, "bee", document(1))
-    with pytest.raises(DataError, match="ant|bee share the image id 10200001"):
+    with pytest.raises(DataError, match="has the image id 10200001 in both ant and bee"):
         read_truth(tmp_path)
 
 

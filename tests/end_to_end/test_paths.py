@@ -72,7 +72,7 @@ def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(DataError, match=f"cannot read {path}: it is no regular file"):
             read_bytes(path)
-        with pytest.raises(DataError, match="it is no regular file"):
+        with pytest.raises(DataError, match="it is not a regular file"):
             read_truth(path)
     with pytest.raises(DataError, match="Is a directory"):
         read_bytes(tmp_path)

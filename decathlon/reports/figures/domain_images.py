@@ -50,7 +50,7 @@ class View:
 
     def images(self, places: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the images at some places."""
-        return self.packed.some(self.domain.name, self.split, places)
+        return self.packed.images_at(self.domain.name, self.split, places)
 
     def captions(self, places: Sequence[int]) -> list[str]:
         """Return the class of every image, or its id where the class is unknown."""
