@@ -22,6 +22,8 @@ from decathlon.system.schema import find_fault
 from decathlon.system.strict_json import parse_json
 
 IDS_PER_DOMAIN = 10**7
+SUFFIX = "_test.json"
+LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 RESTORE = "Restore a copy or add the domain again"
 SHAPE = {
     "images": [{"id": int}],
@@ -127,10 +129,6 @@ def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
                     "Number one of them again: ids are unique."
                 )
             owner.update(dict.fromkeys(ids, domain.name))
-
-
-SUFFIX = "_test.json"
-LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 
 
 def documents(path: Path) -> Iterator[tuple[str, Any, str]]:

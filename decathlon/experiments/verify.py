@@ -142,7 +142,7 @@ def _together(run: Run) -> Checked:
         results, score = run.folder / "results.json", run.folder / "score.json"
         told = (Score.read(score).protocol if score.exists() else None) or {}
         if "results_sha256" in told and results.exists() and told["results_sha256"] != sha256(results):
-            raise DataError(f"{score} was made from other results: run '{how_to_score(run.folder)}' again.")
+            raise DataError(f"{score} was made from other results. Run '{how_to_score(run.folder)}' again.")
     except DecathlonError as error:
         return Checked(run.folder, what, str(error).splitlines()[0])
     return Checked(run.folder, what)

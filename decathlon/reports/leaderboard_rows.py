@@ -83,7 +83,7 @@ def _read_run(path: Path) -> LeaderboardRow:
     results, digest = folder / "results.json", protocol.get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
         again = how_to_score(folder, partial=bool(score.missing))
-        raise DataError(f"{folder}/score.json was made from other results: run '{again}'.")
+        raise DataError(f"{folder}/score.json was made from other results. Run '{again}'.")
     return LeaderboardRow(name, score, params, protocol_text(protocol), method=_method(protocol))
 
 

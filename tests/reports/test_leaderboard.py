@@ -90,7 +90,7 @@ def test_a_run_without_points_stands_beside_its_benchmark(tmp_path: Path) -> Non
     found = rows(bare, scored)
     assert [(row["name"], row["score"]) for row in found] == [("scored", 500.0), ("bare", None)]
     assert len({str(row["benchmark"]) for row in found}) == 1
-    assert "bare: No baseline error for ant, bee" in run(bare, scored)
+    assert "bare: No baseline error for ant, bee." in run(bare, scored)
 
 
 def test_runs_are_sorted_by_score_and_told_apart_by_path(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_score_of_older_results_is_refused(tmp_path: Path) -> None:
     score = Score(insects(0.1).domains, "b", protocol={"results_sha256": "0" * 64})
     path = make(tmp_path, "mine", score)
     write_results(path / "results.json", [1], [2], {})
-    with pytest.raises(DataError, match=f"made from other results: run 'decathlon score {path} --truth PATH'"):
+    with pytest.raises(DataError, match=f"made from other results. Run 'decathlon score {path} --truth PATH'"):
         run(path)
     write_json(path / "score.json", replace(score, missing=("wasp",)).to_json())
     with pytest.raises(DataError, match="--truth PATH --partial'"):

@@ -48,7 +48,7 @@ def test_the_road_from_own_images_to_points(tmp_path: Path, monkeypatch: pytest.
     assert "Next: decathlon score run --truth mine-truth\n" in run("predict", "run", "--data", "mine.h5")
     bare = run("score", "run", "--truth", "mine-truth", "--data", "mine.h5", "--save-baseline", "kept.json")
     assert "errors kept as a baseline: score other runs with --baseline kept.json" in bare
-    assert "No baseline error for paint, wool" in bare
+    assert "No baseline error for paint, wool." in bare
     found = Score.read(Path("run"))
     assert {d.name: d.images for d in found.domains} == {"paint": 10, "wool": 15}
     assert min(d.accuracy for d in found.domains) > 0.6  # labels and truth belong together
@@ -113,9 +113,9 @@ def test_a_group_is_kept_as_its_mean() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"baseline_errors": []}, "make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"),
-        ({"baseline_errors": {"ant": 0.1}, "baseline": ""}, "is no baseline"),
-        ({"baseline_errors": {"ant": {"error": "x", "images": 1}}, "baseline": ""}, "is no baseline"),
+        ({"baseline_errors": []}, "Make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"),
+        ({"baseline_errors": {"ant": 0.1}, "baseline": ""}, "is not a baseline"),
+        ({"baseline_errors": {"ant": {"error": "x", "images": 1}}, "baseline": ""}, "is not a baseline"),
         (
             {"baseline_errors": {"ant": {"error": 1.5, "images": 1}}, "baseline": ""},
             "['ant'].error is 1.5, not a number 0 to 1",

@@ -56,7 +56,7 @@ def test_a_protocol_of_other_results_is_refused(tmp_path: Path) -> None:
     put(tmp_path, [(1, 8)])
     with pytest.raises(
         VerificationError,
-        match="speaks of other results.*predict RUN --data FILE.h5 --force., or remove results.protocol.json",
+        match="belongs to other results.*predict RUN --data FILE.h5 --force., or remove results.protocol.json",
     ):
         read_results(path)
 
@@ -88,9 +88,9 @@ def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> No
         ('[{"image_id": 1}]', "malformed row"),
         ('["x", 1, null]', r"\(3\): row 1, row 2, row 3"),
         ('[{"image_id": 1.0, "category_id": 2}]', r"not an integer \(1\): row 1 image_id 1.0"),
-        ('[{"image_id": 1, "category_id": true}]', "row 1 category_id True"),
+        ('[{"image_id": 1, "category_id": true}]', "row 1 category_id true"),
         ('[{"image_id": "1", "category_id": 2}]', "row 1 image_id '1'"),
-        ('[{"image_id": 1, "category_id": null}]', "row 1 category_id None"),
+        ('[{"image_id": 1, "category_id": null}]', "row 1 category_id null"),
         ('[{"image_id": 1, "category_id": [[1]]}]', "row 1 category_id a list"),
         ('[{"image_id": 1, "category_id": NaN}]', "NaN is not a number"),
         ('[{"image_id": 1, "category_id": 1e400}]', "too large"),
@@ -133,7 +133,7 @@ def test_every_kind_of_offence_is_listed_with_its_count(tmp_path: Path) -> None:
 
 def test_a_missing_domain_needs_partial(tmp_path: Path) -> None:
     path = put(tmp_path, PERFECT[:30])
-    assert "missing domain: predict it, or score the others with --partial and without a total (1): bee" in refusal(
+    assert "missing domain; predict it, or score the others with --partial and without a total (1): bee" in refusal(
         path
     )
     assert check(read_results(path), TRUTH, partial=True) == ("bee",)

@@ -118,7 +118,7 @@ def test_without_a_baseline_there_are_accuracies_and_a_sentence() -> None:
     found = score(answers(truth), truth, NO_BASELINE)
     assert (found.total, found.mean_accuracy) == (None, 1.0)
     assert found.notes() == [
-        "No baseline error for ant: for points, score a fine-tuned run with --save-baseline FILE.json, "
+        "No baseline error for ant. For points, score a fine-tuned run with --save-baseline FILE.json, "
         "then this one with --baseline FILE.json."
     ]
 
@@ -176,9 +176,9 @@ def test_a_baseline_of_another_benchmark_is_refused(folder: Path) -> None:
     write_json(folder / "other.json", other.to_json())
     with pytest.raises(DataError, match="11 images of ant, the ground truth has 10"):
         find_baseline(read_truth(folder / "truth"), str(folder / "other.json"))
-    with pytest.raises(DataError, match=r"run has no score.json: run 'decathlon score .*run --truth PATH' first"):
+    with pytest.raises(DataError, match=r"run has no score.json. Run 'decathlon score .*run --truth PATH' first"):
         find_baseline(read_truth(folder / "truth"), str(folder / "run"))
-    with pytest.raises(UsageError, match="--baseline takes"):
+    with pytest.raises(UsageError, match="absent.json does not exist. Name a score.json"):
         find_baseline(read_truth(folder / "truth"), str(folder / "absent.json"))
 
 

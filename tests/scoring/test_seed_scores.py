@@ -219,7 +219,7 @@ def test_scores_that_do_not_belong_together_have_no_mean(group: Group) -> None:
         GroupScore((0, 1), (one, other))
     bare = GroupScore((0, 1), (scored({"ant": 0.1}, 0, None), scored({"ant": 0.2}, 1, None)))
     assert bare.total == MeanStd(None, None) and bare.mean().total is None
-    with pytest.raises(DataError, match="seed-0 has no score.json: run 'decathlon score"):
+    with pytest.raises(DataError, match="seed-0 has no score.json. Run 'decathlon score"):
         read_score(group.folder)
 
 
