@@ -1,4 +1,4 @@
-"""What a finished training run reached, as a table."""
+"""The accuracies that training runs ended with, as a table."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from decathlon.system.checksums import check_listed
 
 
 def last_metrics(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the last line of metrics of every domain; of a finished run they must be those that training wrote."""
+    """Return the last metrics of every domain; those of a finished run must be as training wrote them."""
     check_listed(run.folder, run.metrics.name)
     return {row["domain"]: row for row in read_lines(run.metrics, METRICS)}
 
 
 def summary(run: Run) -> Table:
-    """Return the accuracies a run ended with, in percent, by domain and on average."""
-    asked, last = run.read(), last_metrics(run)
+    """Return a run's final accuracies in percent, by domain and on average."""
+    record, last = run.read(), last_metrics(run)
     rows = [
         (name, 100 * last[name]["train_accuracy"], _percent(last[name].get("val_accuracy")))
-        for name in (entry["name"] for entry in asked["domains"])
+        for name in (entry["name"] for entry in record["domains"])
     ]
     validated = [value for _, _, value in rows if value is not None]
     means = sum(value for _, value, _ in rows) / len(rows), sum(validated) / len(validated) if validated else None
     columns = Column("domain", "domain"), Column("train", "train %", 1), Column("val", "val %", 1)
-    return Table(f"{_title(run)}, seed {asked['seed']}", columns, tuple(rows), ("mean", *means))
+    return Table(f"{_title(run)}, seed {record['seed']}", columns, tuple(rows), ("mean", *means))
 
 
 def group_summary(group: Group) -> Table:
-    """Return the accuracies the runs of a group ended with: mean and standard deviation over its seeds."""
+    """Return the final accuracies of a group: mean and standard deviation over its seeds."""
     runs = [Run(folder) for folder in group.runs.values()]
     tables = [summary(run) for run in runs]
     rows = [_across(same) for same in zip(*(table.rows for table in tables), strict=True)]
@@ -44,15 +44,15 @@ def group_summary(group: Group) -> Table:
 
 
 def _across(rows: Sequence[Row]) -> Row:
-    """Return the rows of one name in several tables as one, each number as its mean and its deviation."""
+    """Merge rows of one domain from several tables, each number as its mean and deviation."""
     name, *values = zip(*rows, strict=True)
-    spreads = [mean_std(value if not isinstance(value, str) else None for value in column) for column in values]
-    return (name[0], *(part for one in spreads for part in (one.mean, one.std)))
+    deviations = [mean_std(value if not isinstance(value, str) else None for value in column) for column in values]
+    return (name[0], *(part for one in deviations for part in (one.mean, one.std)))
 
 
 def _title(run: Run) -> str:
-    asked = run.read()
-    return f"{asked['label']} over {asked['trunk']['name']}, fitted on {asked['fit']}"
+    record = run.read()
+    return f"{record['label']} over {record['trunk']['name']}, fitted on {record['fit']}"
 
 
 def _percent(part: float | None) -> float | None:

@@ -78,7 +78,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(tiny: Path, tmp_path:
     assert run(tiny, "--images", 0, "-o", out).exit_code == 2
     lacking = write_pack(tmp_path / "lacking.h5", counts={"train": 3})
     refusal = run(lacking, "--split", "val", "-o", out).exception
-    assert isinstance(refusal, DataError) and "has no val split of apples: choose another --split" in str(refusal)
+    assert isinstance(refusal, DataError) and "has no val split of apples. Choose another --split" in str(refusal)
     assert [path.name for path in tmp_path.iterdir()] == ["lacking.h5"]
 
 
@@ -132,7 +132,7 @@ def test_foreign_statistics_are_told_of_and_own_are_not(tiny: Path, tmp_path: Pa
     two = run(write_pack(tmp_path / "two.h5", mixed), "-o", tmp_path / "two", "--images", 4)
     assert one.exit_code == two.exit_code == 0 and "Warning" not in one.output
     assert [line for line in two.stdout.splitlines() if "Warning" in line] == [
-        "Warning: boats does not look normalised by its own statistics: see 'decathlon data stats FILE.h5'."
+        "Warning: boats does not look normalised by its own statistics. See 'decathlon data stats FILE.h5'."
     ]
 
 
@@ -334,10 +334,10 @@ def test_the_most_frequent_class_stands_first(monkeypatch: pytest.MonkeyPatch) -
     ("counts", "line"),
     [
         (None, "test: 1,200 images without labels"),
-        ([600, 600], "test: 1,200 images, 600 a class"),
-        ([0, 1200], "test: 1,200 images, 0 to 1,200 a class; 1 class has none"),
-        ([0, 0, 1200], "test: 1,200 images, 0 to 1,200 a class; 2 classes have none"),
+        ([600, 600], "test: 1,200 images, 600 per class"),
+        ([0, 1200], "test: 1,200 images, 0 to 1,200 per class; 1 class has none"),
+        ([0, 0, 1200], "test: 1,200 images, 0 to 1,200 per class; 2 classes have none"),
     ],
 )
 def test_the_legend_tells_the_spread(counts: list[int] | None, line: str) -> None:
-    assert class_histogram._told("test", 1200, None if counts is None else np.array(counts)) == line
+    assert class_histogram.legend_label("test", 1200, None if counts is None else np.array(counts)) == line

@@ -82,7 +82,7 @@ def test_a_foreign_run_is_set_apart_from_the_published_rows(tmp_path: Path) -> N
 def test_runs_on_different_benchmarks_are_never_mixed(tmp_path: Path, other: Score) -> None:
     out = run(make(tmp_path, "one", insects(0.1)), make(tmp_path, "two", other))
     assert out.count("name  ") == 2
-    assert "compare rows within a table, never across" in out
+    assert "compare rows within a table, never across tables" in out
 
 
 def test_a_run_without_points_stands_beside_its_benchmark(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_run_over_fewer_domains_has_no_total_and_no_mean(tmp_path: Path) -> No
     (nine,) = (row for row in rows(path) if row["name"] == "nine")
     assert nine["score"] is nine["mean accuracy %"] is nine["vgg-flowers %"] is None
     assert nine["aircraft %"] == 75.0
-    assert "nine answers 9 domains: it has no total here." in run(path)
+    assert "nine answers 9 domains, so it has no total here." in run(path)
 
 
 def test_a_diverged_run_has_no_score(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_diverged_run_has_no_score(tmp_path: Path) -> None:
         ("fine", 1125.0, "train"),
         ("gone", None, "diverged"),
     ]
-    assert "gone diverged in training: it has no score." in run(fine, gone)
+    assert "gone diverged in training and has no score." in run(fine, gone)
     assert "gone" in run(gone)
 
 
@@ -150,7 +150,7 @@ def test_scores_against_different_truths_are_told_apart(tmp_path: Path) -> None:
         make(tmp_path, "two", second),
         make(tmp_path, "old", insects(0.3)),
     )
-    told = "one and two were scored against different ground truths: do not compare them"
+    told = "one and two were scored against different ground truths. Do not compare them"
     assert told in " ".join(run(one, other, old).split())
     again = make(tmp_path, "again", replace(insects(0.4), truth="1" * 64))
     assert "ground truths" not in run(one, again, old)
@@ -232,7 +232,7 @@ def test_a_narrow_terminal_gets_fewer_columns_never_cut_numbers(monkeypatch: pyt
     out = run()
     assert "61.81" not in out and "2943.5" in out
     assert "\x1b[1m4005.0\x1b[0m" in out
-    assert "widen the window" in out
+    assert "Widen the window" in out
 
 
 @pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
