@@ -1,4 +1,4 @@
-"""Baseline errors kept from a run, and the whole road of one's own data up to points against them."""
+"""Baseline errors kept from a run, and the whole pipeline from one's own data to points against them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def colours(root: Path, names: dict[str, tuple[int, int, int]], count: int = 20)
     return root
 
 
-def test_the_road_from_own_images_to_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pipeline_from_own_images_to_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     colours(tmp_path / "paint", {"red": (200, 20, 20), "green": (20, 200, 20)})
     colours(tmp_path / "wool", {"blue": (20, 20, 200), "white": (220, 220, 220), "black": (0, 0, 0)})
@@ -47,7 +47,7 @@ def test_the_road_from_own_images_to_points(tmp_path: Path, monkeypatch: pytest.
     run("train", "--data", "mine.h5", *ROAD, "-o", "run")
     assert "Next: decathlon score run --truth mine-truth\n" in run("predict", "run", "--data", "mine.h5")
     bare = run("score", "run", "--truth", "mine-truth", "--data", "mine.h5", "--save-baseline", "kept.json")
-    assert "errors kept as a baseline: score other runs with --baseline kept.json" in bare
+    assert "saved the errors. Score other runs with --baseline kept.json" in bare
     assert "No baseline error for paint, wool." in bare
     found = Score.read(Path("run"))
     assert {d.name: d.images for d in found.domains} == {"paint": 10, "wool": 15}

@@ -149,7 +149,7 @@ def test_a_group_is_scored_against_one_truth() -> None:
 
 def test_a_group_without_all_results_writes_no_score(group: Group) -> None:
     (group.runs[1] / "results.json").unlink()
-    with pytest.raises(UsageError, match=r"seed-1 has no results.json: run 'decathlon predict .*group --data"):
+    with pytest.raises(UsageError, match=r"seed-1 has no results.json. Run 'decathlon predict .*group --data"):
         score_group(group)
     assert not (group.runs[0] / "score.json").exists()
 
@@ -165,7 +165,7 @@ def test_a_group_of_baselines_gives_its_mean_errors(group: Group) -> None:
 def test_a_baseline_without_a_checksum_is_told(group: Group) -> None:
     parent = group.folder.parent
     words = ["score", group.runs[0] / "results.json", "--truth", parent / "truth", "--baseline"]
-    told = "Note: {} has no checksum: its errors are taken as they stand.\n"
+    told = "Note: {} has no checksum, its errors are taken as they are.\n"
 
     def said(baseline: Path, *options: object) -> str:
         done = CliRunner().invoke(command, list(map(str, [*words, baseline, *options])), catch_exceptions=False)
