@@ -1,10 +1,10 @@
-"""The order in which domains and their images train: a function of seed, epoch and batch number.
+"""Which domain trains when, and which of its images: both are functions of seed, epoch and batch number.
 
-A virtual epoch is a fixed number of micro-batches, divided among the domains by a policy:
+A virtual epoch is a fixed number of micro-batches, shared out among the domains by a policy:
 
-    proportional   by images: about one pass over each domain    power:a       by images ** a
+    proportional   by images: about once through each domain     power:a       by images ** a
     uniform        the same number of micro-batches for each     round-robin   uniform, in turn
-    sequential     proportional, one domain after another
+    sequential     proportional, one domain after the other
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ POLICIES = ("proportional", "uniform", "power:a", "round-robin", "sequential")
 
 
 def shares(images: list[int], policy: str, batch: int, epoch_batches: int | None = None) -> tuple[int, ...]:
-    """Return the number of micro-batches of each domain in one virtual epoch; at least one each.
+    """Return how many micro-batches of each domain make one virtual epoch; at least one each.
 
     `images` are the domains' sizes. Without `epoch_batches` the epoch is as long as all images together.
     """
@@ -87,7 +87,7 @@ def _turns(images: int, seed: int, domain: str, device: torch.device) -> dict[in
 
 
 def exponent(policy: str) -> float:
-    """Return the power of its image count that a domain is weighted by; raises UsageError for an unknown policy."""
+    """Return how a policy weighs a domain by its images; raises UsageError for a policy that does not exist."""
     kind, _, exponent = policy.partition(":")
     if policy in ("uniform", "round-robin"):
         return 0.0
@@ -100,5 +100,5 @@ def exponent(policy: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 2:
-        raise UsageError(f"sampling policy '{policy}' needs an exponent from 0 to 2. Write for example power:0.5.")
+        raise UsageError(f"sampling policy '{policy}' needs an exponent from 0 to 2: write e.g. power:0.5.")
     return value

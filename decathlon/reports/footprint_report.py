@@ -46,13 +46,13 @@ def about_method(method: str, trunk: str, options: Mapping[str, Any] | None = No
 
 
 def about_run(run: Run) -> dict[str, Any]:
-    """Describe what `count_run` counts; raises UsageError when the run is not trained to the end."""
-    record = run.read_done()
-    return {"method": record["label"], "trunk": record["trunk"]["name"], "run": str(run.folder)}
+    """Say what is counted of a run; raises UsageError when it is not trained to the end."""
+    asked = run.read_done()
+    return {"method": asked["label"], "trunk": asked["trunk"]["name"], "run": str(run.folder)}
 
 
 def count_run(run: Run) -> Footprint:
-    """Count the bits in a run's files."""
+    """Count what a run's files hold."""
     return load_model(run, torch.device("cpu")).footprint()
 
 

@@ -21,15 +21,15 @@ def last_metrics(run: Run) -> dict[str, dict[str, Any]]:
 
 def summary(run: Run) -> Table:
     """Return a run's final accuracies in percent, by domain and on average."""
-    record, last = run.read(), last_metrics(run)
+    asked, last = run.read(), last_metrics(run)
     rows = [
         (name, 100 * last[name]["train_accuracy"], _percent(last[name].get("val_accuracy")))
-        for name in (entry["name"] for entry in record["domains"])
+        for name in (entry["name"] for entry in asked["domains"])
     ]
     validated = [value for _, _, value in rows if value is not None]
     means = sum(value for _, value, _ in rows) / len(rows), sum(validated) / len(validated) if validated else None
     columns = Column("domain", "domain"), Column("train", "train %", 1), Column("val", "val %", 1)
-    return Table(f"{_title(run)}, seed {record['seed']}", columns, tuple(rows), ("mean", *means))
+    return Table(f"{_title(run)}, seed {asked['seed']}", columns, tuple(rows), ("mean", *means))
 
 
 def group_summary(group: Group) -> Table:
@@ -51,8 +51,8 @@ def _across(rows: Sequence[Row]) -> Row:
 
 
 def _title(run: Run) -> str:
-    record = run.read()
-    return f"{record['label']} over {record['trunk']['name']}, fitted on {record['fit']}"
+    asked = run.read()
+    return f"{asked['label']} over {asked['trunk']['name']}, fitted on {asked['fit']}"
 
 
 def _percent(part: float | None) -> float | None:

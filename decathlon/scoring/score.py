@@ -34,14 +34,14 @@ SHAPE = {
             "points": (float, None),
             "baseline_error": (PART, None),
             "images": within(int, 1, 10**12),
-            "majority?": (PART, None),
+            "majority": (PART, None),
         }
     },
-    "mean_accuracy?": PART,
-    "missing?": [str],
+    "mean_accuracy": PART,
+    "missing": [str],
     "baseline": str,
     "protocol": (dict, None),
-    "truth_sha256?": (digest, None),
+    "truth_sha256": (digest, None),
 }
 
 
@@ -147,14 +147,14 @@ class Score:
         fault = find_fault(data, SHAPE) or ("" if data["domains"] else "it has no domains")
         if fault:
             raise DataError(f"{source} is not a score ({fault}). {RESCORE}.")
-        domains, missing = data["domains"], tuple(data.get("missing", ()))
+        domains, missing = data["domains"], tuple(data["missing"])
         entries = tuple(_domain(name, entry) for name, entry in domains.items())
-        score = cls(entries, data["baseline"], missing, data["protocol"], data.get("truth_sha256"))
+        score = cls(entries, data["baseline"], missing, data["protocol"], data["truth_sha256"])
         agrees = all(abs(d.accuracy + d.error - 1) < 1e-6 for d in entries)
         agrees &= not domains.keys() & set(missing) and len(set(missing)) == len(missing)
         agrees &= all(_same(d.points, domains[d.name]["points"]) for d in entries)
         agrees &= _same(score.total, data["score"])
-        agrees &= _same(score.mean_accuracy, data.get("mean_accuracy", score.mean_accuracy))
+        agrees &= _same(score.mean_accuracy, data["mean_accuracy"])
         if not agrees:
             raise DataError(f"{source} contradicts itself. {RESCORE}.")
         return score
@@ -164,7 +164,7 @@ class Score:
         """Read a score.json, or the one in the run directory `path`; raises UsageError when that is not trained."""
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
-            if status(path) in ("running", "diverged"):  # scoring is not the next thing to do
+            if status(path) in ("running", "diverged"):  # there is more to do first than to score
                 from decathlon.runs.run_directory import Run
 
                 Run(path).read_done()
@@ -201,7 +201,7 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
 
 def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:
     measures = entry["accuracy"], entry["error"], entry["images"]
-    return DomainScore(name, *measures, entry["baseline_error"], entry.get("majority"))
+    return DomainScore(name, *measures, entry["baseline_error"], entry["majority"])
 
 
 def _same(mine: float | None, theirs: Any) -> bool:

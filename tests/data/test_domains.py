@@ -1,4 +1,4 @@
-"""A benchmark's facts as JSON: back as they were, or refused with the file and the place."""
+"""A benchmark's facts as JSON: read back unchanged, or refused with the file and the place."""
 
 from __future__ import annotations
 

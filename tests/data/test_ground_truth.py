@@ -1,4 +1,4 @@
-"""Ground truth: what is read from folders, zips and files, and what is refused."""
+"""Ground truth read from folders, zips and files, or refused."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def run(*words: object) -> str:
 
 
 def colours(root: Path, names: dict[str, tuple[int, int, int]], count: int = 20) -> Path:
-    """Write plain images that anything learns to tell apart, no two the same."""
+    """Write plain images that any network learns to distinguish, no two the same."""
     for name, (red, green, blue) in names.items():
         (root / name).mkdir(parents=True)
         for i in range(count):

@@ -1,4 +1,4 @@
-"""The results file: written byte for byte alike, read strictly, and checked against the truth."""
+"""The results file: written byte for byte the same, read strictly, and checked against the truth."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_results_without_a_sidecar_have_no_protocol(tmp_path: Path) -> None:
     assert read_results(put(tmp_path, PERFECT)).protocol is None
 
 
-def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_malformed_sidecar_is_refused(tmp_path: Path) -> None:
     path = put(tmp_path, PERFECT)
     protocol_path(path).write_text("[]")
     with pytest.raises(DataError, match="the whole is a list, not an object"):
@@ -99,7 +99,7 @@ def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> No
         ("[" * 100_000, "not valid JSON: it is nested too deeply"),
     ],
 )
-def test_a_file_that_is_no_results_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_malformed_results_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
