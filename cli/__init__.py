@@ -1,1 +1,1 @@
-"""The `decathlon` command: one thin file a command."""
+"""The `decathlon` command: one thin file per command."""

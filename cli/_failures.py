@@ -1,7 +1,7 @@
-"""How the command ends when something went wrong: one sentence on standard error, and an exit code.
+"""How the command ends after an error: a short message on standard error, and an exit code.
 
-What is wrong with a file, a wish or the machine has its sentence already. Anything else is a fault of this toolkit:
-its traceback goes to a file that the sentence names, so that it is not lost with a run of days.
+Errors in files, in the request or on the machine have their messages. Any other exception is an internal error: its
+traceback goes to a file named in the message, so that it is not lost after a run of days.
 DECATHLON_TRACEBACK=1 prints the traceback of every error.
 """
 
@@ -22,8 +22,8 @@ from decathlon.system.resources import lacks_memory, out_of_memory
 TRACEBACK = "DECATHLON_TRACEBACK"
 
 
-def told(error: Exception) -> int:
-    """Tell a person what went wrong; return the exit code."""
+def report(error: Exception) -> int:
+    """Print the message of an error; return the exit code."""
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
         _say("".join(traceback.format_exception(error)))
     if isinstance(error, click.ClickException):
@@ -33,15 +33,15 @@ def told(error: Exception) -> int:
     if isinstance(error, click.Abort):
         _say("Interrupted.")
         return 130
-    if isinstance(error, BrokenPipeError):  # as in `decathlon leaderboard | head -1`: who read has enough
+    if isinstance(error, BrokenPipeError):  # as in `decathlon leaderboard | head -1`: the reader has enough
         return DecathlonError.exit_code
     known = _known(error)
-    _say(f"Error: {known or _fault(error)}")
+    _say(f"Error: {known or _internal_error(error)}")
     return known.exit_code if known else DecathlonError.exit_code
 
 
 def _known(error: Exception) -> DecathlonError | None:
-    """Return the error as one of this project, None where it is a fault."""
+    """Return an error as one of this project's; None for an internal error."""
     if isinstance(error, DecathlonError):
         return error
     if lacks_memory(error):
@@ -49,20 +49,21 @@ def _known(error: Exception) -> DecathlonError | None:
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         long = error.errno == errno.ENAMETOOLONG
-        remedy = "choose a shorter one" if long else "check the path, its permissions and the disk"
-        return DecathlonError(f"{error.strerror or error}{where}: {remedy}.")
+        fix = "Choose a shorter one" if long else "Check the path, its permissions and the disk"
+        return DecathlonError(f"{error.strerror or error}{where}. {fix}.")
     if isinstance(error, UnicodeEncodeError):
         names = [word for word in sys.argv if not word.isprintable() and _undecoded(word)]
-        return UsageError(f"the name {ascii(names[0])} is not valid UTF-8: rename it.") if names else None
+        return UsageError(f"the name {ascii(names[0])} is not valid UTF-8. Rename it.") if names else None
     return None
 
 
 def _undecoded(word: str) -> bool:
-    """Say whether bytes of a word on the command line were no characters."""
+    """Return whether a word on the command line holds bytes that are not characters."""
     return any("\ud800" <= character <= "\udfff" for character in word)
 
 
-def _fault(error: Exception) -> str:
+def _internal_error(error: Exception) -> str:
+    """Keep the traceback of an unexpected exception and return the message about it."""
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     lines = "".join(traceback.format_exception(error))
     try:
@@ -72,10 +73,10 @@ def _fault(error: Exception) -> str:
             file.write(lines)
     except OSError:
         _say(lines)
-        return f"this is a fault of decathlon ({what}): please report it with the lines above."
-    return f"this is a fault of decathlon ({what}): please report it with {file.name}, which says where it was."
+        return f"internal error ({what}). Please report it and attach the lines above."
+    return f"internal error ({what}). Please report it and attach {file.name}"
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody is there to read it; the exit code still tells
+    with contextlib.suppress(OSError):  # nobody can read it; the exit code remains
         click.echo(text, err=True)

@@ -15,14 +15,14 @@ from decathlon.reports.tables import Format
 @click.option(
     "--published/--no-published",
     default=None,
-    help="Show the published rows. Default: beside runs on the official benchmark, and without runs.",
+    help="Show the published rows. Default: with runs on the official benchmark, and when no RUN is given.",
 )
 @click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
 @click.option(
     "--plot",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Draw the points per domain into a .png, .pdf or .svg.",
+    help="Draw the points per domain as .png, .pdf or .svg.",
 )
 @click.option(
     "--html",
@@ -35,8 +35,8 @@ def command(
 ) -> None:  # fmt: skip
     """Compare runs with each other and with the published rows.
 
-    RUN is a run directory with a score.json, a group of them ('train --seeds': one row, means and standard
-    deviations), or a score.json. Without one, the published rows stand alone.
+    RUN is a run directory with a score.json, a group of runs ('train --seeds', one row of means and standard
+    deviations), or a score.json. When none is given, only the published rows are shown.
     """
     from decathlon.reports.leaderboard import boards, notes, to_table
     from decathlon.reports.leaderboard_rows import read_rows

@@ -1,4 +1,4 @@
-"""The `decathlon` command: finds its commands in this folder and turns errors into one sentence."""
+"""The `decathlon` command: finds its subcommands in this folder and reports errors without a traceback."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, TextIO
 import click
 
 from decathlon import __version__
-from decathlon.cli._failures import told
+from decathlon.cli._failures import report
 
 
 class FolderGroup(click.Group):
-    """A group whose commands are the modules of a package, each holding one click command named `command`.
+    """A group whose commands are the modules of a package, each with a click command named `command`.
 
-    Modules import torch and friends inside the command's body, so listing the commands stays fast.
+    Modules import torch and the like inside the command's body, so that listing the commands is fast.
     """
 
     def __init__(self, *args: Any, package: str, **kwargs: Any) -> None:
@@ -63,25 +63,25 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command; an error becomes one sentence on standard error and its exit code."""
-    # Waiting threads must sleep: beside another busy process, spinning ones slow training down tenfold and more.
+    """Run the command; an error becomes a message on standard error and an exit code."""
+    # Waiting threads must sleep: next to another busy process, spinning ones slow training down tenfold or more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not be an error
             stream.reconfigure(errors="backslashreplace")
     try:
         code = command.main(standalone_mode=False)
         if sys.stdout is not None:
-            sys.stdout.flush()  # a full disk is to be told now: at the end of the process it would be too late
+            sys.stdout.flush()  # report a full disk now: at the end of the process it would be too late
     except Exception as error:
-        code = told(error)
+        code = report(error)
     for stream in (sys.stdout, sys.stderr):
-        _give_up(stream)
+        _flush_or_discard(stream)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _give_up(stream: TextIO | None) -> None:
-    """Let what cannot be written any more go nowhere, instead of a complaint and exit code 120 at the very end."""
+def _flush_or_discard(stream: TextIO | None) -> None:
+    """Discard output that cannot be written, which would end the process with a complaint and exit code 120."""
     if stream is None:
         return
     try:

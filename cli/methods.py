@@ -1,4 +1,4 @@
-"""`decathlon methods`: what a domain's network may be."""
+"""`decathlon methods`: the methods, one line each, or one method with its options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import click
 @click.command()
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List the methods: what a domain's network may be; or explain the one called NAME, with its options.
+    """List the methods, or explain the one called NAME with its options.
+
+    A method defines what domains share and what each domain learns.
 
     \b
     decathlon methods

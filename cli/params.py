@@ -13,7 +13,7 @@ TRUNK = "wrn-28-4"
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @click.option("--method", help="Count a method without a run, for the official ten domains.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="An option of --method.")
-@click.option("--trunk", help=f"The trunk --method is counted over; default: {TRUNK}.")
+@click.option("--trunk", help=f"The trunk to count --method over; default: {TRUNK}.")
 @click.option("--freeze/--no-freeze", default=None, help="Count --method over a frozen or a jointly trained trunk.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 def command(
@@ -27,9 +27,9 @@ def command(
     decathlon params --method parallel --trunk resnet26
     """
     if (run is None) == (method is None):
-        raise click.UsageError("give either a run directory or --method NAME (see 'decathlon methods').")
+        raise click.UsageError("give either a run directory or --method NAME, see 'decathlon methods'.")
     if run and (settings or trunk or freeze is not None):
-        raise click.UsageError("a run says itself how it was made: leave out --set, --trunk and --freeze.")
+        raise click.UsageError("--set, --trunk and --freeze cannot be combined with a run directory.")
     from decathlon.models.method import Regime
     from decathlon.models.registry import read_options
     from decathlon.reports import footprint_report
@@ -43,7 +43,7 @@ def command(
     group = find_group(run) if run else None
     if group is not None:
         run = group.finished(group.seeds[0])
-        notes.append(f"Of {group.folder} one seed is shown: seeds change weights, never their number.")
+        notes.append(f"One seed of {group.folder} is shown: seeds change weights, not their number.")
     if run:
         about, counted = footprint_report.count_run(Run(run))
     else:

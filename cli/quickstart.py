@@ -1,4 +1,4 @@
-"""`decathlon quickstart`: the whole road on the embedded benchmark, one command after the other."""
+"""`decathlon quickstart`: the whole pipeline on the synthetic benchmark, one command after another."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 TRUNK = "wrn-16-1"
 
 
-def road(out: Path) -> list[list[str]]:
-    """Return the commands of the road, as a user would type them after `decathlon`."""
+def pipeline(out: Path) -> list[list[str]]:
+    """Return the commands of the pipeline, as a user would type them after `decathlon`."""
     source, data = str(out / "source"), str(out / "synth.h5")
     trunk, feature, mtan = (str(out / name) for name in ("trunk", "feature", "mtan"))
     # networks this small gain nothing from a second thread
@@ -32,13 +32,15 @@ def road(out: Path) -> list[list[str]]:
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder to make.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="The folder to create."
+)
 @click.pass_context
 def command(ctx: click.Context, out: Path) -> None:
-    """Walk the whole road on ten small synthetic domains: some minutes on a CPU, no download.
+    """Run the whole pipeline on ten small synthetic domains: a few minutes on a CPU, no download.
 
     Draws the images, packs them, trains a joint trunk, a linear head on it and MTAN masks over it, predicts,
-    scores, counts parameters and draws the points per domain. Every command is printed before it runs.
+    scores, counts parameters and plots the points per domain. Every command is printed before it runs.
     """
     import shlex
 
@@ -49,17 +51,17 @@ def command(ctx: click.Context, out: Path) -> None:
     began = time.monotonic()
     root = ctx.find_root().command
     try:
-        for arguments in road(out):
+        for arguments in pipeline(out):
             click.secho(f"\n$ decathlon {shlex.join(arguments)}", bold=True, err=True)
             root.main(arguments, standalone_mode=False, prog_name="decathlon")
     finally:
-        if not any(out.iterdir()):  # nothing was made: the same command is to work when there is space
+        if not any(out.iterdir()):  # nothing was made: the same command must work once there is space
             out.rmdir()
     seconds = time.monotonic() - began
     packed, trunk = (shlex.quote(str(out / name)) for name in ("synth.h5", "trunk"))
     click.echo(
-        f"\nDone in {seconds:.0f} s. Of the rows, 'trunk' is hard sharing, 'feature' a linear head on it,\n"
-        f"'mtan' masks over it, 'baseline' one fine-tuned network a domain. See {out / 'points.png'}\n\n"
+        f"\nDone in {seconds:.0f} s. In the table, 'trunk' is hard sharing, 'feature' a linear head on it,\n"
+        f"'mtan' masks over it, 'baseline' one fine-tuned network per domain. See {out / 'points.png'}\n\n"
         "Three commands to try next (the command is .venv/bin/decathlon after 'make demo'):\n"
         f"  decathlon train --data {packed} --recipe quick --method finetune --trunk {trunk} "
         "-o runs/finetune\n"

@@ -1,4 +1,4 @@
-"""`decathlon recipes`: how a run may train, one line each, or one recipe with all its knobs."""
+"""`decathlon recipes`: the recipes, one line each, or one recipe with all its options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import click
 @click.command()
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List the recipes: how a run may train; or show every knob of the one called NAME, or of a TOML file.
+    """List the recipes for training, or show every option of one.
+
+    NAME is a recipe or a TOML file.
 
     \b
     decathlon recipes

@@ -24,31 +24,31 @@ if TYPE_CHECKING:
 @click.option(
     "--baseline",
     metavar="SCORE.json|RUN|BASELINE.json|official",
-    help="Whose errors earn 250 points. Default: those of the benchmark, or the official ones.",
+    help="The errors that earn 250 points. Default: those of the benchmark, or the official ones.",
 )
 @click.option(
     "--save-baseline",
     type=click.Path(path_type=Path),
     metavar="FILE.json",
-    help="Keep the errors of RESULTS as a baseline for --baseline.",
+    help="Save the errors of RESULTS for use with --baseline.",
 )
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="The packed file whose benchmark has baseline errors."
+    "--data", type=click.Path(path_type=Path), help="The packed file with the baseline errors of the benchmark."
 )
-@click.option("--partial", is_flag=True, help="Let whole domains be missing; there is no total then.")
+@click.option("--partial", is_flag=True, help="Allow whole domains to be missing; there is no total then.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write score.json here.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the score to this file.")
 def command(
     results: Path, truth: Path, baseline: str | None, save_baseline: Path | None, data: Path | None,
     partial: bool, as_json: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Score RESULTS against the ground truth, as the Visual Decathlon does.
 
-    RESULTS is a results.json, or a run directory with one, which then gets a score.json. Of a group of runs
-    ('train --seeds') every run is scored; shown are means and standard deviations.
+    RESULTS is a results.json, or a run directory with one, which then gets a score.json. In a group of runs
+    ('train --seeds') every run is scored, and means and standard deviations are shown.
 
-    A benchmark of one's own has no baseline until one is measured: score a fine-tuned run with --save-baseline,
-    and others with --baseline. Domains that the saved one does not hold keep their own, as the official ones do.
+    Your own benchmark has no baseline until you measure one: score a fine-tuned run with --save-baseline, and other
+    runs with --baseline. Domains that the saved baseline lacks keep theirs, such as the official errors.
 
     \b
     decathlon score runs/finetune --truth mine-truth --save-baseline finetune.json
@@ -64,13 +64,13 @@ def command(
     from decathlon.system.files import refuse_existing
 
     group = find_group(results)
-    files = [_results(run, results) for run in (group.every().values() if group else [results])]
+    files = [_results_file(run, results) for run in (group.every().values() if group else [results])]
     for path in (output, save_baseline):
         if path is not None:
             refuse_existing(path)
     answers = read_truth(truth)
     against = find_baseline(answers, baseline, data)
-    _tell_unsealed(baseline)
+    _note_unsealed(baseline)
     scores = [score(read_results(file), answers, against, partial) for file in files]
     over_seeds = GroupScore(group.seeds, tuple(scores)) if group else None
     if group or (results.is_dir() and output is None):
@@ -80,24 +80,23 @@ def command(
         write_sealed(output, (over_seeds or scores[0]).to_json())
     _show(over_seeds or scores[0], as_json)
     if save_baseline is not None:
-        _keep(save_baseline, over_seeds.mean() if over_seeds else scores[0])
+        _save_baseline(save_baseline, over_seeds.mean() if over_seeds else scores[0])
 
 
-def _keep(file: Path, found: Score) -> None:
-    """Write the errors of a score as a baseline for others."""
+def _save_baseline(file: Path, found: Score) -> None:
+    """Write the errors of a score as a baseline for other runs."""
     from decathlon.scoring.baseline import SavedBaseline
     from decathlon.system.checksums import write_sealed
 
     write_sealed(file, SavedBaseline.of(found).to_json())
-    kept = shlex.quote(str(file))
-    click.echo(f"errors kept as a baseline: score other runs with --baseline {kept}", err=True)
+    click.echo(f"saved the errors. Score other runs with --baseline {shlex.quote(str(file))}", err=True)
 
 
-def _tell_unsealed(baseline: str | None) -> None:
+def _note_unsealed(baseline: str | None) -> None:
     from decathlon.scoring.baseline import unsealed_files
 
     for file in unsealed_files(baseline):
-        click.echo(f"Note: {file} has no checksum: its errors are taken as they stand.", err=True)
+        click.echo(f"Note: {file} has no checksum, its errors are taken as they are.", err=True)
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
@@ -114,7 +113,7 @@ def _show(found: Score | GroupScore, as_json: bool) -> None:
 
 
 def _write(file: Path, found: Score) -> None:
-    """Write a score; say so when another one stood there."""
+    """Write a score, and say so when it replaces another one."""
     from decathlon.errors import DataError, VerificationError
     from decathlon.scoring.score import Score
     from decathlon.system.checksums import seal, write_sealed
@@ -131,18 +130,18 @@ def _write(file: Path, found: Score) -> None:
     write_sealed(file, document)
 
 
-def _results(run: Path, asked: Path) -> Path:
-    """Return the results file of a run directory, or the file itself; `asked` is what the user named."""
+def _results_file(run: Path, given: Path) -> Path:
+    """Return the results file of a run directory, or the file itself; `given` is the path on the command line."""
     from decathlon.errors import UsageError
     from decathlon.runs.record import read_status
 
     if run.is_dir() and read_status(run) == "diverged":
-        raise UsageError(f"{run} diverged and has no score: train it again under another name with a smaller --lr.")
+        raise UsageError(f"{run} diverged and has no score. Train it again under another name with a smaller --lr.")
     if run.is_dir() and not (run / "results.json").is_file():
         if read_status(run) == "running":
             from decathlon.runs.run_directory import Run
 
             Run(run).read_done()
-        predict = f"decathlon predict {shlex.quote(str(asked))} --data FILE.h5"
-        raise UsageError(f"{run} has no results.json: run '{predict}' first.")
+        predict = f"decathlon predict {shlex.quote(str(given))} --data FILE.h5"
+        raise UsageError(f"{run} has no results.json. Run '{predict}' first.")
     return run / "results.json" if run.is_dir() else run

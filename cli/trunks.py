@@ -1,4 +1,4 @@
-"""`decathlon trunks`: what domains may share, one line each."""
+"""`decathlon trunks`: the trunks, one line each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def command() -> None:
-    """List the trunks: what domains may share."""
+    """List the trunks, the networks that domains share."""
     from decathlon.models.trunks.registry import TRUNKS
 
     click.echo("\n".join(f"{name:20} {about}" for name, about in TRUNKS.items()))

@@ -132,7 +132,7 @@ def test_help_takes_less_than_three_tenths_of_a_second() -> None:
         ("train --data x.h5 --method mtan --recipe quik -o r", "unknown recipe 'quik'. Did you mean quick?"),
         ("train --data x.h5 --method mtan --lr -1 -o r", "lr is -1.0, it must be a number from 0"),
         ("params", "give either a run directory or --method NAME"),
-        ("params runs/x --trunk resnet26", "a run says itself how it was made: leave out --set, --trunk"),
+        ("params runs/x --trunk resnet26", "--set, --trunk and --freeze cannot be combined with a run directory"),
         ("params --method mtan --trunk wrn-28-x", "unknown trunk 'wrn-28-x'. Did you mean"),
     ],
 )

@@ -44,15 +44,15 @@ def command(
     from decathlon.config.recipe_files import find_recipe
     from decathlon.data.domains import SPLITS
     from decathlon.data.packed_file import PackedFile
-    from decathlon.reports.data_sheets import Look, look, look_table
+    from decathlon.reports.data_sheets import SheetOptions, sheets_table, write_sheets
     from decathlon.reports.terminal import write
     from decathlon.system.progress import stderr
 
     changed = {} if size is None else {"size": size}
     chosen = (split,) if split != "all" else SPLITS
-    options = Look(chosen, images, seed, find_recipe(recipe).override(changed, "--size"))
+    options = SheetOptions(chosen, images, seed, find_recipe(recipe).override(changed, "--size"))
     folder = output or Path(f"{file.stem}-look")
     with PackedFile(file) as packed, stderr().status("drawing") as status:
-        shown = look(packed, domains, folder, options, lambda domain: status.update(f"drawing {domain}"))
-    table, notes = look_table(shown, folder)
+        written = write_sheets(packed, domains, folder, options, lambda domain: status.update(f"drawing {domain}"))
+    table, notes = sheets_table(written, folder)
     write([table], "table", notes)

@@ -12,11 +12,11 @@ from decathlon.system.seeding import generator
 CPU = torch.device("cpu")
 
 
-@functools.lru_cache(maxsize=4)  # asked for at every step
+@functools.lru_cache(maxsize=4)  # called at every step
 def epoch_plan(
     counts: tuple[int, ...], policy: str, together: bool, seed: int, epoch: int
 ) -> list[tuple[int, ...]]:
-    """Return the domains (positions in `counts`) that are active in each optimiser step of an epoch.
+    """Return the domains (positions in `counts`) that train in each optimiser step of an epoch.
 
     `together` puts every domain into every step; otherwise a step has one domain.
     """
@@ -36,8 +36,8 @@ def epoch_plan(
 def sample(images: int, batch: int, number: int, seed: int, domain: str, device: torch.device = CPU) -> Tensor:
     """Return the image indices (batch,) of a domain's micro-batch `number`, counted from the start of training.
 
-    The domain's images come in one permutation after the other; a batch may straddle two. The indices are the same
-    on every device, and reach it once a pass over the images.
+    The domain's images come in one permutation after another; a batch may straddle two. The indices are the same
+    on every device and are copied to it once per pass over the images.
     """
     begin, end = number * batch, (number + 1) * batch
     parts = []
@@ -48,7 +48,7 @@ def sample(images: int, batch: int, number: int, seed: int, domain: str, device:
 
 
 def _order(images: int, seed: int, domain: str, turn: int, device: torch.device) -> Tensor:
-    """Return the permutation of one pass; it is kept until the pass after the next one."""
+    """Return the permutation of one pass; it is kept until the pass after the next."""
     turns = _turns(images, seed, domain, device)
     if turn not in turns:
         for old in [other for other in turns if other < turn - 1]:
@@ -57,6 +57,6 @@ def _order(images: int, seed: int, domain: str, turn: int, device: torch.device)
     return turns[turn]
 
 
-@functools.lru_cache(maxsize=1024)  # more than domains a run has: a permutation serves a whole pass over the images
+@functools.lru_cache(maxsize=1024)  # more domains than any run has: a permutation serves a whole pass
 def _turns(images: int, seed: int, domain: str, device: torch.device) -> dict[int, Tensor]:
     return {}

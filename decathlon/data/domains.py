@@ -1,4 +1,4 @@
-"""What a domain and a benchmark are: names, categories, how images are cut and normalised.
+"""Domains and benchmarks: names, categories, how images are cropped and normalised.
 
 Facts of the official ten: Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual
 adapters", NeurIPS 2017 (https://arxiv.org/abs/1705.08045) and the challenge's released files.
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, unknown
-from decathlon.system.text import shown
+from decathlon.system.schema import find_fault, within
 
 CropPolicy = Literal["crop", "squash", "full"]
 CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
@@ -34,9 +34,9 @@ class Domain:
 
     `index` is the rank from 1 that image and category ids start with. `categories` are sorted by id; a label is
     a position in them. `mean` and `std` are per RGB channel, in 0..1. `flip` says whether a mirrored image still
-    shows the same class. `crop` says what of an image a network sees: `crop` a square of it, `squash` all of it
-    at another aspect ratio, `full` all of it with bars. `baseline_error` is the error in 0..1 of a fully
-    fine-tuned network, whose double earns zero points; None where nobody measured it.
+    shows the same class. `crop` is the part of an image that a network sees: `crop` a square of it, `squash` all of
+    it at another aspect ratio, `full` all of it with bars. `baseline_error` is the error in 0..1 of a fully
+    fine-tuned network: twice that error earns zero points. None where it was never measured.
     """
 
     name: str
@@ -58,24 +58,24 @@ class Domain:
 
 
 def refuse_name(name: str) -> None:
-    """Raise DataError when a domain cannot be called so."""
+    """Raise DataError for a name that no domain may have."""
     if not re.fullmatch(r"[^\W_][\w .+-]*", name) or name in RESERVED:
         raise DataError(
-            f"'{name}' cannot name a domain: begin with a letter or digit, go on with letters, digits, spaces and "
-            f". _ + -, and avoid {' and '.join(RESERVED)}."
+            f"'{name}' is not a valid domain name. Start with a letter or digit, continue with letters, digits, "
+            f"spaces and . _ + -, and avoid {' and '.join(RESERVED)}."
         )
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A named, ordered set of domains; `baseline` says how the baseline errors were measured."""
+    """A named, ordered set of domains; `baseline` describes how the baseline errors were measured."""
 
     name: str
     domains: tuple[Domain, ...]
     baseline: str = ""
 
     def __getitem__(self, name: str) -> Domain:
-        """Return the domain called `name`; raises UsageError with the nearest name there is."""
+        """Return the domain called `name`; raises UsageError with the nearest existing name."""
         for domain in self.domains:
             if domain.name == name:
                 return domain
@@ -90,64 +90,62 @@ class Benchmark:
         return tuple(domain.name for domain in self.domains)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain lists, dictionaries and numbers; `from_json` is the way back."""
+        """Return plain lists, dictionaries and numbers; `from_json` reads them back."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Any, source: str) -> Benchmark:
-        """Build a benchmark from parsed JSON; raises DataError naming `source` and the entry at fault."""
-        try:
-            domains = tuple(_domain(entry) for entry in data["domains"])
-            benchmark = cls(_text(data["name"]), domains, _text(data.get("baseline", "")))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = f"missing {error}" if isinstance(error, KeyError) else str(error)
-            raise DataError(f"{source} does not describe a benchmark: {reason}.") from None
+        """Build a benchmark from parsed JSON; raises DataError naming `source` and the place at fault."""
+        fault = find_fault(data, SHAPE)
+        if fault:
+            raise DataError(f"{source} does not describe a benchmark ({fault}). Correct it or restore a copy.")
+        benchmark = cls(data["name"], tuple(map(_domain, data["domains"])), data.get("baseline", ""))
         if len(set(benchmark.names)) != len(benchmark.names):
-            raise DataError(f"{source} names a domain twice: rename one of {', '.join(benchmark.names)}.")
+            raise DataError(f"{source} has duplicate domains. Rename one of {', '.join(benchmark.names)}.")
         return benchmark
 
 
-def _domain(entry: Mapping[str, Any]) -> Domain:
-    crop, error = entry.get("crop", "crop"), entry.get("baseline_error")
-    if crop not in CROP_POLICIES:
-        raise ValueError(f"crop {shown(crop)} is none of {', '.join(CROP_POLICIES)}")
-    index, flip, mean, std = _whole(entry["index"]), entry.get("flip", True), entry["mean"], entry["std"]
-    if index < 1:
-        raise ValueError(f"index {shown(index)} is no whole number from 1")
-    if type(flip) is not bool:
-        raise ValueError(f"flip {shown(flip)} is neither true nor false")
-    if not all(isinstance(values, list | tuple) and len(values) == 3 for values in (mean, std)) or 0 in std:
-        raise ValueError("mean and std must be three numbers each, those of std above 0")
+def _domain(facts: Mapping[str, Any]) -> Domain:
+    error = facts.get("baseline_error")
     return Domain(
-        name=_text(entry["name"]),
-        index=index,
-        categories=tuple(Category(_whole(c["id"]), _text(c["name"])) for c in entry["categories"]),
-        mean=_channels(mean),
-        std=_channels(std),
-        flip=flip,
-        crop=crop,
-        baseline_error=None if error is None else _number(error),
+        name=facts["name"],
+        index=facts["index"],
+        categories=tuple(Category(category["id"], category["name"]) for category in facts["categories"]),
+        mean=_floats(facts["mean"]),
+        std=_floats(facts["std"]),
+        flip=facts.get("flip", True),
+        crop=facts.get("crop", "crop"),
+        baseline_error=None if error is None else float(error),
     )
 
 
-def _channels(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (_number(value) for value in values)
+def _floats(values: list[float]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
     return red, green, blue
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is no text")
-    return value
+def _channels(value: Any) -> str | None:
+    fits = isinstance(value, list) and len(value) == 3 and not find_fault(value, [within(float, 0, 1)])
+    return None if fits else "three numbers from 0 to 1"
 
 
-def _whole(value: Any) -> int:
-    if type(value) is not int or abs(value) >= 2**63:  # true and 2.5 are none either
-        raise ValueError(f"{shown(value)} is no whole number")
-    return value
+def _nonzero_channels(value: Any) -> str | None:
+    return None if _channels(value) is None and 0 not in value else "three numbers above 0, at most 1"
 
 
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= 1:  # false for nan too
-        raise ValueError(f"{shown(value)} is no number from 0 to 1")
-    return float(value)
+SHAPE = {
+    "name": str,
+    "baseline?": str,
+    "domains": [
+        {
+            "name": str,
+            "index": within(int, 1, 10**11),  # image ids, index * 10^7 and more, fit 64 bits
+            "categories": [{"id": int, "name": str}],
+            "mean": _channels,
+            "std": _nonzero_channels,
+            "flip?": bool,
+            "crop?": CropPolicy,
+            "baseline_error?": (within(float, 0, 1), None),
+        }
+    ],
+}

@@ -1,7 +1,7 @@
-"""A pool: the pixels of one domain's split in memory, cut into batches by one indexed read.
+"""An image pool: the pixels of one domain's split in memory; one indexed read cuts a batch out of them.
 
-Resizing happens once, when the pool is loaded. A batch is then crop, flip and normalise, vectorised, with no
-worker processes and no Python loop over images.
+Resizing happens once, when the pool is loaded. A batch is then crop, flip and normalise, vectorised, without
+worker processes or a Python loop over images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from decathlon.kernels import augment
 from decathlon.system.device import home_of
 from decathlon.system.seeding import generator
 
-PIECE = 4096  # images put together at a time
+PIECE = 4096  # images concatenated at a time
 
 
 class ImagePool:
@@ -29,8 +29,8 @@ class ImagePool:
 
     `pixels` is uint8 (all pixels, 3); image i starts at pixel `offset[i]` and is `height[i]` x `width[i]`. They are
     on `home`: the device, or host memory where the device has no room (see `home_of`). `labels` are int64 (images,)
-    on the device, -1 where unknown. `images` are taken one by one: where they come from a file, memory never holds
-    them twice.
+    on the device, -1 where unknown. `images` are consumed one by one, so that those read from a file are never in
+    memory twice.
     """
 
     def __init__(self, domain: Domain, images: Iterable[npt.NDArray[np.uint8]], labels: Tensor,
@@ -52,19 +52,19 @@ class ImagePool:
 
     @property
     def device(self) -> torch.device:
-        """Where the labels are, and the batches when they are made."""
+        """The device of the labels and of the batches."""
         return self.labels.device
 
     @property
     def home(self) -> torch.device:
-        """Where the pixels are, and where the indices of a batch should be."""
+        """The device of the pixels, where the indices of a batch should be too."""
         return self.pixels.device
 
     def batch(self, index: Tensor, *, seed: tuple[int | str, ...] | None = None) -> Tensor:
         """Return normalised images (batch, 3, size, size), float32 and channels_last.
 
         `index` is int64 (batch,). With a `seed` the crop is random, and mirrored at random where the
-        domain allows it, as a function of that seed and the kind of `home`; without one it is the centre.
+        domain allows it: a function of that seed and the kind of `home`. Without one it is the centre crop.
         """
         index = index.to(self.home)
         if seed is None:
@@ -74,18 +74,18 @@ class ImagePool:
         return reference(self, index, draw)
 
     def labels_of(self, index: Tensor) -> Tensor:
-        """Return the labels (batch,) of images by their places, given on `home`; the host waits for nothing."""
+        """Return the labels (batch,) of images by their indices on `home`, without making the host wait."""
         found = self._labels_at_home[index]
         if self.home == self.device:
             return found
         return (found.pin_memory() if self.device.type == "cuda" else found).to(self.device, non_blocking=True)
 
     def read(self, where: Tensor) -> Tensor:
-        """Return the pixels (places, 3) at places in the pool, on the device."""
+        """Return the pixels (pixels, 3) at positions in the pool, on the device."""
         if self.home == self.device:
             return self.pixels.index_select(0, where)
-        # Pinned memory is copied while the host goes on; torch keeps this piece until the copy is done. Only what
-        # is read is pinned: a pinned pool would take gigabytes that the system cannot move.
+        # Pinned memory is copied while the host goes on; torch keeps this piece until the copy is done. Only the
+        # piece is pinned: a pinned pool would take gigabytes that the system cannot move.
         cut = torch.empty(len(where), 3, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         return torch.index_select(self.pixels, 0, where, out=cut).to(self.device, non_blocking=True)
 
@@ -98,16 +98,16 @@ def load_pool(
     side: int,
     device: torch.device | str = "cpu",
 ) -> ImagePool:
-    """Read splits of a domain into one pool, resized so that `size` x `size` is cut from a side of `side` pixels.
+    """Read splits of a domain into one pool, resized to a side of `side` pixels that `size` x `size` is cut from.
 
-    Crop and flip are as `domain` says (see `Recipe.facts`). Raises DataError when the splits hold no image.
+    Crop and flip follow `domain` (see `Recipe.facts`). Raises DataError when the splits hold no image.
     """
     labels, image_ids = (
         np.concatenate([packed.column(domain.name, split, column) for split in splits])
         for column in ("label", "image_id")
     )
     if not len(labels):
-        raise DataError(f"{packed.path} holds no {'+'.join(splits)} image of {domain.name}: prepare it with some.")
+        raise DataError(f"{packed.path} holds no {'+'.join(splits)} image of {domain.name}. Prepare it with some.")
     read = (image for split in splits for image in packed.images(domain.name, split))
     images = (fit(image, domain.crop, side, domain.mean) for image in read)
     return ImagePool(domain, images, torch.from_numpy(labels.astype(np.int64)), image_ids.tolist(), size, device)
@@ -130,7 +130,7 @@ def _gather(
     heights, widths = np.array(shapes, np.int64).reshape(-1, 2).T
     flat = np.empty((int((heights * widths).sum()), 3), np.uint8)
     end = len(flat)
-    while pieces:  # from the last on, each given back at once: a page of `flat` takes memory when it is written
+    while pieces:  # from the last on, each freed at once: a page of `flat` takes memory only when written
         piece = pieces.pop()
         flat[end - len(piece) : end] = piece
         end -= len(piece)
@@ -140,7 +140,7 @@ def _gather(
 def fit(
     image: npt.NDArray[np.uint8], crop: CropPolicy, side: int, mean: tuple[float, float, float]
 ) -> npt.NDArray[np.uint8]:
-    """Resize one image (height, width, 3) as its crop policy says.
+    """Resize one image (height, width, 3) for its crop policy.
 
     `crop`: the shorter side becomes `side`. `squash`: both become `side`. `full`: the longer side becomes
     `side`, and bars in the domain's mean colour fill the square.
@@ -167,7 +167,7 @@ def _resize(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
 
 
 def fused(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Compute `reference` in one launch of the kernel, to the same bits; the pool must be on the device."""
+    """Compute `reference` in one kernel launch, bit for bit; the pool must be on the device."""
     return augment.fused(
         pool.pixels, pool.offset, pool.height, pool.width, pool.scale, pool.shift, index, draw,
         size=pool.size, flip=pool.domain.flip, dtype=dtype,
@@ -175,9 +175,9 @@ def fused(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype = tor
 
 
 def reference(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return images (batch, 3, size, size) by their places `index` (batch,) and draws (3, batch) in 0..1.
+    """Return images (batch, 3, size, size) by their indices `index` (batch,) and draws (3, batch) in 0..1.
 
-    The draws say how far down and how far right the cut is, and, below a half, that it is mirrored.
+    The draws are how far down and how far right the crop lies, and, when below a half, that it is mirrored.
     """
     size, height, width = pool.size, pool.height[index], pool.width[index]
     grid = torch.arange(size, device=pool.home)

@@ -35,8 +35,8 @@ def _gray(value: float) -> tuple[float, float, float]:
     return value, value, value
 
 
-# Digits, signs and characters change meaning in a mirror: no flip. A pedestrian is twice as high as wide and
-# a centre crop would drop head and feet: squash.
+# Digits, signs and characters change meaning in a mirror: no flip. A pedestrian is twice as tall as wide, and
+# a centre crop would cut off head and feet: squash.
 OFFICIAL: dict[str, OfficialDomain] = {
     "aircraft": OfficialDomain(
         1, 100, 3334, 3333, 3333, 0.3966,
@@ -79,6 +79,6 @@ OFFICIAL: dict[str, OfficialDomain] = {
 
 
 def is_official(name: str, classes: int, test_images: int | None = None) -> bool:
-    """Say whether a domain is the official one of that name, not a subset or a sibling under its name."""
+    """Return whether a domain is the official one of that name, and not a subset or another data set."""
     known = OFFICIAL.get(name)
     return known is not None and known.classes == classes and test_images in (None, known.test)

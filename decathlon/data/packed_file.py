@@ -3,15 +3,15 @@
 Layout, version 1. Root attributes: `format`, `version`, `digest` (over all splits), `complete` (written last).
 Dataset `benchmark`: the benchmark's facts as JSON bytes. Group `/<domain>/<split>` with attribute `digest`:
 
-    pixels    uint8  flat RGB, height x width x 3 an image, one image after the other
-    offset    int64  [n+1], where image i begins in `pixels`
+    pixels    uint8  flat RGB, height x width x 3 per image, one image after another
+    offset    int64  [n+1], the position in `pixels` where image i begins
     height    uint16 [n]
     width     uint16 [n]
     label     int32  [n], position in the domain's categories; -1 where unknown
     image_id  int64  [n]
 
-All datasets carry Fletcher32 checksums, so a flipped bit is an error on reading, never a wrong pixel. Facts and
-digests are compared with the file's own digest whenever it is opened.
+All datasets have Fletcher32 checksums: a flipped bit is an error on reading, never a wrong pixel. Facts and digests
+are compared with the file's own digest whenever it is opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import SPLITS, Benchmark
-from decathlon.data.packed_format import COLUMNS, PackedSplit, check_finished, combine, dataset, opened, text
+from decathlon.data.packed_format import COLUMNS, PackedSplit, check_finished, combine, dataset, open_hdf5, text
 from decathlon.errors import DataError
 from decathlon.system.resources import lacks_memory, out_of_memory
 from decathlon.system.strict_json import parse_json
@@ -44,7 +44,7 @@ class PackedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = opened(path)
+        self._file = open_hdf5(path)
         self._open: dict[str, h5py.Dataset] = {}
         self._size = path.stat().st_size
         try:
@@ -58,14 +58,14 @@ class PackedFile:
             raise
 
     def _check_digest(self, facts: bytes) -> None:
-        """Refuse facts or digests that are not those the file was finished with, and a split that is lost."""
+        """Refuse facts or digests other than those the file was finished with, and a lost split."""
         digests = {
             f"{domain.name}/{split}": self.split_digest(domain.name, split)
             for domain in self.benchmark
             for split in self.splits(domain.name)
         }
         if combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()}) != self.digest:
-            raise DataError(f"{self.path} does not have the digest it was packed with: prepare it again.")
+            raise DataError(f"{self.path} does not have the digest it was packed with. Prepare it again.")
 
     @property
     def digest(self) -> str:
@@ -74,7 +74,7 @@ class PackedFile:
             return text(self._file, "digest")
 
     def splits(self, domain: str) -> tuple[str, ...]:
-        """Return which of train, val and test the file holds for `domain`."""
+        """Return the splits, of train, val and test, that the file holds for `domain`."""
         self.benchmark[domain]
         with self._reading(domain):
             return tuple(split for split in SPLITS if f"{domain}/{split}" in self._file)
@@ -86,24 +86,24 @@ class PackedFile:
             return text(self._file[name], "digest")
 
     def copy_split(self, domain: str, split: str, target: h5py.File) -> str:
-        """Copy a split as it is stored, checksums included, into another file; return its digest."""
+        """Copy a split as stored, checksums included, into another file; return its digest."""
         name = f"{domain}/{split}"
         with self._reading(name):
             self._file.copy(name, target.require_group(domain), split)
         return self.split_digest(domain, split)
 
     def count(self, domain: str, split: str) -> int:
-        """Return the number of images of a split without reading them; 0 when it is not there."""
+        """Return the number of images of a split without reading them; 0 when there is no such split."""
         name = f"{domain}/{split}/image_id"
         with self._reading(name):
             return len(self._dataset(name)) if split in self.splits(domain) else 0
 
     def read(self, domain: str, split: str) -> PackedSplit:
-        """Read one split into memory; raises DataError when it is not there or a checksum fails."""
+        """Read one split into memory; raises DataError when it is missing or a checksum fails."""
         return PackedSplit(*(self.column(domain, split, column) for column in COLUMNS))
 
     def images(self, domain: str, split: str, at_once: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield a split's images in order as (height, width, 3), reading `at_once` of them: memory stays small."""
+        """Yield a split's images in order as (height, width, 3), reading `at_once` at a time to save memory."""
         name = f"{domain}/{split}"
         offset, height, width = self._places(domain, split)
         for begin in range(0, len(height), at_once):
@@ -113,27 +113,27 @@ class PackedFile:
                 own = pixels[offset[i] - offset[begin] : offset[i + 1] - offset[begin]]
                 yield own.reshape(int(height[i]), int(width[i]), 3)
 
-    def some(self, domain: str, split: str, places: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield the images at some places of a split as (height, width, 3), reading no others."""
+    def images_at(self, domain: str, split: str, places: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the images at some positions of a split as (height, width, 3), reading no others."""
         offset, height, width = self._places(domain, split)
         for i in places:
             own = self.pixels(domain, split, int(offset[i]), int(offset[i + 1]))
             yield own.reshape(int(height[i]), int(width[i]), 3)
 
     def pixels(self, domain: str, split: str, begin: int, end: int) -> npt.NDArray[np.uint8]:
-        """Read the values of a split's `pixels` from place `begin` to `end`, as those of one image."""
+        """Read `begin` to `end` of a split's `pixels`: the values of one image."""
         name = f"{domain}/{split}/pixels"
         with self._reading(name):
-            if name not in self._open:  # an open data set keeps its last chunk: the next image costs little
+            if name not in self._open:  # an open dataset caches its last chunk: the next image is cheap
                 self._open[name] = self._dataset(name)
             values: npt.NDArray[np.uint8] = self._open[name][begin:end]
             return values
 
     def column(self, domain: str, split: str, column: str) -> npt.NDArray[Any]:
-        """Read one column of a split, as its labels; raises DataError when it is not there."""
+        """Read one column of a split, for example its labels; raises DataError when it is missing."""
         if split not in self.splits(domain):
-            there = ", ".join(self.splits(domain)) or "nothing"
-            raise DataError(f"{self.path} has no {split} split of {domain} (it has {there}): prepare it with one.")
+            present = ", ".join(self.splits(domain)) or "nothing"
+            raise DataError(f"{self.path} has no {split} split of {domain} (only {present}). Prepare it with one.")
         name = f"{domain}/{split}/{column}"
         values = self._column(name)
         most = len(self.benchmark[domain].categories)
@@ -141,11 +141,11 @@ class PackedFile:
             if column == "label" and len(values) and not -1 <= values.min() <= values.max() < most:
                 raise ValueError(f"it has labels outside the {most} categories")
             if column != "pixels" and len(values) != self.count(domain, split) + (column == "offset"):
-                raise ValueError("it has another length than image_id")
+                raise ValueError("its length is not that of image_id")
         return values
 
     def _places(self, domain: str, split: str) -> tuple[npt.NDArray[Any], ...]:
-        """Return where each image begins, and heights and widths; raises DataError where they do not fit."""
+        """Return the offsets, heights and widths of the images; raises DataError when they do not fit."""
         offset, height, width = (self.column(domain, split, column) for column in ("offset", "height", "width"))
         with self._reading(f"{domain}/{split}/offset"):
             sizes = 3 * height.astype(np.int64) * width
@@ -156,7 +156,7 @@ class PackedFile:
         return offset, height, width
 
     def blocks(self, domain: str, split: str, column: str) -> Iterator[npt.NDArray[Any]]:
-        """Yield one column in order, in pieces of 24 Mi values: for splits larger than memory."""
+        """Yield one column in order, in pieces of 24 Mi values, for splits larger than memory."""
         name = f"{domain}/{split}/{column}"
         with self._reading(name):
             length = len(self._dataset(name))
@@ -175,13 +175,13 @@ class PackedFile:
     def _reading(self, name: str) -> Iterator[None]:
         try:
             yield
-        # all of these are how h5py, and what reads of it, report damage
+        # h5py and the code that reads from it report damage by any of these
         except (OSError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:
             if lacks_memory(error):  # nothing is wrong with the file
                 raise out_of_memory(error, f"reading {self.path}") from None
             reason = error.args[0] if error.args else error
             raise DataError(
-                f"{self.path}:/{name} is damaged ({reason}): prepare the file again or copy it again."
+                f"{self.path}:/{name} is damaged ({reason}). Prepare the file again or copy it again."
             ) from None
 
     def __enter__(self) -> PackedFile:

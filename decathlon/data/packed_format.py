@@ -1,4 +1,4 @@
-"""What a packed file is made of, taken only where it is of the kind that was written."""
+"""The parts of a packed file, each accepted only in the form it was written in."""
 
 from __future__ import annotations
 
@@ -17,74 +17,72 @@ from decathlon.errors import DataError
 
 FORMAT = "decathlon-pack"
 VERSION = 1
-_MAKE = "make it with 'decathlon data prepare SOURCE -o FILE.h5'"
+PREPARE = "Make it with 'decathlon data prepare SOURCE -o FILE.h5'"
 
 
-def opened(path: Path) -> h5py.File:
-    """Open a file to read; raises DataError where that is not possible."""
+def open_hdf5(path: Path) -> h5py.File:
+    """Open a file for reading; raises DataError when that is not possible."""
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe is to wait for ever
-            raise DataError(f"cannot open {path}: it is no regular file; {_MAKE}.")
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe would wait forever
+            raise DataError(f"cannot open {path}: it is not a regular file. {PREPARE}.")
         return h5py.File(path, "r")
     except OSError as error:
         raise DataError(f"cannot open {path}: {_reason(path, error)}.") from None
 
 
 def check_finished(file: h5py.File, path: Path) -> None:
-    """Raise DataError for what is no packed file, of another version, or was never finished."""
+    """Raise DataError for a file that is not a packed file, has another version or was never finished."""
     attributes = file.attrs
     if "format" not in attributes or text(file, "format") != FORMAT:
-        raise DataError(f"{path} is not a packed file; {_MAKE}.")
+        raise DataError(f"{path} is not a packed file. {PREPARE}.")
     version, complete = attributes.get("version"), attributes.get("complete")
     if not isinstance(version, np.integer) or version != VERSION:
         raise DataError(
-            f"{path} has format version {str(version)[:40]}, this release reads {VERSION}: prepare it again."
+            f"{path} has format version {str(version)[:40]}, this release reads {VERSION}. Prepare it again."
         )
     if not isinstance(complete, np.bool_) or not complete:
-        raise DataError(f"{path} was never finished: prepare it again.")
+        raise DataError(f"{path} was never finished. Prepare it again.")
 
 
 def text(holder: Any, name: str) -> str:
-    """Return an attribute that is text; raises KeyError where there is none, TypeError where it is another.
+    """Return a text attribute; raises KeyError when it is missing, TypeError when it has another type.
 
-    It is written with a fixed length: text of variable length stands in a heap without a checksum, where a flipped
-    bit can keep the HDF5 library busy for ever. Files from before that was so have such text and are read.
+    Text is written with a fixed length: HDF5 keeps text of variable length in a heap without a checksum, where a
+    flipped bit can keep the library busy forever.
     """
     found = holder.attrs[name]
-    if isinstance(found, bytes):  # of h5py's kinds of fixed length, too
-        found = found.decode("ascii")
-    if not isinstance(found, str):
-        raise TypeError(f"its attribute {name} is no text")
-    return str(found)
+    if not isinstance(found, bytes):
+        raise TypeError(f"its attribute {name} is not text of fixed length")
+    return found.decode("ascii")
 
 
 def fixed(value: str) -> np.bytes_:
-    """Return text as an attribute of fixed length: see `text`."""
+    """Return text as an attribute of fixed length, see `text`."""
     return np.bytes_(value.encode("ascii"))
 
 
 def dataset(file: h5py.File, name: str, size: int) -> h5py.Dataset:
-    """Return a flat dataset of the type its column has, in a file of `size` bytes.
+    """Return a flat dataset with the type of its column, from a file of `size` bytes.
 
-    Raises KeyError where it is not there, TypeError where it is another or would need more memory than the file.
+    Raises KeyError when it is missing, TypeError when it is of another type or larger than the file.
     """
     found, wanted = file[name], np.dtype(DTYPES.get(name.rpartition("/")[2], np.uint8))
     if not isinstance(found, h5py.Dataset) or found.shape is None or len(found.shape) != 1 or found.dtype != wanted:
-        raise TypeError(f"it is no flat dataset of {wanted}")
+        raise TypeError(f"it is not a flat dataset of {wanted}")
     if found.size * wanted.itemsize > size:
         raise TypeError("it is larger than the file")
     return found
 
 
 def _reason(path: Path, error: OSError) -> str:
-    """Say why a file cannot be opened; HDF5 tells the system's errors at length."""
+    """Return why a file cannot be opened, shorter than HDF5 puts it."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return f"there is no such file; {_MAKE}"
+        return f"no such file. {PREPARE}"
     if path.is_dir():
-        return f"it is a folder; {_MAKE}"
+        return f"it is a folder. {PREPARE}"
     if error.errno is not None:
-        return f"{os.strerror(error.errno)}; check the file and its permissions"
-    return f"it cannot be read ({error}); {_MAKE}"
+        return f"{os.strerror(error.errno)}. Check the file and its permissions"
+    return f"it is not HDF5 or damaged ({error}). {PREPARE}"
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,11 @@ DTYPES = dict(zip(COLUMNS, (np.uint8, np.int64, np.uint16, np.uint16, np.int32, 
 
 
 def digest_columns(split: PackedSplit) -> str:
-    """Return the digest of a split held in memory; equal to what a streaming writer gets from `combine`."""
+    """Return the digest of a split held in memory; equal to that of a streaming writer, see `combine`."""
     return combine({c: hashlib.sha256(np.ascontiguousarray(getattr(split, c)).data).hexdigest() for c in COLUMNS})
 
 
 def combine(digests: dict[str, str]) -> str:
     """Return one SHA-256 over named SHA-256 digests, in the order of their names."""
     text = "".join(f"{name}:{digests[name]};" for name in sorted(digests))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # a damaged one may hold any character
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # damaged names may hold any character

@@ -41,5 +41,5 @@ def exponent(policy: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 2:
-        raise UsageError(f"sampling policy '{policy}' needs an exponent from 0 to 2: write e.g. power:0.5.")
+        raise UsageError(f"sampling policy '{policy}' needs an exponent from 0 to 2. Write for example power:0.5.")
     return value

@@ -1,4 +1,4 @@
-"""A packed domain as a data set with torchvision's conventions, for code that is not this project's."""
+"""A packed domain as a data set with torchvision's conventions, for use in other code bases."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from decathlon.errors import DataError
 class PackedDomain(Dataset[tuple[Any, Any]]):
     """One split of a domain in the packed file `path`: (Pillow RGB image, label) pairs, each after its transform.
 
-    `classes` are the category names in label order, `targets` the labels, -1 where unknown, as those of the
-    challenge's test images. A name that stands more than once in a domain, as `crane` in ImageNet, gets its
-    category id: `crane (60000135)`; so `class_to_idx` has an entry for every class. `image_ids` (one an image) and
-    `category_ids` (one a class) are those that a results file takes; `mean` and `std` are per RGB channel in 0..1.
+    `classes` are the category names in label order; `targets` are the labels, -1 where unknown, as for the
+    challenge's test images. A name that occurs more than once in a domain, as `crane` in ImageNet, gets its
+    category id: `crane (60000135)`; so `class_to_idx` has an entry for every class. `image_ids` (one per image) and
+    `category_ids` (one per class) are those of a results file; `mean` and `std` are per RGB channel in 0..1.
 
     Each process opens the file when it first reads an image, so workers of a DataLoader may be forked or spawned.
-    In file order an image takes tens of microseconds to read, in random order hundreds: what it lies in is read and
-    checked in pieces of 1 MB. For training at full speed see `decathlon.data.image_pool`.
+    Reading an image takes tens of microseconds in file order, hundreds in random order, because the file is read
+    and checked in chunks of 1 MB. For training at full speed see `decathlon.data.image_pool`.
 
     Raises UsageError for an unknown domain, DataError when the file cannot be read, lacks the split or is damaged.
     """
@@ -60,7 +60,7 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
         return len(self.image_ids)
 
     def __getitem__(self, index: SupportsIndex) -> tuple[Any, Any]:
-        """Return image and label at a place, counted from the end where it is negative."""
+        """Return image and label at an index, counted from the end when negative."""
         given = operator.index(index)
         place = given + len(self) if given < 0 else given
         if not 0 <= place < len(self):
@@ -76,16 +76,16 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
         return image, target
 
     def _packed(self) -> PackedFile:
-        """Return the file, opened by this process: a handle that was open before a fork is another process's."""
+        """Return the file, opened by this process: a handle from before a fork belongs to another process."""
         if self._file is None or self._file[0] != os.getpid():
             packed = PackedFile(self.path)
             if packed.split_digest(self.domain.name, self.split) != self._digest:
-                raise DataError(f"{self.path} is another file than when the data set was made: make it anew.")
+                raise DataError(f"{self.path} has changed since the data set was made. Make the data set again.")
             self._file = (os.getpid(), packed)
         return self._file[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_file": None}  # the process that gets it opens its own
+        return self.__dict__ | {"_file": None}  # every process opens its own
 
     def __repr__(self) -> str:
         lines = [
@@ -102,9 +102,9 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
 
 
 def _distinct(domain: Domain) -> list[str]:
-    """Return the categories' names, with the id behind each that stands more than once."""
+    """Return the categories' names, with the id appended to each that occurs more than once."""
     names = [category.name for category in domain.categories]
-    while len(set(names)) < len(names):  # once, but where a name ends in another's id
+    while len(set(names)) < len(names):  # a second round only where a name already ends in another's id
         count = Counter(names)
         names = [
             f"{name} ({number})" if count[name] > 1 else name

@@ -1,1 +1,1 @@
-"""What people look at: tables, leaderboards, figures and pages."""
+"""Reports for people: tables, leaderboards, figures and pages."""

@@ -1,4 +1,4 @@
-"""Footprints of runs and of methods without a run, and how they are shown."""
+"""Footprints of runs, or of methods without a run, as tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from decathlon.reports.tables import Column, Row, Table
 from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 
-NOTES = (  # what the words of the tables mean
+NOTES = (  # explain the terms in the tables
     "Norms 'in' counts all norms, 'once' leaves out a domain's copies of norms that trunk or shared modules hold, "
     "'out' leaves out all of them, in the one trunk too, so that a ratio may rise.",
     "Statistics are stored and never billed: at test time they fold into the norms.",
@@ -39,7 +39,7 @@ def count_method(
 
 
 def about_method(method: str, trunk: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Say what is counted without a run."""
+    """Describe what `count_method` counts."""
     kind = find_method(method)
     chosen = kind.choose(options or {})
     return {"method": kind.label(chosen), "trunk": kind.trunk_name(trunk, chosen)}
@@ -53,7 +53,7 @@ def count_run(run: Run) -> tuple[dict[str, Any], Footprint]:
 
 
 def scope_table(counted: Footprint, about: Mapping[str, Any]) -> Table:
-    """Return parameters by who owns them and by kind, 32 bits each; `about` says of what."""
+    """Return parameters by owner and by kind, 32 bits each; `about` describes what was counted."""
     scopes = list(dict.fromkeys(row.scope for row in counted.rows))
     bits: dict[tuple[str, str], int] = {(row.scope, row.part): row.bits for row in counted.rows}
     rows: tuple[Row, ...] = tuple(
@@ -66,7 +66,7 @@ def scope_table(counted: Footprint, about: Mapping[str, Any]) -> Table:
 
 
 def ratio_table(counted: Footprint) -> Table:
-    """Return the ratio under every convention, the default and the paper's own marked."""
+    """Return the ratio under every convention, with marks on the default and the paper's own."""
     marks = {counted.default: "default"}
     marks[counted.published] = f"{marks.get(counted.published, '')} as its paper counts".strip()
     rows = tuple((str(c), counted.ratio(c), marks.get(c, "")) for c in counted.conventions())

@@ -1,7 +1,7 @@
-"""The leaderboard: runs and published rows side by side, as far as they can be compared.
+"""The leaderboard: runs and published rows side by side, as far as they are comparable.
 
-Runs stand in one board when they were scored on the same domains and images against the same baseline errors.
-Everything else stands in a board of its own.
+Runs share a board when they were scored on the same domains and images against the same baseline errors;
+all others get a separate one.
 """
 
 from __future__ import annotations
@@ -26,52 +26,52 @@ SHORT_NAMES = {
 
 @dataclass(frozen=True)
 class Board:
-    """Entries that can be compared with each other, over `domains` in their order."""
+    """Rows that are comparable, over `domains` in their order."""
 
     label: str
     domains: tuple[str, ...]
-    entries: tuple[LeaderboardRow, ...]
+    rows: tuple[LeaderboardRow, ...]
 
     @property
     def official(self) -> bool:
         """Whether this is the board of the official benchmark."""
         return self.label == OFFICIAL_BOARD
 
-    def total(self, entry: LeaderboardRow) -> float | None:
-        """Return the entry's total, if it is one over all domains of the board."""
-        complete = entry.score is not None and {d.name for d in entry.score.domains} == set(self.domains)
-        return entry.score.total if complete and entry.score is not None else None
+    def total(self, row: LeaderboardRow) -> float | None:
+        """Return the row's total if it covers all domains of the board."""
+        complete = row.score is not None and {d.name for d in row.score.domains} == set(self.domains)
+        return row.score.total if complete and row.score is not None else None
 
 
 def boards(runs: Sequence[LeaderboardRow], published: bool | None = None) -> list[Board]:
-    """Sort entries into boards, the highest score first.
+    """Sort rows into boards, the highest score first.
 
-    Every board with runs gets the rows of the most frequent class and of the baseline. Published rows are added
-    where `published` says so; by default when a run is scored on the official benchmark, and without runs.
+    Every board with runs gets reference rows: the most frequent class and the baseline. Published rows are added
+    with `published`; by default when a run is scored on the official benchmark, and when there are no runs.
     """
     groups = _group(runs)
-    for entries in groups.values():
-        entries += _references(entries)
-    diverged = [entry for entry in runs if entry.score is None]
+    for rows in groups.values():
+        rows += _references(rows)
+    diverged = [row for row in runs if row.score is None]
     if diverged:
         groups.setdefault(next(iter(groups), "diverged"), []).extend(diverged)
     if published or (published is None and (not runs or OFFICIAL_BOARD in groups)):
         groups.setdefault(OFFICIAL_BOARD, []).extend(paper_rows())
     labels: list[str] = []
-    for key, entries in groups.items():
-        label = OFFICIAL_BOARD if key == OFFICIAL_BOARD else _label(entries)
+    for key, rows in groups.items():
+        label = OFFICIAL_BOARD if key == OFFICIAL_BOARD else _label(rows)
         labels.append(label if label not in labels else f"{label}, number {len(labels) + 1}")
-    return [_board(label, entries) for label, entries in zip(labels, groups.values(), strict=True)]
+    return [_board(label, rows) for label, rows in zip(labels, groups.values(), strict=True)]
 
 
 def to_table(board: Board) -> Table:
     """Return the board as a table, accuracies in %."""
-    with_printed = any(entry.published for entry in board.entries)
-    over_seeds: Place = "everywhere" if any(entry.group for entry in board.entries) else "data"
+    with_printed = any(row.published for row in board.rows)
+    over_seeds: Place = "everywhere" if any(row.group for row in board.rows) else "data"
     columns = [
         Column("benchmark", "benchmark", place="data"),
         Column("name", "name"),
-        Column("method", "method", place="wide" if any(entry.method for entry in board.entries) else "data"),
+        Column("method", "method", place="wide" if any(row.method for row in board.rows) else "data"),
         Column("params_ratio", "#P", digits=2, best="min"),
         *(Column(f"{name} %", SHORT_NAMES.get(name, name), 2, "max", "wide") for name in board.domains),
         Column("mean accuracy %", "mean", digits=2, best="max"),
@@ -82,63 +82,63 @@ def to_table(board: Board) -> Table:
         Column("protocol", "protocol"),
         Column("link", "link", place="data"),
     ]
-    rows = tuple(_row(board, entry) for entry in board.entries)
-    aside = tuple(row for row, entry in zip(rows, board.entries, strict=True) if entry.reference)
-    return Table(f"{board.label}: test accuracy in %", tuple(columns), rows, aside=aside)
+    values = tuple(_values(board, row) for row in board.rows)
+    aside = tuple(line for line, row in zip(values, board.rows, strict=True) if row.reference)
+    return Table(f"{board.label}: test accuracy in %", tuple(columns), values, aside=aside)
 
 
-def _row(board: Board, entry: LeaderboardRow) -> tuple[Value, ...]:
-    accuracy = {} if entry.score is None else {d.name: round(100 * d.accuracy, 4) for d in entry.score.domains}
-    # A mean over other domains would stand in a column where it is no rival.
-    whole = entry.score is not None and len(accuracy) == len(board.domains)
-    mean = round(100 * entry.score.mean_accuracy, 4) if whole and entry.score is not None else None
+def _values(board: Board, row: LeaderboardRow) -> tuple[Value, ...]:
+    accuracy = {} if row.score is None else {d.name: round(100 * d.accuracy, 4) for d in row.score.domains}
+    # A mean over fewer domains does not compare with the others in its column.
+    whole = row.score is not None and len(accuracy) == len(board.domains)
+    mean = round(100 * row.score.mean_accuracy, 4) if whole and row.score is not None else None
     percent = (accuracy.get(name) for name in board.domains)
-    total = board.total(entry)
+    total = board.total(row)
     score = None if total is None else round(total, 4)
-    mean_std = _std(entry.group.mean_accuracy, 100) if whole and entry.group is not None else None
-    score_std = _std(entry.group.total) if total is not None and entry.group is not None else None
-    ends = (mean, mean_std, score, score_std, entry.printed_score, entry.protocol, entry.link)
-    return (board.label, entry.name, entry.method, entry.params, *percent, *ends)
+    mean_std = _std(row.group.mean_accuracy, 100) if whole and row.group is not None else None
+    score_std = _std(row.group.total) if total is not None and row.group is not None else None
+    ends = (mean, mean_std, score, score_std, row.printed_score, row.protocol, row.link)
+    return (board.label, row.name, row.method, row.params, *percent, *ends)
 
 
 def _std(found: MeanStd, unit: float = 1.0) -> float | None:
     return None if found.std is None else round(unit * found.std, 4)
 
 
-def _board(label: str, entries: Sequence[LeaderboardRow]) -> Board:
-    names = [d.name for entry in entries if entry.score is not None for d in entry.score.domains]
+def _board(label: str, rows: Sequence[LeaderboardRow]) -> Board:
+    names = [d.name for row in rows if row.score is not None for d in row.score.domains]
     domains = tuple(OFFICIAL) if label == OFFICIAL_BOARD else tuple(dict.fromkeys(names))
     board = Board(label, domains, ())
 
-    def rank(entry: LeaderboardRow) -> tuple[float, float]:
-        return -(board.total(entry) or -1.0), -(entry.score.mean_accuracy if entry.score is not None else -1.0)
+    def rank(row: LeaderboardRow) -> tuple[float, float]:
+        return -(board.total(row) or -1.0), -(row.score.mean_accuracy if row.score is not None else -1.0)
 
-    return replace(board, entries=tuple(sorted(entries, key=rank)))
+    return replace(board, rows=tuple(sorted(rows, key=rank)))
 
 
 def _references(runs: Sequence[LeaderboardRow]) -> list[LeaderboardRow]:
-    """Return the floor and the baseline of the run with the most domains; the official one is a published row."""
-    widest = max((entry.score for entry in runs if entry.score is not None), key=lambda score: len(score.domains))
+    """Return floor and baseline of the run with the most domains; the official baseline is a published row."""
+    widest = max((row.score for row in runs if row.score is not None), key=lambda score: len(score.domains))
     return [row for row in reference_rows(widest) if row.name != "baseline" or widest.baseline != OFFICIAL_TEXT]
 
 
 def _group(runs: Sequence[LeaderboardRow]) -> dict[Hashable, list[LeaderboardRow]]:
     groups: dict[Hashable, list[LeaderboardRow]] = {}
-    scores = [entry.score for entry in runs if entry.score is not None]
-    for entry in runs:
-        if entry.score is None:
+    scores = [row.score for row in runs if row.score is not None]
+    for row in runs:
+        if row.score is None:
             continue
-        key = _benchmark(entry.score)
-        if all(domain.baseline_error is None for domain in entry.score.domains):
-            # Without points there is nothing to confuse: its accuracies stand beside those of its benchmark.
+        key = _benchmark(row.score)
+        if all(domain.baseline_error is None for domain in row.score.domains):
+            # Without points nothing can be confused: its accuracies join the board of its benchmark.
             rivals = (_benchmark(other) for other in scores if other.total is not None)
             key = next((rival for rival in rivals if rival[:2] == key[:2]), key)
-        groups.setdefault(OFFICIAL_BOARD if key == (OFFICIAL_BOARD,) else key, []).append(entry)
+        groups.setdefault(OFFICIAL_BOARD if key == (OFFICIAL_BOARD,) else key, []).append(row)
     return groups
 
 
 def _benchmark(score: Score) -> tuple[Hashable, ...]:
-    """Return what two scores share exactly when they can be compared."""
+    """Return a key that two scores share exactly when they are comparable."""
     official = all(d.name in OFFICIAL and d.images == OFFICIAL[d.name].test for d in score.domains)
     if official and score.baseline == OFFICIAL_TEXT:
         return (OFFICIAL_BOARD,)
@@ -147,8 +147,8 @@ def _benchmark(score: Score) -> tuple[Hashable, ...]:
     return str((score.protocol or {}).get("benchmark")), images, errors
 
 
-def _label(entries: Sequence[LeaderboardRow]) -> str:
-    scores = [entry.score for entry in entries if entry.score is not None]
+def _label(rows: Sequence[LeaderboardRow]) -> str:
+    scores = [row.score for row in rows if row.score is not None]
     score = next((score for score in scores if score.total is not None), scores[0] if scores else None)
     if score is None:
         return "Runs without a score"
@@ -160,48 +160,48 @@ def _label(entries: Sequence[LeaderboardRow]) -> str:
 
 
 def notes(found: Sequence[Board]) -> list[str]:
-    """Return what a reader must know so as not to compare what cannot be compared."""
+    """Return notes that keep a reader from comparing rows that are not comparable."""
     sentences = []
-    published = any(entry.published for board in found for entry in board.entries)
+    published = any(row.published for board in found for row in board.rows)
     if published and not all(board.official for board in found):
         sentences.append(
-            "The published rows are of the official benchmark: their numbers cannot be compared with other runs."
+            "The published rows are of the official benchmark; their numbers cannot be compared with other runs."
         )
-    if sum(any(not entry.published for entry in board.entries) for board in found) > 1:
+    if sum(any(not row.published for row in board.rows) for board in found) > 1:
         sentences.append(
-            "These runs differ in their domains, images or baseline: compare rows within a table, never across."
+            "These runs differ in domains, images or baseline; compare rows within a table, never across tables."
         )
     sentences += [sentence for board in found for sentence in _truth_notes(board)]
-    sentences += (sentence for board in found for entry in board.entries for sentence in _entry_notes(board, entry))
+    sentences += (sentence for board in found for row in board.rows for sentence in _row_notes(board, row))
     if published:
         sentences.append(
-            "Score is computed here from the rounded accuracies; 'printed' is the score the paper states."
+            "Scores are computed here from the rounded accuracies; 'printed' is the score stated in the paper."
         )
     return sentences
 
 
 def _truth_notes(board: Board) -> list[str]:
-    """Return a sentence for every two rows with the same domains that were scored against other answers."""
+    """Return a note for every two rows with the same domains that were scored against different answers."""
     first: dict[Hashable, LeaderboardRow] = {}
     sentences = []
-    for entry in board.entries:
-        if entry.score is None or entry.score.truth is None or entry.reference:
+    for row in board.rows:
+        if row.score is None or row.score.truth is None or row.reference:
             continue
-        rival = first.setdefault(frozenset(domain.name for domain in entry.score.domains), entry)
-        if rival.score is not None and rival.score.truth != entry.score.truth:
+        rival = first.setdefault(frozenset(domain.name for domain in row.score.domains), row)
+        if rival.score is not None and rival.score.truth != row.score.truth:
             sentences.append(
-                f"{rival.name} and {entry.name} were scored against different ground truths: do not compare them, "
-                "or score both with the same --truth."
+                f"{rival.name} and {row.name} were scored against different ground truths. Do not compare "
+                "them, or score both with the same --truth."
             )
     return sentences
 
 
-def _entry_notes(board: Board, entry: LeaderboardRow) -> list[str]:
-    """Return why an entry has no score or no total in its board; empty when it has one."""
-    if entry.score is None:
-        return [f"{entry.name} diverged in training: it has no score."]
-    if entry.score.total is None:
-        return [] if entry.reference else [f"{entry.name}: {sentence}" for sentence in entry.score.notes()]
-    if board.total(entry) is None:
-        return [f"{entry.name} answers {several(len(entry.score.domains), 'domain')}: it has no total here."]
+def _row_notes(board: Board, row: LeaderboardRow) -> list[str]:
+    """Return why a row has no score or no total in its board; empty when it has one."""
+    if row.score is None:
+        return [f"{row.name} diverged in training and has no score."]
+    if row.score.total is None:
+        return [] if row.reference else [f"{row.name}: {sentence}" for sentence in row.score.notes()]
+    if board.total(row) is None:
+        return [f"{row.name} answers {several(len(row.score.domains), 'domain')}, so it has no total here."]
     return []

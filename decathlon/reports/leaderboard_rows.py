@@ -1,4 +1,4 @@
-"""The rows of a leaderboard: what is known of a run, or of a published row."""
+"""The rows of a leaderboard, read from runs and from the published results."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from decathlon.system.files import sha256
 class LeaderboardRow:
     """One row: `score` is None for a run that diverged, `params` is the footprint in trunks.
 
-    `method` is its name with its options, `protocol` says what the row was fitted on, `printed_score` is what a
-    paper states.
+    `method` is its name with its options, `protocol` how it was trained, `printed_score` the score stated in a
+    paper.
     """
 
     name: str
@@ -33,32 +33,32 @@ class LeaderboardRow:
     printed_score: float | None = None
     link: str | None = None
     published: bool = False
-    reference: bool = False  # no run: what runs are measured by
+    reference: bool = False  # not a run, but what runs are measured against
     group: GroupScore | None = None  # over seeds: `score` holds the means
     method: str | None = None
 
 
 def read_rows(paths: Sequence[Path]) -> list[LeaderboardRow]:
-    """Read run directories and score.json files; those of one name are told apart by their paths."""
-    entries = [read_row(path) for path in paths]
-    names = [entry.name for entry in entries]
+    """Read run directories and score.json files; equal names are replaced by the paths."""
+    rows = [read_row(path) for path in paths]
+    names = [row.name for row in rows]
     return [
-        replace(entry, name=str(path)) if names.count(entry.name) > 1 else entry
-        for entry, path in zip(entries, paths, strict=True)
+        replace(row, name=str(path)) if names.count(row.name) > 1 else row
+        for row, path in zip(rows, paths, strict=True)
     ]
 
 
 def read_row(path: Path) -> LeaderboardRow:
     """Read a run directory, a group of them, or a score.json.
 
-    Raises DataError when a score is not of the run's results.
+    Raises DataError when a score was made from other results than the run's.
     """
     group = find_group(path)
     return _read_group(group) if group else _read_run(path, _record(path if path.is_dir() else path.parent))
 
 
 def _read_group(group: Group) -> LeaderboardRow:
-    """Return one row for a group; it has diverged when one of its runs has."""
+    """Return one row for a group; it counts as diverged when one of its runs has."""
     name = group.folder.resolve().name
     records = {folder: _record(folder) for folder in group.runs.values()}
     if any(record and record.status == "diverged" for record in records.values()):
@@ -88,17 +88,17 @@ def _read_run(path: Path, record: RunRecord | None) -> LeaderboardRow:
     results, digest = folder / "results.json", protocol.get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
         again = how_to_score(folder, partial=bool(score.missing))
-        raise DataError(f"{folder}/score.json was made from other results: run '{again}'.")
+        raise DataError(f"{folder}/score.json was made from other results. Run '{again}'.")
     return LeaderboardRow(name, score, params, protocol_text(protocol), method=_method(protocol))
 
 
 def _name(folder: Path) -> str:
-    """Return a run's name; one seed of a group is called by both."""
+    """Return a run's name; for one seed of a group it has both names."""
     return f"{folder.parent.name}/{folder.name}" if find_group(folder.parent) else folder.name
 
 
 def paper_rows() -> list[LeaderboardRow]:
-    """Return the rows that papers printed."""
+    """Return the rows printed in papers."""
     return [
         LeaderboardRow(row.name, row.score, row.params, "published", row.printed_score, row.link, published=True)
         for row in published_rows()
@@ -106,7 +106,7 @@ def paper_rows() -> list[LeaderboardRow]:
 
 
 def reference_rows(score: Score) -> list[LeaderboardRow]:
-    """Return what a run is to be measured by: the most frequent category always, and the baseline's errors."""
+    """Return the references of a run: always answering the most frequent category, and the baseline."""
     rows = {
         "majority class": [d.majority for d in score.domains],
         "baseline": [None if d.baseline_error is None else 1 - d.baseline_error for d in score.domains],
@@ -125,7 +125,7 @@ def reference_rows(score: Score) -> list[LeaderboardRow]:
 
 def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[DomainScore, ...]:
     return tuple(
-        # A new one: the domain may be a mean over seeds, whose points do not follow from its error.
+        # Not `replace`: the domain may be a mean over seeds, whose points do not follow from its error.
         DomainScore(d.name, accuracy or 0.0, 1 - (accuracy or 0.0), d.images, d.baseline_error, d.majority)
         for d, accuracy in zip(score.domains, accuracies, strict=True)
     )

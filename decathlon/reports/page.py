@@ -1,4 +1,4 @@
-"""The leaderboard's files: a picture of the points, or a page with tables and pictures."""
+"""The leaderboard as files: a plot of the points, or a page with tables and plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from decathlon.errors import UsageError
 from decathlon.reports.figures.points import Bars, draw_points
 from decathlon.reports.leaderboard import Board, notes, to_table
-from decathlon.reports.tables import Table, shown, visible
+from decathlon.reports.tables import Table, format_row, visible_columns
 from decathlon.system.files import write_bytes
 from decathlon.system.text import plain
 
@@ -18,38 +18,36 @@ PICTURES = ("png", "pdf", "svg")
 
 
 def write_plot(boards: Sequence[Board], path: Path) -> None:
-    """Draw the points of the first board that has any; raises UsageError for a foreign ending or no points.
+    """Draw the points of the first board that has any; raises UsageError for an unknown ending or no points.
 
     One board only: points against different baselines are different units.
     """
     form = path.suffix.lower().removeprefix(".")
     if form not in PICTURES:
-        raise UsageError(f"cannot draw {path}: give it the ending .png, .pdf or .svg.")
+        raise UsageError(f"cannot draw {path}. Give it the ending .png, .pdf or .svg.")
     for board in boards:
         picture = _draw(board, form)
         if picture is not None:
             write_bytes(path, picture)
             return
     raise UsageError(
-        "there are no points to draw: score the runs against a baseline, see 'decathlon score --help'."
+        "there are no points to draw. Score the runs against a baseline, see 'decathlon score --help'."
     )
 
 
 def write_page(boards: Sequence[Board], path: Path) -> None:
-    """Write one self-contained page; raises UsageError for a name that is no page's."""
-    if path.suffix.lower() not in (".html", ".htm"):  # a slip must not replace a results.json
-        raise UsageError(f"cannot write {path}: give it the ending .html.")
+    """Write one self-contained page; raises UsageError for a name that does not end as a page's."""
+    if path.suffix.lower() not in (".html", ".htm"):  # a slip must not overwrite a results.json
+        raise UsageError(f"cannot write {path}. Give it the ending .html.")
     pictures = [_draw(board, "svg") for board in boards]
     write_bytes(path, page([to_table(board) for board in boards], pictures, notes(boards)).encode())
 
 
 def _draw(board: Board, form: str) -> bytes | None:
     bars = [
-        Bars(entry.name, {d.name: d.points for d in entry.score.domains}, board.total(entry), not entry.published)
-        for entry in board.entries
-        if entry.score is not None
-        and not entry.reference
-        and any(d.points is not None for d in entry.score.domains)
+        Bars(row.name, {d.name: d.points for d in row.score.domains}, board.total(row), not row.published)
+        for row in board.rows
+        if row.score is not None and not row.reference and any(d.points is not None for d in row.score.domains)
     ]
     return draw_points(board.label, bars, board.domains, form) if bars else None
 
@@ -77,19 +75,19 @@ def page(tables: Sequence[Table], pictures: Sequence[bytes | None], notes: Seque
 
 
 def _section(table: Table, picture: bytes | None) -> str:
-    kinds = [' class="text"' if column.digits is None else "" for column in visible(table)]
+    kinds = [' class="text"' if column.digits is None else "" for column in visible_columns(table)]
     head = "".join(
         f'<th scope="col"{kind}>{escape(plain(column.title))}</th>'
-        for kind, column in zip(kinds, visible(table), strict=True)
+        for kind, column in zip(kinds, visible_columns(table), strict=True)
     )
-    rows = (shown(table, row, lambda cell: f"<strong>{cell}</strong>", escape) for row in table.rows)
+    rows = (format_row(table, row, lambda cell: f"<strong>{cell}</strong>", escape) for row in table.rows)
     body = "\n".join(
         f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, cells, strict=True))}</tr>"
         for cells in rows
     )
     image = ""
     if picture is not None:
-        # Inside <img> an SVG can run nothing, whatever a name in it says.
+        # Inside <img> an SVG cannot run scripts, whatever a name in it contains.
         data = base64.b64encode(picture).decode()
         image = f'\n<img alt="Points per domain, as in the table" src="data:image/svg+xml;base64,{data}">'
     return (

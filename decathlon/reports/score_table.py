@@ -1,4 +1,4 @@
-"""A score as people read it."""
+"""A score as a table on the terminal."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ COLUMNS = (
 
 
 def show_score(score: Score) -> None:
-    """Print a score: a row a domain, mean and total below, then the protocol, the baseline and what is missing."""
-    write([_table(score)], "table", _remarks(score))
+    """Print a score: one row per domain, mean and total below, then protocol, baseline and missing domains."""
+    write([_table(score)], "table", _notes(score))
 
 
 def show_group_score(found: GroupScore) -> None:
-    """Print the score of a group as `show_score` does, means with their standard deviations over the seeds."""
+    """Print the score of a group like `show_score`: means with their standard deviations over the seeds."""
     mean = found.mean()
     table = _table(mean)
-    spreads = [(found.accuracy(i), found.points(i)) for i in range(len(mean.domains))]
-    rows = tuple(_with_std(row, *pair) for row, pair in zip(table.rows, spreads, strict=True))
+    deviations = [(found.accuracy(i), found.points(i)) for i in range(len(mean.domains))]
+    rows = tuple(_with_std(row, *pair) for row, pair in zip(table.rows, deviations, strict=True))
     footer = _with_std(table.footer or (), found.mean_accuracy, found.total)
     columns = (*COLUMNS[:3], Column("accuracy_std", "±", 2), *COLUMNS[3:], Column("points_std", "±", 1))
     title = f"{table.title}, mean over {seeds_text(found.seeds)}"
-    write([Table(title, columns, rows, footer)], "table", _remarks(mean))
+    write([Table(title, columns, rows, footer)], "table", _notes(mean))
 
 
 def _with_std(row: Row, accuracy: MeanStd, points: MeanStd) -> Row:
@@ -40,7 +40,7 @@ def _with_std(row: Row, accuracy: MeanStd, points: MeanStd) -> Row:
     return (*row[:3], percent, *row[3:], points.std)
 
 
-def _remarks(score: Score) -> list[str]:
+def _notes(score: Score) -> list[str]:
     return [_protocol(score), f"Baseline: {score.baseline}.", *score.notes()]
 
 
@@ -61,8 +61,8 @@ def _table(score: Score) -> Table:
 
 def _protocol(score: Score) -> str:
     if score.protocol is None:
-        return "Protocol: unknown, no protocol file stands beside the results."
+        return "Protocol: unknown, there is no protocol file beside the results."
     facts = {key: str(value) for key, value in score.protocol.items() if key != "results_sha256"}
-    # a fact that is itself a list stands in brackets
-    said = (f"{key} ({value})" if ", " in value else f"{key} {value}" for key, value in facts.items())
-    return f"Protocol: {', '.join(said)}."
+    # a value that is itself a list gets brackets
+    parts = (f"{key} ({value})" if ", " in value else f"{key} {value}" for key, value in facts.items())
+    return f"Protocol: {', '.join(parts)}."

@@ -27,8 +27,8 @@ LATEX_ESCAPES = {
 class Column:
     """A column: `key` names it for programs, `title` for people.
 
-    `digits` after the point, None for text. `best` says which value is set in bold. `place`: `wide` columns are
-    left out of a terminal that is too narrow, `data` columns appear in csv and json only.
+    `digits` are those after the decimal point, None for text. `best` is the value set in bold. `place`: `wide`
+    columns are left out of a terminal that is too narrow, `data` columns appear in csv and json only.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of values under columns; `footer` is a last row set apart, rows `aside` compete for no mark."""
+    """Rows of values under columns; `footer` is a last row set apart; rows in `aside` are never marked as best."""
 
     title: str
     columns: tuple[Column, ...]
@@ -50,7 +50,7 @@ class Table:
 
 
 def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> str:
-    """Return the tables as text; in csv and json their rows follow one another, and notes have no place."""
+    """Return the tables as text; csv and json hold the rows of all tables and no notes."""
     if form == "csv":
         return _csv(tables)
     if form == "json":
@@ -59,36 +59,38 @@ def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> 
     return "\n".join([*map(part, tables), *(comment.format(plain(note)) for note in notes)])
 
 
-def shown(table: Table, row: Row, mark: Callable[[str], str], escape: Callable[[str], str]) -> list[str]:
-    """Return the cells of a row that people see, escaped, the best of their column marked."""
+def format_row(table: Table, row: Row, mark: Callable[[str], str], escape: Callable[[str], str]) -> list[str]:
+    """Return the visible cells of a row, escaped, those that are the best of their column marked."""
     best = {} if row is table.footer or row in table.aside else _best(table)
     return [
-        mark(escape(text(value, column))) if best.get(i) == text(value, column) else escape(text(value, column))
+        mark(escape(format_value(value, column)))
+        if best.get(i) == format_value(value, column)
+        else escape(format_value(value, column))
         for i, (column, value) in enumerate(zip(table.columns, row, strict=True))
         if column.place != "data"
     ]
 
 
-def visible(table: Table) -> list[Column]:
-    """Return the columns that people see."""
+def visible_columns(table: Table) -> list[Column]:
+    """Return the columns for people, without those of csv and json alone."""
     return [column for column in table.columns if column.place != "data"]
 
 
-def text(value: Value, column: Column) -> str:
-    """Return a value as people read it."""
+def format_value(value: Value, column: Column) -> str:
+    """Return a value as text for people."""
     if value is None:
         return NOTHING
     return plain(value) if isinstance(value, str) else f"{value:.{column.digits or 0}f}"
 
 
 def _best(table: Table) -> dict[int, str]:
-    """Return the text of the best value by column position, where two values or more compete."""
+    """Return the text of the best value by column position, for columns with two values or more."""
     found = {}
     for i, column in enumerate(table.columns):
         values = [row[i] for row in table.rows if row not in table.aside]
         numbers = [value for value in values if isinstance(value, int | float)]
         if column.best and len(numbers) > 1:
-            found[i] = text(max(numbers) if column.best == "max" else min(numbers), column)
+            found[i] = format_value(max(numbers) if column.best == "max" else min(numbers), column)
     return found
 
 
@@ -111,10 +113,10 @@ def _markdown(table: Table) -> str:
     def escape(value: str) -> str:
         return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|~" else c for c in value)
 
-    lines = [[escape(column.title) for column in visible(table)]]
-    lines.append(["---" if column.digits is None else "---:" for column in visible(table)])
+    lines = [[escape(column.title) for column in visible_columns(table)]]
+    lines.append(["---" if column.digits is None else "---:" for column in visible_columns(table)])
     rows = table.rows if table.footer is None else (*table.rows, table.footer)
-    lines += [shown(table, row, lambda cell: f"**{cell}**", escape) for row in rows]
+    lines += [format_row(table, row, lambda cell: f"**{cell}**", escape) for row in rows]
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{escape(plain(table.title))}\n\n{body}\n"
 
@@ -126,10 +128,10 @@ def _latex(table: Table) -> str:
     def line(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"
 
-    layout = "".join("l" if column.digits is None else "r" for column in visible(table))
+    layout = "".join("l" if column.digits is None else "r" for column in visible_columns(table))
     lines = [f"% {plain(table.title)}", rf"\begin{{tabular}}{{{layout}}}", r"\hline"]
-    lines += [line([escape(column.title) for column in visible(table)]), r"\hline"]
-    lines += [line(shown(table, row, lambda cell: rf"\textbf{{{cell}}}", escape)) for row in table.rows]
+    lines += [line([escape(column.title) for column in visible_columns(table)]), r"\hline"]
+    lines += [line(format_row(table, row, lambda cell: rf"\textbf{{{cell}}}", escape)) for row in table.rows]
     if table.footer is not None:
-        lines += [r"\hline", line(shown(table, table.footer, str, escape))]
+        lines += [r"\hline", line(format_row(table, table.footer, str, escape))]
     return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"

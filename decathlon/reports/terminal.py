@@ -1,4 +1,4 @@
-"""Tables on the terminal, or on standard output in the form that was asked for."""
+"""Tables on the terminal, or on standard output in another format."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from decathlon.reports.tables import Format, Row, Table, render, shown, visible
+from decathlon.reports.tables import Format, Row, Table, format_row, render, visible_columns
 from decathlon.system.text import plain
 
-NO_LIMIT = 10_000  # columns; a pipe has no width, and a cut number would be a wrong one
+NO_LIMIT = 10_000  # columns; a pipe has no width, and a cut number would be wrong
 
 
-def show(tables: Sequence[Table], notes: Sequence[str] = ()) -> None:
-    """Print the tables and, below them, the notes; a narrow terminal gets the narrow columns only."""
+def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> None:
+    """Print the tables and, below them, the notes; beside csv and json the notes go to standard error."""
+    if form == "table":
+        _show(tables, notes)
+        return
+    sys.stdout.write(render(tables, form, notes))
+    if form in ("csv", "json"):
+        sys.stderr.writelines(f"{plain(note)}\n" for note in notes)
+
+
+def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
+    """Print for people; a narrow terminal gets no wide columns."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=NO_LIMIT)
@@ -30,7 +40,7 @@ def show(tables: Sequence[Table], notes: Sequence[str] = ()) -> None:
         console.print(_rich(table if fits else _narrow(table)))
         console.print()
         if not fits and _narrow(table) != table:
-            console.print(Text(f"All columns need {needed} characters: widen the window, or add --format csv."))
+            console.print(Text(f"All columns need {needed} characters. Widen the window, or add --format csv."))
     for note in notes:
         console.print(Text(plain(note)))
 
@@ -53,7 +63,7 @@ def _narrow(table: Table) -> Table:
 
 def _rich(table: Table) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in visible(table):
+    for column in visible_columns(table):
         rich.add_column(
             Text(plain(column.title)), justify="left" if column.digits is None else "right", no_wrap=True
         )
@@ -65,16 +75,6 @@ def _rich(table: Table) -> RichTable:
 
 
 def _cells(table: Table, row: Row) -> list[Text]:
-    # Text, not strings: a name with brackets is no markup. The mark is a character no plain text holds.
-    cells = shown(table, row, lambda cell: f"\0{cell}", str)
+    # Text, not strings, which rich would search for markup. No printable text holds the mark.
+    cells = format_row(table, row, lambda cell: f"\0{cell}", str)
     return [Text(cell.removeprefix("\0"), style="bold" if cell.startswith("\0") else "") for cell in cells]
-
-
-def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> None:
-    """Print the tables and, below them, the notes; beside csv and json the notes go to standard error."""
-    if form == "table":
-        show(tables, notes)
-        return
-    sys.stdout.write(render(tables, form, notes))
-    if form in ("csv", "json"):
-        sys.stderr.writelines(f"{plain(note)}\n" for note in notes)

@@ -1,4 +1,4 @@
-"""What a finished training run reached, as a table."""
+"""The accuracies that training runs ended with, as a table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from decathlon.scoring.seed_scores import mean_std
 
 
 def last_metrics(run: Run, record: RunRecord) -> dict[str, dict[str, Any]]:
-    """Return the last line of metrics of every domain; of a finished run they must be those that training wrote."""
+    """Return the last metrics of every domain; those of a finished run must be as training wrote them."""
     record.check_file(run.folder, run.metrics.name)
     return {row["domain"]: row for row in read_lines(run.metrics, METRICS)}
 
 
 def summary(run: Run) -> Table:
-    """Return the accuracies a run ended with, in percent, by domain and on average."""
+    """Return a run's final accuracies in percent, by domain and on average."""
     record = run.read()
     last = last_metrics(run, record)
     rows = [
@@ -34,7 +34,7 @@ def summary(run: Run) -> Table:
 
 
 def group_summary(group: Group) -> Table:
-    """Return the accuracies the runs of a group ended with: mean and standard deviation over its seeds."""
+    """Return the final accuracies of a group: mean and standard deviation over its seeds."""
     runs = [Run(folder) for folder in group.runs.values()]
     tables = [summary(run) for run in runs]
     rows = [_across(same) for same in zip(*(table.rows for table in tables), strict=True)]
@@ -45,10 +45,10 @@ def group_summary(group: Group) -> Table:
 
 
 def _across(rows: Sequence[Row]) -> Row:
-    """Return the rows of one name in several tables as one, each number as its mean and its deviation."""
+    """Merge rows of one domain from several tables, each number as its mean and deviation."""
     name, *values = zip(*rows, strict=True)
-    spreads = [mean_std(value if not isinstance(value, str) else None for value in column) for column in values]
-    return (name[0], *(part for one in spreads for part in (one.mean, one.std)))
+    deviations = [mean_std(value if not isinstance(value, str) else None for value in column) for column in values]
+    return (name[0], *(part for one in deviations for part in (one.mean, one.std)))
 
 
 def _title(record: RunRecord) -> str:

@@ -1,1 +1,1 @@
-"""Results and ground truth and a baseline make a score. Nothing here loads torch."""
+"""Scoring: results, ground truth and a baseline give a score. Nothing here loads torch."""

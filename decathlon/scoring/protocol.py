@@ -1,4 +1,4 @@
-"""A protocol, what is known of how results were made, in a few words."""
+"""The protocol of results: how they were made, kept in a sidecar file and summarised in a few words."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from decathlon.errors import DataError, VerificationError
+from decathlon.errors import VerificationError
 from decathlon.system.checksums import read_sealed
-from decathlon.system.strict_json import dump_json
+from decathlon.system.schema import check
 from decathlon.system.text import several
+
+RESTORE = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 
 
 def protocol_text(protocol: Mapping[str, Any]) -> str | None:
-    """Say in a few words what rows must share to be compared."""
+    """Summarise what rows must share to be comparable; None when nothing is known."""
     units = {
         "fit": "{}",
         "epochs": "{}",
@@ -24,36 +26,28 @@ def protocol_text(protocol: Mapping[str, Any]) -> str | None:
         "own": "own {}",
         "seeds": "seeds {}",
     }
-    told = {name: value for name, value in protocol.items() if value is not None}
-    if "epochs" in told:
-        changed = f" ({told.pop('changed')} changed)" if "changed" in told else ""
-        told["epochs"] = several(told["epochs"], "epoch") + changed
-    said = [unit.format(told[name]) for name, unit in units.items() if name in told]
-    return ", ".join(said) or None
-
-
-AGAIN = "put back a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
+    known = {name: value for name, value in protocol.items() if value is not None}
+    if "epochs" in known:
+        changed = f" ({known.pop('changed')} changed)" if "changed" in known else ""
+        known["epochs"] = several(known["epochs"], "epoch") + changed
+    return ", ".join(unit.format(known[name]) for name, unit in units.items() if name in known) or None
 
 
 def protocol_path(path: Path) -> Path:
-    """Return where the sidecar of the results file `path` stands."""
+    """Return the path of the sidecar of the results file `path`."""
     return path.with_name(f"{path.stem}.protocol.json")
 
 
 def read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
+    """Read the sidecar of the results file `path` with this SHA-256; return None when there is no sidecar."""
     sidecar = protocol_path(path)
     if not sidecar.exists():
         return None
-    protocol = read_sealed(sidecar, AGAIN)
-    if not isinstance(protocol, dict):
-        raise DataError(f"{sidecar} is not a JSON object: {AGAIN}.")
+    protocol: dict[str, Any] = read_sealed(sidecar, RESTORE)
+    check(protocol, dict, str(sidecar), RESTORE)
     if protocol.get("results_sha256", digest) != digest:
         raise VerificationError(
-            f"{sidecar} speaks of other results than {path} (their SHA-256 differ): {AGAIN}, or remove "
+            f"{sidecar} belongs to other results than {path} (their SHA-256 differ). {RESTORE}, or remove "
             f"{sidecar.name} to score without a protocol."
         )
-    try:
-        dump_json(protocol).encode()
-    except ValueError:  # a lone surrogate: legal in JSON, cannot be written again
-        raise DataError(f"{sidecar} holds text that is not Unicode: {AGAIN}.") from None
     return protocol

@@ -1,4 +1,4 @@
-"""The published rows of the Visual Decathlon: test accuracies as printed in the papers, scored again here.
+"""The published rows of the Visual Decathlon: test accuracies as printed in the papers, rescored here.
 
 The score computed from rounded accuracies differs from the published one by up to 3 points.
 """
@@ -18,7 +18,7 @@ FACTS = "published.json"
 
 @dataclass(frozen=True)
 class Published:
-    """One row: `params` is the published footprint in trunks, `printed_score` what the paper states."""
+    """One row: `params` is the published footprint in trunks, `printed_score` the score stated in the paper."""
 
     name: str
     params: float | None
@@ -42,7 +42,9 @@ def _score(percent: dict[str, float]) -> Score:
         DomainScore(
             name,
             accuracy=round(percent[name] / 100, 6),
-            error=round(1 - percent[name] / 100, 6),  # the very float of OFFICIAL for Finetune: 2500.0, not nearly
+            error=round(
+                1 - percent[name] / 100, 6
+            ),  # exactly the float in OFFICIAL for Finetune, whose score is then exactly 2500
             images=facts.test,
             baseline_error=facts.finetune_error,
         )

@@ -1,7 +1,7 @@
 """The results file of the challenge: one predicted category for every test image.
 
-A JSON list of `{"image_id": int, "category_id": int}`; further keys of a row are ignored. Beside it may stand
-the sidecar `<stem>.protocol.json`, which says how the predictions were made and of which bytes it speaks.
+A JSON list of `{"image_id": int, "category_id": int}`; other keys of a row are ignored. A sidecar beside it,
+`<stem>.protocol.json`, may record how the predictions were made and the SHA-256 of the results it belongs to.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from decathlon.scoring.protocol import protocol_path, read_protocol
 from decathlon.system.checksums import seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
+from decathlon.system.text import shown
 
 LISTED = 10  # offenders of each kind
 
 
 @dataclass(frozen=True)
 class Results:
-    """Predictions as read from `source`: `category_ids[i]` is the answer for `image_ids[i]`."""
+    """Predictions read from `source`: `category_ids[i]` is the answer for `image_ids[i]`."""
 
     source: Path
     image_ids: tuple[int, ...]
@@ -33,7 +34,7 @@ class Results:
 
 
 class Offences:
-    """What is wrong in a file, by kind: a count, and the first few offenders."""
+    """The faults in a file by kind: a count, and the first few offenders."""
 
     def __init__(self) -> None:
         self._count: dict[str, int] = {}
@@ -46,10 +47,10 @@ class Offences:
             listed.append(offender)
 
     def refuse(self, source: Path) -> None:
-        """Raise DataError listing the first offenders of each kind, if there are any."""
+        """Raise DataError listing the first offenders of each kind, if any."""
         if not self._count:
             return
-        lines = [f"{source} cannot be scored: mend what is listed here."]
+        lines = [f"{source} cannot be scored; fix the problems below."]
         for kind, count in self._count.items():
             dots = ", …" if count > LISTED else ""
             lines.append(f"  {kind} ({count:,}): {', '.join(self._listed[kind])}{dots}")
@@ -60,7 +61,7 @@ def read_results(path: Path) -> Results:
     """Read a results file and its sidecar.
 
     Raises DataError for anything but a list of rows with integer ids, VerificationError when the sidecar
-    speaks of other bytes.
+    belongs to other results.
     """
     data = read_bytes(path)
     protocol = read_protocol(path, hashlib.sha256(data).hexdigest())
@@ -71,7 +72,7 @@ def read_results(path: Path) -> Results:
 def write_results(
     path: Path, image_ids: Iterable[int], category_ids: Iterable[int], protocol: Mapping[str, Any]
 ) -> None:
-    """Write predictions and, beside them, the protocol with the SHA-256 of what was written.
+    """Write predictions and, in a sidecar, the protocol with the SHA-256 of the results.
 
     Takes lists and integer arrays alike. Equal predictions give equal bytes.
     """
@@ -81,8 +82,8 @@ def write_results(
     )
     data = ("[\n" + ",\n".join(rows) + "\n]\n").encode()
     sealed = seal({**protocol, "results_sha256": hashlib.sha256(data).hexdigest()})
-    # The sidecar has its place on the disk before the results appear, and its name after them: after a crash in
-    # between, the old sidecar does not fit and the pair is refused.
+    # The sidecar is on the disk before the results appear and gets its name after them: after a crash in between,
+    # the old sidecar does not match and the pair is refused.
     with replacing(protocol_path(path)) as part:
         part.write_text(dump_json(sealed), encoding="utf-8")
         write_bytes(path, data)
@@ -91,8 +92,8 @@ def write_results(
 def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, ...]:
     """Refuse results that do not answer every image of `truth` exactly once with a category of its domain.
 
-    With `partial`, domains without any answer are let pass and their names returned. Raises DataError listing
-    the first ten offenders of each kind.
+    With `partial`, domains without any answer are allowed. Returns the names of those domains.
+    Raises DataError listing the first ten offenders of each kind.
     """
     offences = Offences()
     domain_of = {image: domain for domain in truth.domains for image in domain.answers}
@@ -101,7 +102,7 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
     missing = tuple(domain.name for domain in truth.domains if domain.name not in present)
     if not partial:
         for name in missing:
-            offences.add("missing domain: predict it, or score the others with --partial and without a total", name)
+            offences.add("missing domain; predict it, or score the others with --partial and without a total", name)
     for domain in truth.domains:
         if domain.name not in missing:
             for image in sorted(domain.answers.keys() - seen):
@@ -118,13 +119,13 @@ def _check_rows(
     for image, category in zip(results.image_ids, results.category_ids, strict=True):
         domain = domain_of.get(image)
         if domain is None:
-            offences.add("foreign image, not in the ground truth", _short(image))
+            offences.add("foreign image, not in the ground truth", shown(image))
             continue
         answer = f"{image} ({domain.name})"
         if image in seen:
             offences.add("duplicate image", answer)
         elif category not in owner:
-            offences.add("unknown category", f"{answer} as {_short(category)}")
+            offences.add("unknown category", f"{answer} as {shown(category)}")
         elif category not in domain.categories:
             offences.add("category of another domain", f"{answer} as {category} ({owner[category]})")
         seen.add(image)
@@ -133,22 +134,15 @@ def _check_rows(
 
 def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if not isinstance(rows, list):
-        raise DataError(f'{path} is not a list: results are a JSON list of {{"image_id": …, "category_id": …}}.')
+        raise DataError(f'{path} is not a list. Results are a JSON list of {{"image_id": …, "category_id": …}}.')
     if not rows:
-        raise DataError(f"{path} is an empty list: it holds no prediction.")
+        raise DataError(f"{path} is an empty list. Name a file with predictions.")
     offences = Offences()
     for position, row in enumerate(rows, 1):
         if type(row) is not dict or "image_id" not in row or "category_id" not in row:
             offences.add("malformed row, without image_id and category_id", f"row {position}")
         elif type(row["image_id"]) is not int or type(row["category_id"]) is not int:
             key = "category_id" if type(row["image_id"]) is int else "image_id"
-            offences.add("id that is not an integer", f"row {position} {key} {_short(row[key])}")
+            offences.add("id that is not an integer", f"row {position} {key} {shown(row[key])}")
     offences.refuse(path)
     return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, list | dict):  # never printed: it may be nested deeper than repr can follow
-        return "a list" if isinstance(value, list) else "an object"
-    text = repr(value)
-    return text if len(text) <= 24 else f"{text[:20]}… ({len(text)} characters)"

@@ -1,9 +1,9 @@
-"""The decathlon score: up to 1000 points a domain, against the errors of a baseline.
+"""The decathlon score: up to 1000 points per domain, against the errors of a baseline.
 
     S = sum over domains d of 1000 * (max(0, Emax_d - E_d) / Emax_d)^2,    Emax_d = 2 * baseline error of d
 
 Rebuffi, Bilen, Vedaldi, "Learning multiple visual domains with residual adapters", NeurIPS 2017
-(https://arxiv.org/abs/1705.08045), section 4. The baseline itself earns 250 points a domain.
+(https://arxiv.org/abs/1705.08045), section 4. The baseline itself earns 250 points per domain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from decathlon.scoring.results import Results, check
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import digest, find_fault, within
 
-MAKE = "make it again with 'decathlon score RUN --truth PATH'"
+MOST_POINTS = 1000.0
+RESCORE = "Make it again with 'decathlon score RUN --truth PATH'"
 PART = within(float, 0, 1)
 SHAPE = {
     "score": (float, None),
@@ -33,20 +34,49 @@ SHAPE = {
             "points": (float, None),
             "baseline_error": (PART, None),
             "images": within(int, 1, 10**12),
-            "majority?": (PART, None),
+            "majority": (PART, None),
         }
     },
-    "mean_accuracy?": PART,
-    "missing?": [str],
+    "mean_accuracy": PART,
+    "missing": [str],
     "baseline": str,
     "protocol": (dict, None),
-    "truth_sha256?": (digest, None),
+    "truth_sha256": (digest, None),
 }
 
 
 @dataclass(frozen=True)
+class DomainScore:
+    """One domain's accuracy and error, in 0..1, over `images` test images.
+
+    `majority` is the accuracy of always answering the most frequent category; None when it is unknown.
+    """
+
+    name: str
+    accuracy: float
+    error: float
+    images: int
+    baseline_error: float | None = None
+    majority: float | None = None
+
+    @property
+    def points(self) -> float | None:
+        """The domain's points; None without a baseline, or against one that makes no error."""
+        return None if self.baseline_error is None else points(self.error, self.baseline_error)
+
+
+def points(error: float, baseline_error: float) -> float | None:
+    """Return the points of an error in 0..1; None against a baseline without error: they are undefined."""
+    worst = 2 * baseline_error
+    if worst == 0:
+        return None
+    share = max(0.0, worst - error) / worst
+    return MOST_POINTS * share * share
+
+
+@dataclass(frozen=True)
 class Baseline:
-    """Errors in 0..1 by domain that earn 250 points; `text` says whose they are."""
+    """Errors in 0..1 by domain that earn 250 points; `text` describes their source."""
 
     text: str
     errors: Mapping[str, float] = field(default_factory=dict)
@@ -56,7 +86,7 @@ class Baseline:
 class Score:
     """The scores of the domains that were answered; `missing` names those that were not.
 
-    `truth` is the SHA-256 of the answers they were scored against; None where nobody wrote it down.
+    `truth` is the SHA-256 of the answers they were scored against; None when it is unknown.
     """
 
     domains: tuple[DomainScore, ...]
@@ -74,23 +104,23 @@ class Score:
 
     @property
     def mean_accuracy(self) -> float:
-        """The mean over domains, each counting the same."""
+        """The mean over domains, all with the same weight."""
         return math.fsum(domain.accuracy for domain in self.domains) / len(self.domains)
 
     def notes(self) -> list[str]:
-        """Return sentences that say why there are no points or no total; empty when there are."""
+        """Return sentences on why points or a total are missing; empty when they are not."""
         bare = [domain.name for domain in self.domains if domain.baseline_error is None]
         zero = [domain.name for domain in self.domains if domain.baseline_error == 0]
         sentences = (
-            (self.missing, "No prediction for {}: there is no total."),
-            (bare, "No baseline error for {}: for points, score a fine-tuned run with --save-baseline "
+            (self.missing, "No prediction for {}, so there is no total."),
+            (bare, "No baseline error for {}. For points, score a fine-tuned run with --save-baseline "
              "FILE.json, then this one with --baseline FILE.json."),
-            (zero, "The baseline makes no error on {}: points are undefined there, and so is the total."),
+            (zero, "The baseline makes no error on {}, so its points and the total are undefined."),
         )  # fmt: skip
         return [sentence.format(", ".join(names)) for names, sentence in sentences if names]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain dictionaries and numbers; `from_json` is the way back."""
+        """Return plain dictionaries and numbers; `from_json` reads them back."""
         return {
             "score": self.total,
             "domains": {
@@ -113,33 +143,33 @@ class Score:
 
     @classmethod
     def from_json(cls, data: Any, source: str) -> Score:
-        """Build a score from parsed JSON; raises DataError when it is none or contradicts itself."""
+        """Build a score from parsed JSON; raises DataError when it is malformed or contradicts itself."""
         fault = find_fault(data, SHAPE) or ("" if data["domains"] else "it has no domains")
         if fault:
-            raise DataError(f"{source} is not a score ({fault}): {MAKE}.")
-        domains, missing = data["domains"], tuple(data.get("missing", ()))
+            raise DataError(f"{source} is not a score ({fault}). {RESCORE}.")
+        domains, missing = data["domains"], tuple(data["missing"])
         entries = tuple(_domain(name, entry) for name, entry in domains.items())
-        score = cls(entries, data["baseline"], missing, data["protocol"], data.get("truth_sha256"))
+        score = cls(entries, data["baseline"], missing, data["protocol"], data["truth_sha256"])
         agrees = all(abs(d.accuracy + d.error - 1) < 1e-6 for d in entries)
         agrees &= not domains.keys() & set(missing) and len(set(missing)) == len(missing)
         agrees &= all(_same(d.points, domains[d.name]["points"]) for d in entries)
         agrees &= _same(score.total, data["score"])
-        agrees &= _same(score.mean_accuracy, data.get("mean_accuracy", score.mean_accuracy))
+        agrees &= _same(score.mean_accuracy, data["mean_accuracy"])
         if not agrees:
-            raise DataError(f"{source} contradicts itself: {MAKE}.")
+            raise DataError(f"{source} contradicts itself. {RESCORE}.")
         return score
 
     @classmethod
     def read(cls, path: Path) -> Score:
-        """Read a score.json, or the one in the run directory `path`; UsageError where that is not trained."""
+        """Read a score.json, or the one in the run directory `path`; raises UsageError when that is not trained."""
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
             if read_status(path) in ("running", "diverged"):  # there is more to do first than to score
                 from decathlon.runs.run_directory import Run
 
                 Run(path).read_done()
-            raise DataError(f"{path} has no score.json: run '{how_to_score(path)}' first.")
-        return cls.from_json(read_sealed(file, MAKE), str(file))
+            raise DataError(f"{path} has no score.json. Run '{how_to_score(path)}' first.")
+        return cls.from_json(read_sealed(file, RESCORE), str(file))
 
 
 def how_to_score(path: Path, partial: bool = False) -> str:
@@ -148,9 +178,9 @@ def how_to_score(path: Path, partial: bool = False) -> str:
 
 
 def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:
-    """Score results that answer every image of every domain; `partial` lets whole domains be missing.
+    """Score results that answer every image of every domain; with `partial`, whole domains may be missing.
 
-    Raises DataError listing what is wrong with the results.
+    Raises DataError listing the faults in the results.
     """
     missing = check(results, truth, partial)
     answers = dict(zip(results.image_ids, results.category_ids, strict=True))
@@ -170,47 +200,11 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
 
 
 def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:
-    measures = float(entry["accuracy"]), float(entry["error"]), entry["images"]
-    return DomainScore(name, *measures, _part(entry["baseline_error"]), _part(entry.get("majority")))
-
-
-def _part(value: float | None) -> float | None:
-    return None if value is None else float(value)
+    measures = entry["accuracy"], entry["error"], entry["images"]
+    return DomainScore(name, *measures, entry["baseline_error"], entry["majority"])
 
 
 def _same(mine: float | None, theirs: Any) -> bool:
     if mine is None or theirs is None:
         return mine is theirs
     return math.isclose(mine, float(theirs), abs_tol=1e-6)
-
-
-MOST_POINTS = 1000.0
-
-
-@dataclass(frozen=True)
-class DomainScore:
-    """One domain's accuracy and error, in 0..1, over `images` test images.
-
-    `majority` is the accuracy of always answering the most frequent category; None where nobody counted.
-    """
-
-    name: str
-    accuracy: float
-    error: float
-    images: int
-    baseline_error: float | None = None
-    majority: float | None = None
-
-    @property
-    def points(self) -> float | None:
-        """The domain's points; None without a baseline, or with one that makes no error."""
-        return None if self.baseline_error is None else points(self.error, self.baseline_error)
-
-
-def points(error: float, baseline_error: float) -> float | None:
-    """Return the points of an error in 0..1; None against a baseline without error, where they are undefined."""
-    worst = 2 * baseline_error
-    if worst == 0:
-        return None
-    share = max(0.0, worst - error) / worst
-    return MOST_POINTS * share * share

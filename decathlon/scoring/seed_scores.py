@@ -10,12 +10,32 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.runs.seed_group import Group, find_group, seeds_text
-from decathlon.scoring.score import DomainScore, Score, how_to_score
+from decathlon.scoring.score import RESCORE, DomainScore, Score, how_to_score
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import check
 
-AGAIN = "make it again with 'decathlon score'"
 SHAPE = {"seeds": [int], "score": dict, "mean_accuracy": dict, "domains": dict, "baseline": str, "runs": [dict]}
+
+
+@dataclass(frozen=True)
+class MeanStd:
+    """The mean over runs and the sample standard deviation (n - 1); None where undefined."""
+
+    mean: float | None
+    std: float | None
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return both as plain JSON."""
+        return {"mean": self.mean, "std": self.std}
+
+
+def mean_std(values: Iterable[float | None]) -> MeanStd:
+    """Return mean and deviation; one value has no deviation, and with a value that is None there is neither."""
+    given = list(values)
+    known = [value for value in given if value is not None]
+    if len(known) < len(given):
+        return MeanStd(None, None)
+    return MeanStd(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -32,16 +52,16 @@ class MeanDomainScore(DomainScore):
 
 @dataclass(frozen=True)
 class GroupScore:
-    """One score a seed, over the same domains and images against the same baseline errors."""
+    """One score per seed, over the same domains and images, against the same baseline errors."""
 
     seeds: tuple[int, ...]
     scores: tuple[Score, ...]
 
     def __post_init__(self) -> None:
         truths = {score.truth for score in self.scores if score.truth is not None}
-        if len({(_measure(score), score.missing) for score in self.scores}) > 1 or len(truths) > 1:
+        if len({(_comparable(score), score.missing) for score in self.scores}) > 1 or len(truths) > 1:
             raise DataError(
-                "the runs of the group answer different domains or were scored differently: predict all of them "
+                "the runs of the group answer different domains or were scored differently. Predict all of them "
                 "from one file (--force) and score the group again."
             )
 
@@ -64,7 +84,7 @@ class GroupScore:
         return mean_std(score.domains[domain].points for score in self.scores)
 
     def mean(self) -> Score:
-        """Return the means as one score, its protocol that of the runs; what differs is told as `3 or 5`."""
+        """Return the means as one score; in its protocol, values that differ between runs read `3 or 5`."""
         first = self.scores[0]
         domains = []
         for i, domain in enumerate(first.domains):
@@ -74,7 +94,7 @@ class GroupScore:
         return Score(tuple(domains), first.baseline, first.missing, self._protocol(), first.truth)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the spreads and, under `runs`, every score as `decathlon score` writes it."""
+        """Return means, deviations and, under `runs`, every score as `decathlon score` writes it."""
         first = self.scores[0]
         return {
             "seeds": list(self.seeds),
@@ -95,80 +115,59 @@ class GroupScore:
 
     @classmethod
     def read(cls, path: Path) -> GroupScore:
-        """Read what `to_json` wrote to a file; raises DataError where it is none or contradicts itself."""
-        data = read_sealed(path, AGAIN)
-        check(data, SHAPE, str(path), AGAIN)
+        """Read a file with the JSON of `to_json`; raises DataError when it is malformed or contradicts itself."""
+        data = read_sealed(path, RESCORE)
+        check(data, SHAPE, str(path), RESCORE)
         seeds, runs = tuple(data["seeds"]), data["runs"]
         if not runs or len(runs) != len(seeds) or len(set(seeds)) < len(seeds):
-            raise DataError(f"{path} contradicts itself: it has {len(runs)} runs of {len(seeds)} seeds; {AGAIN}.")
+            raise DataError(f"{path} contradicts itself: it has {len(runs)} runs of {len(seeds)} seeds. {RESCORE}.")
         scores = tuple(Score.from_json(run, f"runs[{number}] of {path}") for number, run in enumerate(runs))
         found = cls(seeds, scores)
-        told = found.to_json()
-        if any(told[key] != data[key] for key in SHAPE if key != "runs"):
-            raise DataError(f"{path} contradicts itself: its means are not those of its runs; {AGAIN}.")
+        again = found.to_json()
+        if any(again[key] != data[key] for key in SHAPE if key != "runs"):
+            raise DataError(f"{path} contradicts itself: its means are not those of its runs. {RESCORE}.")
         return found
 
     def _protocol(self) -> Mapping[str, Any] | None:
-        told = [score.protocol for score in self.scores if score.protocol is not None]
-        if len(told) < len(self.scores):
+        protocols = [score.protocol for score in self.scores if score.protocol is not None]
+        if len(protocols) < len(self.scores):
             return None
-        names = dict.fromkeys(name for protocol in told for name in protocol)
+        names = dict.fromkeys(name for protocol in protocols for name in protocol)
         kind, _, seeds = seeds_text(self.seeds).partition(" ")
         own = ("seed", "results_sha256")
-        return {name: _together(name, told) for name in names if name not in own} | {kind: seeds}
+        return {name: _merge(name, protocols) for name in names if name not in own} | {kind: seeds}
 
 
 def read_group_score(group: Group) -> GroupScore:
     """Read the score.json of every run.
 
-    Raises UsageError where one is missing of a group that is not trained to the end, and DataError where one is
-    missing else, or they do not belong together.
+    Raises UsageError when one is missing because the group is not trained to the end, DataError when one is missing
+    otherwise or they do not belong together.
     """
     for folder in group.runs.values():
         if not (folder / "score.json").is_file():
             group.every()
-            raise DataError(f"{folder} has no score.json: run '{how_to_score(group.folder)}' first.")
+            raise DataError(f"{folder} has no score.json. Run '{how_to_score(group.folder)}' first.")
     return GroupScore(group.seeds, tuple(Score.read(folder) for folder in group.runs.values()))
 
 
 def read_score(path: Path) -> Score:
-    """Read a score.json, the one of a run directory, or the mean over those of a group."""
+    """Read a score.json, that of a run directory, or the mean over those of a group."""
     group = find_group(path)
     return Score.read(path) if group is None else read_group_score(group).mean()
 
 
-def _together(name: str, told: Sequence[Mapping[str, Any]]) -> Any:
-    """Return what the protocols say under a name: what was changed in any run, or all that they say."""
+def _merge(name: str, protocols: Sequence[Mapping[str, Any]]) -> Any:
+    """Return one value for a name in the protocols: the changes of all runs, or the distinct values."""
     if name == "changed":
-        changes = (change for protocol in told for change in str(protocol.get(name) or "").split(" and "))
+        changes = (change for protocol in protocols for change in str(protocol.get(name) or "").split(" and "))
         return " and ".join(dict.fromkeys(filter(None, changes)))
-    first = told[0].get(name)
-    if all(protocol.get(name) == first for protocol in told):
+    first = protocols[0].get(name)
+    if all(protocol.get(name) == first for protocol in protocols):
         return first
-    return " or ".join(dict.fromkeys(str(protocol.get(name, "none")) for protocol in told))
+    return " or ".join(dict.fromkeys(str(protocol.get(name, "none")) for protocol in protocols))
 
 
-def _measure(score: Score) -> tuple[tuple[str, int, float | None], ...]:
-    """Return what two scores must share for a mean of them to say anything."""
+def _comparable(score: Score) -> tuple[tuple[str, int, float | None], ...]:
+    """Return what two scores must share for their mean to be meaningful."""
     return tuple((domain.name, domain.images, domain.baseline_error) for domain in score.domains)
-
-
-@dataclass(frozen=True)
-class MeanStd:
-    """The mean over runs and the sample standard deviation (n - 1); None where there is none."""
-
-    mean: float | None
-    std: float | None
-
-    def to_json(self) -> dict[str, float | None]:
-        """Return both as plain JSON."""
-        return {"mean": self.mean, "std": self.std}
-
-
-def mean_std(values: Iterable[float | None]) -> MeanStd:
-    """Return mean and deviation; one value has no deviation, and a value that is None leaves neither."""
-    given = list(values)
-    known = [value for value in given if value is not None]
-    if len(known) < len(given):
-        return MeanStd(None, None)
-    return MeanStd(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)

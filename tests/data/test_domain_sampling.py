@@ -16,7 +16,7 @@ from decathlon.errors import UsageError
     ("policy", "expected"),
     [("proportional", (1, 4, 16)), ("uniform", (7, 7, 7)), ("power:0.5", (3, 6, 12)), ("sequential", (1, 4, 16))],
 )
-def test_an_epoch_is_shared_out_by_policy(policy: str, expected: tuple[int, ...]) -> None:
+def test_an_epoch_is_divided_by_policy(policy: str, expected: tuple[int, ...]) -> None:
     assert shares([64, 256, 1024], policy, 64) == expected
 
 
@@ -52,7 +52,7 @@ def test_together_puts_every_domain_into_every_step() -> None:
 
 
 @pytest.mark.parametrize(("images", "batch"), [(10, 4), (3, 8), (1, 2), (64, 64)])
-def test_batches_run_through_one_permutation_after_the_other(images: int, batch: int) -> None:
+def test_batches_run_through_one_permutation_after_another(images: int, batch: int) -> None:
     stream = torch.cat([sample(images, batch, number, 7, "x") for number in range(images * 2)])
     for begin in range(0, len(stream) - images + 1, images):
         assert sorted(stream[begin : begin + images].tolist()) == list(range(images))
@@ -63,7 +63,7 @@ def test_orders_differ_between_domains_and_seeds() -> None:
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_a_permutation_is_drawn_once_a_pass_however_many_domains_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_permutation_is_drawn_once_per_pass_with_any_number_of_domains(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = Counter[int]()
     real = torch.randperm
 
@@ -78,7 +78,7 @@ def test_a_permutation_is_drawn_once_a_pass_however_many_domains_there_are(monke
     assert drawn[8] == 3 * 100
 
 
-def test_orders_of_passes_that_are_over_are_forgotten() -> None:
+def test_orders_of_finished_passes_are_dropped() -> None:
     for number in range(40):
         sample(8, 2, number, 12, "long")
     assert len(domain_sampling._turns(8, 12, "long", domain_sampling.CPU)) <= 2

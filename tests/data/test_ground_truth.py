@@ -1,4 +1,4 @@
-"""Ground truth: what is read from folders, zips and files, and what is refused."""
+"""Ground truth read from folders, zips and files, or refused."""
 
 from __future__ import annotations
 
@@ -99,16 +99,18 @@ def broken(**changes: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([], "holds no categories"),
+        ([], "the whole is a list, not an object"),
         (broken(annotations=[]), "stripped"),
         (broken(annotations=document(1)["annotations"][:2]), "image 10200003 has no annotation"),
-        (broken(annotations=document(1)["annotations"] * 2), "annotates image 10200001 twice"),
-        (broken(images=document(1)["images"][:2]), "does not list"),
-        (broken(images=document(1)["images"] * 2), "lists an id twice"),
-        (broken(categories=[{"id": 10000001}]), "category 10000002, which is not in"),
-        (broken(categories=[{"id": True}]), "not an integer: True"),
-        (broken(categories=[{"id": 1.0}]), "not an integer: 1.0"),
-        (broken(images=["x"]), "holds no images"),
+        (broken(annotations=document(1)["annotations"] * 2), "has two annotations of image 10200001"),
+        (broken(images=document(1)["images"][:2]), "image 10200003 is not in `images`"),
+        (broken(images=document(1)["images"] * 2), "has duplicate ids in `images`"),
+        (broken(categories=[{"id": 10000001}]), "in category 10000002, which is not in `categories`"),
+        (broken(categories=[{"id": True}]), "id is true, not a whole number"),
+        (broken(categories=[{"id": 1.0}]), "id is 1.0, not a whole number"),
+        (broken(images=["x"]), r"images\[0\] is 'x', not an object"),
+        (broken(images={}), "images is an object, not a list"),
+        (broken(categories=[]), "categories is empty"),
     ],
 )
 def test_a_truth_that_contradicts_itself_is_refused(tmp_path: Path, data: object, message: str) -> None:
@@ -121,7 +123,7 @@ def test_a_truth_that_contradicts_itself_is_refused(tmp_path: Path, data: object
 def test_domains_that_share_ids_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "ant", document(1))
     put(tmp_path, "bee", document(1))
-    with pytest.raises(DataError, match="ant|bee share the image id 10200001"):
+    with pytest.raises(DataError, match="has the image id 10200001 in both ant and bee"):
         read_truth(tmp_path)
 
 

@@ -19,7 +19,7 @@ MEAN = (0.5, 0.45, 0.4)
 def ragged_pool(
     flip: bool = True, size: int = 8
 ) -> tuple[ImagePool, list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]]:
-    """Return a pool whose pixel values name their own place: red is the row, green the column, blue the image."""
+    """Return a pool whose pixels hold their own position: red is the row, green the column, blue the image."""
     images = []
     for number, (height, width) in enumerate([(8, 8), (10, 17), (23, 9)]):
         rows, columns = np.mgrid[:height, :width]
@@ -131,7 +131,7 @@ def test_memory_that_torch_holds_idle_is_free(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_pool_that_does_not_fit_stays_in_host_memory_and_cuts_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The meta device stands for a GPU: it shows where things are; which pixels go to it is seen before."""
+    """The meta device stands in for a GPU and shows where tensors are; the pixels are compared before."""
     plain, images = ragged_pool()
     monkeypatch.setattr(pool_module, "home_of", lambda size, device: torch.device("cpu"))
     pool = ImagePool(TINY["apples"], images, torch.tensor([0, 1, 0]), [11, 12, 13], 8, "meta")

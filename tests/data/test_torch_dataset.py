@@ -1,4 +1,4 @@
-"""PackedDomain: what torchvision's data sets promise, over a packed file."""
+"""PackedDomain: the promises of torchvision's data sets, over a packed file."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_images_and_labels_are_those_of_the_file(tiny: Path) -> None:
     assert data.image_ids == stored.image_id.tolist()
 
 
-def test_the_domain_is_told_as_torchvision_tells_it(tiny: Path) -> None:
+def test_the_repr_is_that_of_torchvision(tiny: Path) -> None:
     data = PackedDomain(str(tiny), "boats")
     assert data.classes == ["boats-1", "boats-2", "boats-3", "boats-4", "boats-5"]
     assert data.class_to_idx == {name: i for i, name in enumerate(data.classes)}
@@ -54,7 +54,7 @@ def test_transforms_get_image_and_label(tiny: Path) -> None:
     assert [data[i] for i in range(4)] == [((36, 72), 0), ((36, 72), -1), ((36, 72), -2), ((36, 72), 0)]
 
 
-def test_places_count_from_both_ends_and_stop_there(tiny: Path) -> None:
+def test_an_index_counts_from_both_ends(tiny: Path) -> None:
     data = PackedDomain(tiny, "apples", transform=pixels)
     assert torch.equal(data[-1][0], data[23][0]) and torch.equal(data[-24][0], data[0][0])
     assert not torch.equal(data[0][0], data[2][0])
@@ -88,7 +88,7 @@ def test_workers_read_what_this_process_reads(tiny: Path, start: str) -> None:
         assert labels.tolist() == data.targets
 
 
-def test_a_forked_process_opens_a_file_of_its_own(tiny: Path) -> None:
+def test_a_forked_process_opens_its_own_file(tiny: Path) -> None:
     data = PackedDomain(tiny, "boats", transform=pixels)
     before = data._packed()
     assert data._packed() is before
@@ -96,7 +96,7 @@ def test_a_forked_process_opens_a_file_of_its_own(tiny: Path) -> None:
     assert data._packed() is not before
 
 
-def test_it_reads_as_torchvisions_do(tiny: Path) -> None:
+def test_it_reads_as_torchvisions_data_sets_do(tiny: Path) -> None:
     class Half:
         def __repr__(self) -> str:
             return "Half(\n    of=2\n)"
@@ -133,12 +133,12 @@ def test_classes_of_one_name_get_their_ids(
         assert data.class_to_idx[name] == label and name.startswith("crane" if label == 0 else names[label])
 
 
-def test_what_is_not_there_is_named(tiny: Path, tmp_path: Path) -> None:
+def test_a_missing_domain_split_or_file_is_named(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown domain 'boat'. Did you mean boats"):
         PackedDomain(tiny, "boat")
     with pytest.raises(DataError, match="no dev split of boats"):
         PackedDomain(tiny, "boats", "dev")
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match="no such file"):
         PackedDomain(tmp_path / "none.h5", "boats")
 
 
@@ -146,7 +146,7 @@ def test_another_file_under_the_same_name_is_refused(tmp_path: Path) -> None:
     path = write_pack(tmp_path / "tiny.h5")
     data = PackedDomain(path, "boats")
     write_pack(path, counts={"train": 25})
-    with pytest.raises(DataError, match="is another file than when the data set was made"):
+    with pytest.raises(DataError, match="has changed since the data set was made"):
         data[0]
 
 
@@ -162,7 +162,7 @@ def test_a_damaged_image_is_never_returned(tmp_path: Path) -> None:
         data[0]
 
 
-def test_the_name_in_the_package_costs_nothing_until_it_is_used() -> None:
+def test_the_name_in_the_package_is_loaded_on_first_use() -> None:
     subprocess.run([sys.executable, "-c", "import sys, decathlon; assert 'torch' not in sys.modules"], check=True)
     with pytest.raises(AttributeError, match="no attribute 'PackedDomian'"):
         decathlon.PackedDomian  # noqa: B018

@@ -67,7 +67,7 @@ def test_a_name_that_is_not_unicode_is_refused_where_it_would_be_written(tmp_pat
     data = write_pack(tmp_path / os.fsdecode(b"a\xff.h5"))
     assert decathlon("data", "info", data).returncode == 0
     said = refused(decathlon("train", "--data", data, *OPTIONS, "-o", tmp_path / "run"), 2)
-    assert said.endswith("a\\udcff.h5' is not valid UTF-8: rename it.")
+    assert said.endswith("a\\udcff.h5' is not valid UTF-8. Rename it.")
 
 
 def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(DataError, match=f"cannot read {path}: it is not a regular file"):
             read_bytes(path)
-        with pytest.raises(DataError, match="it is no regular file"):
+        with pytest.raises(DataError, match="it is not a regular file"):
             read_truth(path)
     with pytest.raises(DataError, match="Is a directory"):
         read_bytes(tmp_path)
@@ -113,7 +113,7 @@ def test_a_full_disk_behind_the_output() -> None:
         for words in (["leaderboard", "--format", "csv"], ["--help"]):
             done = decathlon(*words, stdout=full.fileno())
             assert done.returncode == 1 and "Exception ignored" not in done.stderr
-            assert done.stderr.splitlines()[-1].startswith("Error: No space left on device: ")
+            assert done.stderr.splitlines()[-1].startswith("Error: No space left on device. ")
         assert decathlon("data", "info", "none.h5", stderr=full.fileno()).returncode == 3  # the code still tells
 
 

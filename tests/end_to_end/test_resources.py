@@ -333,10 +333,7 @@ def test_a_fault_is_told_and_its_traceback_kept(
     )
     code, said = command(monkeypatch, capsys, "data", "info", "x.h5")
     (file,) = tmp_path.iterdir()
-    assert code == 1 and said == (
-        f"Error: this is a fault of decathlon (KeyError: 'spam'): please report it with {file}, "
-        "which says where it was."
-    )
+    assert code == 1 and said == (f"Error: internal error (KeyError: 'spam'). Please report it and attach {file}")
     assert file.read_text().startswith("Traceback") and "cli/data/info.py" in file.read_text()
 
 

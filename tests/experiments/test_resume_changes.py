@@ -140,9 +140,7 @@ def test_other_images_in_another_number_are_refused(run: Path, tmp_path: Path) -
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_run_of_a_machine_with_a_gpu_can_be_gone_on_with_on_one_without(run: Path) -> None:
     write_sealed(run / "run.json", read_sealed(run / "run.json", "") | {"device": "cuda"})
-    with pytest.raises(
-        UsageError, match=r"begun on cuda, which .* does not have. Add --device cpu --allow-change"
-    ):
+    with pytest.raises(UsageError, match=r"begun on cuda, which .* does not have. Add --device cpu --allow-change"):
         resume(run, None, TrainingProgress())
     record = resume(run, ResumeRequest(device="cpu", allow=True), TrainingProgress()).read()
     assert record.status == "done" and record.device == "cpu" and record.changes[0].name == "device"

@@ -167,7 +167,7 @@ def test_masks_resume_with_their_own_optimizer(
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "-x", ".x", "trunk", "shared", "", "a\nb"])
 def test_a_name_that_cannot_be_a_file_or_a_scope_is_no_domain(name: str) -> None:
-    with pytest.raises(DataError, match="cannot name a domain"):
+    with pytest.raises(DataError, match="is not a valid domain name"):
         tiny_domain(name, 1, 2)
 
 

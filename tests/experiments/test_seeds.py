@@ -220,7 +220,7 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     found = json.loads(said)
     assert (found["method"], found["trunk"], found["run"]) == ("bn", "wrn-10-1", str(out / "seed-4"))
     shown = run("params", out)
-    assert f"What is stored: bn over wrn-10-1, {out / 'seed-4'}" in shown and f"Of {out} one seed is shown" in shown
+    assert f"What is stored: bn over wrn-10-1, {out / 'seed-4'}" in shown and f"One seed of {out} is shown" in shown
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Looking at a packed file: which images, in which sheets, as what training sees, and how many a class has."""
+"""Sheets of a packed file: the images shown, as stored and as training sees them, and the class histogram."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_the_command_draws_five_pictures_a_domain_and_tells_of_them(tiny: Path, tmp_path: Path) -> None:
+def test_the_command_draws_and_lists_five_pictures_per_domain(tiny: Path, tmp_path: Path) -> None:
     done = run(tiny, "-o", tmp_path / "out", "--images", 10)
     assert done.exit_code == 0, done.output
     assert [*read(tmp_path / "out")] == [f"{name}-{kind}.png" for name in TINY.names for kind in KINDS]
@@ -48,7 +48,7 @@ def test_the_command_draws_five_pictures_a_domain_and_tells_of_them(tiny: Path, 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_one_seed_draws_the_same_bytes_and_another_others(tiny: Path, tmp_path: Path) -> None:
+def test_equal_seeds_draw_equal_bytes(tiny: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
         assert run(tiny, "boats", "-o", tmp_path / name, "--seed", seed, "--images", 5).exit_code == 0
     one, again, other = (read(tmp_path / name) for name in ("one", "again", "other"))
@@ -78,7 +78,7 @@ def test_what_cannot_be_done_is_refused_and_leaves_nothing(tiny: Path, tmp_path:
     assert run(tiny, "--images", 0, "-o", out).exit_code == 2
     lacking = write_pack(tmp_path / "lacking.h5", counts={"train": 3})
     refusal = run(lacking, "--split", "val", "-o", out).exception
-    assert isinstance(refusal, DataError) and "has no val split of apples: choose another --split" in str(refusal)
+    assert isinstance(refusal, DataError) and "has no val split of apples. Choose another --split" in str(refusal)
     assert [path.name for path in tmp_path.iterdir()] == ["lacking.h5"]
 
 
@@ -124,7 +124,7 @@ def statistics(path: Path) -> Benchmark:
     return replace(TINY, domains=tuple(domains))
 
 
-def test_foreign_statistics_are_told_of_and_own_are_not(tiny: Path, tmp_path: Path) -> None:
+def test_foreign_statistics_are_warned_of(tiny: Path, tmp_path: Path) -> None:
     own = statistics(tiny)
     wrong = replace(own["boats"], mean=(0.08, 0.08, 0.08), std=(0.27, 0.27, 0.27))  # those of omniglot
     mixed = replace(own, domains=(own["apples"], wrong, own["towers"]))
@@ -132,7 +132,7 @@ def test_foreign_statistics_are_told_of_and_own_are_not(tiny: Path, tmp_path: Pa
     two = run(write_pack(tmp_path / "two.h5", mixed), "-o", tmp_path / "two", "--images", 4)
     assert one.exit_code == two.exit_code == 0 and "Warning" not in one.output
     assert [line for line in two.stdout.splitlines() if "Warning" in line] == [
-        "Warning: boats does not look normalised by its own statistics: see 'decathlon data stats FILE.h5'."
+        "Warning: boats does not look normalised by its own statistics. See 'decathlon data stats FILE.h5'."
     ]
 
 
@@ -181,7 +181,7 @@ def test_a_sheet_shows_the_very_pixels_in_a_frame() -> None:
 
 
 def tiles_of(monkeypatch: pytest.MonkeyPatch) -> list[Tile]:
-    """Return the list that the tiles of the next sheet come to."""
+    """Return a list that collects the tiles of the next sheet."""
     caught: list[Tile] = []
 
     def catch(title: str, notes: list[str], tiles: list[Tile]) -> bytes:
@@ -192,7 +192,7 @@ def tiles_of(monkeypatch: pytest.MonkeyPatch) -> list[Tile]:
     return caught
 
 
-def test_classes_stand_below_and_ids_where_they_are_unknown(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_captions_are_classes_or_ids_when_unknown(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiles = tiles_of(monkeypatch)
     with PackedFile(tiny) as file:
         for split in ("val", "test"):
@@ -217,7 +217,7 @@ def test_classes_stand_below_and_ids_where_they_are_unknown(tiny: Path, monkeypa
         ("apples", Recipe(size=32, flip=False, crop="full"), False),
     ],
 )
-def test_cuts_are_windows_of_the_stored_image_mirrored_where_they_may_be(
+def test_crops_are_windows_of_the_stored_image_mirrored_if_allowed(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, name: str, recipe: Recipe, mirrored: bool
 ) -> None:
     tiles = tiles_of(monkeypatch)
@@ -235,7 +235,7 @@ def test_cuts_are_windows_of_the_stored_image_mirrored_where_they_may_be(
 
 
 def window(cut: npt.NDArray[np.uint8], image: npt.NDArray[np.uint8]) -> bool | None:
-    """Say whether a cut stands in the image mirrored; None where it does in neither way."""
+    """Return whether the image holds a crop mirrored; None when it holds it in neither way."""
     size = len(cut)
     windows = np.lib.stride_tricks.sliding_window_view(image, (size, size), (0, 1)).transpose(0, 1, 3, 4, 2)
     for mirrored, wanted in ((False, cut), (True, cut[:, ::-1])):
@@ -317,7 +317,7 @@ def test_a_histogram_needs_labels() -> None:
     assert draw_classes(TINY["apples"], {"test": np.full(5, -1, np.int32)}) is None
 
 
-def test_the_most_frequent_class_stands_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_most_frequent_class_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     orders: list[list[int]] = []
     bars = class_histogram._bars
 
@@ -334,10 +334,10 @@ def test_the_most_frequent_class_stands_first(monkeypatch: pytest.MonkeyPatch) -
     ("counts", "line"),
     [
         (None, "test: 1,200 images without labels"),
-        ([600, 600], "test: 1,200 images, 600 a class"),
-        ([0, 1200], "test: 1,200 images, 0 to 1,200 a class; 1 class has none"),
-        ([0, 0, 1200], "test: 1,200 images, 0 to 1,200 a class; 2 classes have none"),
+        ([600, 600], "test: 1,200 images, 600 per class"),
+        ([0, 1200], "test: 1,200 images, 0 to 1,200 per class; 1 class has none"),
+        ([0, 0, 1200], "test: 1,200 images, 0 to 1,200 per class; 2 classes have none"),
     ],
 )
-def test_the_legend_tells_the_spread(counts: list[int] | None, line: str) -> None:
-    assert class_histogram._told("test", 1200, None if counts is None else np.array(counts)) == line
+def test_the_legend_has_the_range_of_class_sizes(counts: list[int] | None, line: str) -> None:
+    assert class_histogram.legend_label("test", 1200, None if counts is None else np.array(counts)) == line

@@ -1,4 +1,4 @@
-"""The leaderboard: what stands beside what, in every format."""
+"""The leaderboard: the rows that share a board, in every format."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rows(*arguments: object, references: bool = False) -> list[dict[str, object]
     return [row for row in found if references or row["protocol"] != "reference"]
 
 
-def test_without_runs_the_published_rows_stand_alone() -> None:
+def test_without_runs_only_the_published_rows_are_shown() -> None:
     found = rows()
     assert len(found) == 12
     assert (found[0]["name"], found[0]["printed_score"]) == ("URL + adapters", 4005)
@@ -59,7 +59,7 @@ def test_without_runs_the_published_rows_stand_alone() -> None:
     assert found[0]["vgg-flowers %"] == 87.28
 
 
-def test_an_official_run_stands_among_the_published_rows(tmp_path: Path) -> None:
+def test_an_official_run_is_among_the_published_rows(tmp_path: Path) -> None:
     path = make(tmp_path, "mine", OFFICIAL_RUN, ratio=2.125)
     found = rows(path)
     (mine,) = (row for row in found if row["name"] == "mine")
@@ -82,18 +82,18 @@ def test_a_foreign_run_is_set_apart_from_the_published_rows(tmp_path: Path) -> N
 def test_runs_on_different_benchmarks_are_never_mixed(tmp_path: Path, other: Score) -> None:
     out = run(make(tmp_path, "one", insects(0.1)), make(tmp_path, "two", other))
     assert out.count("name  ") == 2
-    assert "compare rows within a table, never across" in out
+    assert "compare rows within a table, never across tables" in out
 
 
-def test_a_run_without_points_stands_beside_its_benchmark(tmp_path: Path) -> None:
+def test_a_run_without_points_joins_its_benchmark(tmp_path: Path) -> None:
     bare, scored = make(tmp_path, "bare", insects(0.1, None)), make(tmp_path, "scored", insects(0.2))
     found = rows(bare, scored)
     assert [(row["name"], row["score"]) for row in found] == [("scored", 500.0), ("bare", None)]
     assert len({str(row["benchmark"]) for row in found}) == 1
-    assert "bare: No baseline error for ant, bee" in run(bare, scored)
+    assert "bare: No baseline error for ant, bee." in run(bare, scored)
 
 
-def test_runs_are_sorted_by_score_and_told_apart_by_path(tmp_path: Path) -> None:
+def test_runs_are_sorted_by_score_and_named_by_path_if_ambiguous(tmp_path: Path) -> None:
     low, high = make(tmp_path / "a", "run", insects(0.2)), make(tmp_path / "b", "run", insects(0.1))
     assert [(row["name"], row["score"]) for row in rows(low, high)] == [(str(high), 1125.0), (str(low), 500.0)]
 
@@ -105,7 +105,7 @@ def test_a_run_over_fewer_domains_has_no_total_and_no_mean(tmp_path: Path) -> No
     (nine,) = (row for row in rows(path) if row["name"] == "nine")
     assert nine["score"] is nine["mean accuracy %"] is nine["vgg-flowers %"] is None
     assert nine["aircraft %"] == 75.0
-    assert "nine answers 9 domains: it has no total here." in run(path)
+    assert "nine answers 9 domains, so it has no total here." in run(path)
 
 
 def test_a_diverged_run_has_no_score(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_diverged_run_has_no_score(tmp_path: Path) -> None:
         ("fine", 1125.0, "train"),
         ("gone", None, "diverged"),
     ]
-    assert "gone diverged in training: it has no score." in run(fine, gone)
+    assert "gone diverged in training and has no score." in run(fine, gone)
     assert "gone" in run(gone)
 
 
@@ -124,7 +124,7 @@ def test_a_score_of_older_results_is_refused(tmp_path: Path) -> None:
     score = Score(insects(0.1).domains, "b", protocol={"results_sha256": "0" * 64})
     path = make(tmp_path, "mine", score)
     write_results(path / "results.json", [1], [2], {})
-    with pytest.raises(DataError, match=f"made from other results: run 'decathlon score {path} --truth PATH'"):
+    with pytest.raises(DataError, match=f"made from other results. Run 'decathlon score {path} --truth PATH'"):
         run(path)
     write_json(path / "score.json", replace(score, missing=("wasp",)).to_json())
     with pytest.raises(DataError, match="--truth PATH --partial'"):
@@ -143,22 +143,22 @@ def test_a_run_without_score_and_a_bad_footprint_are_refused(tmp_path: Path) -> 
         run(path)
 
 
-def test_scores_against_different_truths_are_told_apart(tmp_path: Path) -> None:
+def test_scores_against_different_truths_get_a_note(tmp_path: Path) -> None:
     first, second = replace(insects(0.1), truth="1" * 64), replace(insects(0.2), truth="2" * 64)
     one, other, old = (
         make(tmp_path, "one", first),
         make(tmp_path, "two", second),
         make(tmp_path, "old", insects(0.3)),
     )
-    told = "one and two were scored against different ground truths: do not compare them"
-    assert told in " ".join(run(one, other, old).split())
+    note = "one and two were scored against different ground truths. Do not compare them"
+    assert note in " ".join(run(one, other, old).split())
     again = make(tmp_path, "again", replace(insects(0.4), truth="1" * 64))
     assert "ground truths" not in run(one, again, old)
     part = make(tmp_path, "part", replace(second, domains=second.domains[:1], missing=("bee",)))
     assert "ground truths" not in run(one, part)
 
 
-def test_csv_has_a_line_a_row_and_the_columns_of_every_benchmark(tmp_path: Path) -> None:
+def test_csv_has_a_line_per_row_and_the_columns_of_every_benchmark(tmp_path: Path) -> None:
     out = run(make(tmp_path, 'a "b", c', insects(0.1)), "--published", "--format", "csv")
     found = [row for row in csv.DictReader(io.StringIO(out)) if row["protocol"] != "reference"]
     assert len(found) == 13
@@ -176,13 +176,13 @@ def test_a_board_names_its_baseline_and_its_floor(tmp_path: Path) -> None:
     ]
 
 
-def test_a_row_says_its_method_and_a_reference_is_never_the_best(tmp_path: Path) -> None:
+def test_a_row_has_its_method_and_a_reference_is_never_the_best(tmp_path: Path) -> None:
     domains = (DomainScore("ant", 0.7, 0.3, 10, 0.1, majority=0.3),)
     for name, method in (("one", "piggyback ternary=true"), ("two", None)):
         make(tmp_path, name, Score(domains, "measured", protocol={"fit": "train", "method": method}))
     paths = tmp_path / "one", tmp_path / "two"
-    said = {row["name"]: row["method"] for row in rows(*paths, references=True)}
-    assert said == {"one": "piggyback ternary=true", "two": None, "baseline": None, "majority class": None}
+    methods = {row["name"]: row["method"] for row in rows(*paths, references=True)}
+    assert methods == {"one": "piggyback ternary=true", "two": None, "baseline": None, "majority class": None}
     markdown = run(*paths, "--format", "markdown")
     assert "| one | piggyback ternary=true | – | **70.00** |" in markdown
     assert "| baseline | – | – | 90.00 | 90.00 | 250.0 | reference |" in markdown
@@ -197,7 +197,7 @@ def test_a_narrow_terminal_marks_no_reference(tmp_path: Path, monkeypatch: pytes
     assert "\x1b[1m70.00\x1b[0m" in out and "\x1b[1m80.00" not in out
 
 
-def test_the_protocol_puts_a_fact_of_several_parts_in_brackets(
+def test_the_protocol_puts_a_value_of_several_parts_in_brackets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     protocol = {"method": "dan", "trained": "parallel, 1 epoch; before that bn, 3 epochs", "epochs": 1}
@@ -205,8 +205,8 @@ def test_the_protocol_puts_a_fact_of_several_parts_in_brackets(
     (row,) = rows(make(tmp_path, "mine", score))
     assert row["protocol"] == "1 epoch, after (parallel, 1 epoch; before that bn, 3 epochs)"
     show_score(score)
-    said = "Protocol: method dan, trained (parallel, 1 epoch; before that bn, 3 epochs), epochs 1."
-    assert said in capsys.readouterr().out
+    line = "Protocol: method dan, trained (parallel, 1 epoch; before that bn, 3 epochs), epochs 1."
+    assert line in capsys.readouterr().out
 
 
 def test_markdown_and_latex_escape_names_and_mark_the_best(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_narrow_terminal_gets_fewer_columns_never_cut_numbers(monkeypatch: pyt
     out = run()
     assert "61.81" not in out and "2943.5" in out
     assert "\x1b[1m4005.0\x1b[0m" in out
-    assert "widen the window" in out
+    assert "Widen the window" in out
 
 
 @pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])

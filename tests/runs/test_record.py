@@ -29,7 +29,7 @@ from decathlon.runs.seed_group import SEEDS, Group, find_group
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.scoring.protocol import protocol_path
 from decathlon.scoring.results import read_results
-from decathlon.scoring.score import Score
+from decathlon.scoring.score import DomainScore, Score
 from decathlon.system.checksums import SEAL, read_sealed, seal, write_sealed
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
@@ -308,8 +308,8 @@ def test_lines_are_named_by_their_number(tmp_path: Path) -> None:
 
 
 def test_a_score_says_where_it_is_wrong() -> None:
-    entry = {"accuracy": 0.5, "error": 0.5, "points": None, "baseline_error": None, "images": 4}
-    whole = {"score": None, "domains": {"a": entry}, "baseline": "none", "protocol": None}
+    whole = Score((DomainScore("a", 0.5, 0.5, 4),), "none").to_json()
+    entry = whole["domains"]["a"]
     assert Score.from_json(whole, "s").mean_accuracy == 0.5
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"images": "4"}, r"domains\['a'\].images is '4'"),

@@ -1,4 +1,4 @@
-"""Baseline errors kept from a run, and the whole road of one's own data up to points against them."""
+"""Baseline errors kept from a run, and the whole pipeline from one's own data to points against them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(*words: object) -> str:
 
 
 def colours(root: Path, names: dict[str, tuple[int, int, int]], count: int = 20) -> Path:
-    """Write plain images that anything learns to tell apart, no two the same."""
+    """Write plain images that any network learns to distinguish, no two the same."""
     for name, (red, green, blue) in names.items():
         (root / name).mkdir(parents=True)
         for i in range(count):
@@ -38,7 +38,7 @@ def colours(root: Path, names: dict[str, tuple[int, int, int]], count: int = 20)
     return root
 
 
-def test_the_road_from_own_images_to_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pipeline_from_own_images_to_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     colours(tmp_path / "paint", {"red": (200, 20, 20), "green": (20, 200, 20)})
     colours(tmp_path / "wool", {"blue": (20, 20, 200), "white": (220, 220, 220), "black": (0, 0, 0)})
@@ -47,8 +47,8 @@ def test_the_road_from_own_images_to_points(tmp_path: Path, monkeypatch: pytest.
     run("train", "--data", "mine.h5", *ROAD, "-o", "run")
     assert "Next: decathlon score run --truth mine-truth\n" in run("predict", "run", "--data", "mine.h5")
     bare = run("score", "run", "--truth", "mine-truth", "--data", "mine.h5", "--save-baseline", "kept.json")
-    assert "errors kept as a baseline: score other runs with --baseline kept.json" in bare
-    assert "No baseline error for paint, wool" in bare
+    assert "saved the errors. Score other runs with --baseline kept.json" in bare
+    assert "No baseline error for paint, wool." in bare
     found = Score.read(Path("run"))
     assert {d.name: d.images for d in found.domains} == {"paint": 10, "wool": 15}
     assert min(d.accuracy for d in found.domains) > 0.6  # labels and truth belong together
@@ -113,10 +113,13 @@ def test_a_group_is_kept_as_its_mean() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"baseline_errors": []}, "make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"),
-        ({"baseline_errors": {"ant": 0.1}, "baseline": ""}, "is no baseline"),
-        ({"baseline_errors": {"ant": {"error": "x", "images": 1}}, "baseline": ""}, "is no baseline"),
-        ({"baseline_errors": {"ant": {"error": 1.5, "images": 1}}, "baseline": ""}, "the error 1.5 of ant is not"),
+        ({"baseline_errors": []}, "Make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"),
+        ({"baseline_errors": {"ant": 0.1}, "baseline": ""}, "is not a baseline"),
+        ({"baseline_errors": {"ant": {"error": "x", "images": 1}}, "baseline": ""}, "is not a baseline"),
+        (
+            {"baseline_errors": {"ant": {"error": 1.5, "images": 1}}, "baseline": ""},
+            "['ant'].error is 1.5, not a number 0 to 1",
+        ),
         ({"baseline_errors": {"ant": {"error": 0.1, "images": 9}}, "baseline": ""}, "9 images of ant, the ground"),
         ({"errors": {}}, "is not a score"),
     ],

@@ -1,4 +1,4 @@
-"""The published rows, scored again by our scorer."""
+"""The published rows, rescored."""
 
 from __future__ import annotations
 

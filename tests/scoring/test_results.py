@@ -1,4 +1,4 @@
-"""The results file: written byte for byte alike, read strictly, and checked against the truth."""
+"""The results file: written byte for byte the same, read strictly, and checked against the truth."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_protocol_of_other_results_is_refused(tmp_path: Path) -> None:
     put(tmp_path, [(1, 8)])
     with pytest.raises(
         VerificationError,
-        match="speaks of other results.*predict RUN --data FILE.h5 --force., or remove results.protocol.json",
+        match="belongs to other results.*predict RUN --data FILE.h5 --force., or remove results.protocol.json",
     ):
         read_results(path)
 
@@ -65,10 +65,10 @@ def test_results_without_a_sidecar_have_no_protocol(tmp_path: Path) -> None:
     assert read_results(put(tmp_path, PERFECT)).protocol is None
 
 
-def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_malformed_sidecar_is_refused(tmp_path: Path) -> None:
     path = put(tmp_path, PERFECT)
     protocol_path(path).write_text("[]")
-    with pytest.raises(DataError, match="is not a JSON object"):
+    with pytest.raises(DataError, match="the whole is a list, not an object"):
         read_results(path)
     protocol_path(path).write_text('{"fit": "\\ud800"}')
     with pytest.raises(DataError, match="not Unicode"):
@@ -88,9 +88,9 @@ def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> No
         ('[{"image_id": 1}]', "malformed row"),
         ('["x", 1, null]', r"\(3\): row 1, row 2, row 3"),
         ('[{"image_id": 1.0, "category_id": 2}]', r"not an integer \(1\): row 1 image_id 1.0"),
-        ('[{"image_id": 1, "category_id": true}]', "row 1 category_id True"),
+        ('[{"image_id": 1, "category_id": true}]', "row 1 category_id true"),
         ('[{"image_id": "1", "category_id": 2}]', "row 1 image_id '1'"),
-        ('[{"image_id": 1, "category_id": null}]', "row 1 category_id None"),
+        ('[{"image_id": 1, "category_id": null}]', "row 1 category_id null"),
         ('[{"image_id": 1, "category_id": [[1]]}]', "row 1 category_id a list"),
         ('[{"image_id": 1, "category_id": NaN}]', "NaN is not a number"),
         ('[{"image_id": 1, "category_id": 1e400}]', "too large"),
@@ -99,7 +99,7 @@ def test_a_sidecar_that_is_no_object_or_no_text_is_refused(tmp_path: Path) -> No
         ("[" * 100_000, "not valid JSON: it is nested too deeply"),
     ],
 )
-def test_a_file_that_is_no_results_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_a_malformed_results_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
@@ -133,7 +133,7 @@ def test_every_kind_of_offence_is_listed_with_its_count(tmp_path: Path) -> None:
 
 def test_a_missing_domain_needs_partial(tmp_path: Path) -> None:
     path = put(tmp_path, PERFECT[:30])
-    assert "missing domain: predict it, or score the others with --partial and without a total (1): bee" in refusal(
+    assert "missing domain; predict it, or score the others with --partial and without a total (1): bee" in refusal(
         path
     )
     assert check(read_results(path), TRUTH, partial=True) == ("bee",)

@@ -1,4 +1,4 @@
-"""What a group reached: means and deviations by hand numbers, in every place that shows them."""
+"""The score of a group: means and deviations against numbers by hand, in every report."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def score_group(group: Group, *options: object) -> str:
     return invoke("score", group.folder, "--truth", parent / "truth", "--baseline", parent / "other", *options)
 
 
-def test_spreads_by_hand() -> None:
+def test_mean_and_deviation_by_hand() -> None:
     assert mean_std([1, 2, 6]).mean == 3 and mean_std([1, 2, 6]).std == pytest.approx(math.sqrt(7))
     assert mean_std([4.0]) == MeanStd(4.0, None)
     assert mean_std([4.0, None]) == mean_std([None]) == MeanStd(None, None)
@@ -96,7 +96,7 @@ def test_a_group_is_scored_by_its_runs(group: Group) -> None:
                                  "--baseline", group.folder.parent / "other", "--json")) == run  # fmt: skip
 
 
-def test_people_read_means_with_deviations(group: Group) -> None:
+def test_means_are_shown_with_deviations(group: Group) -> None:
     out = score_group(group)
     assert "Score 562.5 of 2000, mean over seeds 0-1" in out
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
@@ -105,20 +105,20 @@ def test_people_read_means_with_deviations(group: Group) -> None:
     assert "Protocol: fit train, epochs 3, seeds 0-1." in out
 
 
-def test_a_group_of_one_seed_speaks_of_one() -> None:
+def test_a_group_of_one_seed_is_called_one_seed() -> None:
     (one,) = GroupScore((4,), (scored({"ant": 0.1}, 4),)).scores
     assert (GroupScore((4,), (one,)).mean().protocol or {})["seed"] == "4"
     assert (seeds_text((4,)), seeds_text((4, 5))) == ("seed 4", "seeds 4-5")
 
 
-def test_what_differs_between_runs_is_told() -> None:
-    told: list[dict[str, object]] = [
+def test_the_protocol_names_all_values_that_differ_between_runs() -> None:
+    protocols: list[dict[str, object]] = [
         {"fit": "train", "epochs": 3, "seed": 0, "own": "lr of boats"},
         {"fit": "train", "epochs": 5, "seed": 1, "changed": "lr and epochs"},
         {"fit": "train", "epochs": 3, "seed": 2, "changed": "lr and data"},
     ]
     domains = scored({"ant": 0.1}, 0).domains
-    scores = tuple(Score(domains, "b", protocol=protocol) for protocol in told)
+    scores = tuple(Score(domains, "b", protocol=protocol) for protocol in protocols)
     mean = GroupScore((0, 1, 2), scores).mean()
     assert mean.protocol == {
         "fit": "train", "epochs": "3 or 5", "own": "lr of boats or none", "changed": "lr and epochs and data",
@@ -136,7 +136,7 @@ def test_what_differs_between_runs_is_told() -> None:
         ({"epochs": 1, "changed": None}, "1 epoch"),
     ],
 )
-def test_the_protocol_says_what_was_changed_on_the_way(protocol: dict[str, object], text: str) -> None:
+def test_the_protocol_says_what_was_changed_in_training(protocol: dict[str, object], text: str) -> None:
     assert protocol_text(protocol) == text
 
 
@@ -149,7 +149,7 @@ def test_a_group_is_scored_against_one_truth() -> None:
 
 def test_a_group_without_all_results_writes_no_score(group: Group) -> None:
     (group.runs[1] / "results.json").unlink()
-    with pytest.raises(UsageError, match=r"seed-1 has no results.json: run 'decathlon predict .*group --data"):
+    with pytest.raises(UsageError, match=r"seed-1 has no results.json. Run 'decathlon predict .*group --data"):
         score_group(group)
     assert not (group.runs[0] / "score.json").exists()
 
@@ -162,30 +162,30 @@ def test_a_group_of_baselines_gives_its_mean_errors(group: Group) -> None:
     assert single["domains"]["bee"]["baseline_error"] == pytest.approx(0.2)
 
 
-def test_a_baseline_without_a_checksum_is_told(group: Group) -> None:
+def test_a_baseline_without_a_checksum_is_noted(group: Group) -> None:
     parent = group.folder.parent
     words = ["score", group.runs[0] / "results.json", "--truth", parent / "truth", "--baseline"]
-    told = "Note: {} has no checksum: its errors are taken as they stand.\n"
+    note = "Note: {} has no checksum, its errors are taken as they are.\n"
 
-    def said(baseline: Path, *options: object) -> str:
+    def stderr(baseline: Path, *options: object) -> str:
         done = CliRunner().invoke(command, list(map(str, [*words, baseline, *options])), catch_exceptions=False)
         return done.stderr
 
-    assert said(parent / "other") == told.format(parent / "other" / "score.json")
-    assert said(parent / "other" / "score.json", "--save-baseline", parent / "kept.json").startswith("Note: ")
-    assert said(parent / "kept.json") == ""
+    assert stderr(parent / "other") == note.format(parent / "other" / "score.json")
+    assert stderr(parent / "other" / "score.json", "--save-baseline", parent / "kept.json").startswith("Note: ")
+    assert stderr(parent / "kept.json") == ""
     kept = json.loads((parent / "kept.json").read_text())
     del kept["sha256"]
     write_json(parent / "bare.json", kept)
-    assert said(parent / "bare.json") == told.format(parent / "bare.json")
+    assert stderr(parent / "bare.json") == note.format(parent / "bare.json")
     score_group(group)
-    assert said(group.folder) == ""
+    assert stderr(group.folder) == ""
     bare = group.runs[1] / "score.json"
     write_json(bare, {key: value for key, value in json.loads(bare.read_text()).items() if key != "sha256"})
-    assert said(group.folder) == told.format(bare)
+    assert stderr(group.folder) == note.format(bare)
 
 
-def test_the_leaderboard_has_one_row_a_group_beside_single_runs(group: Group) -> None:
+def test_the_leaderboard_has_one_row_per_group_beside_single_runs(group: Group) -> None:
     score_group(group)
     single = group.folder.parent / "single"
     write_json(single / "score.json", scored({"ant": 0.1, "bee": 0.1}, 0).to_json())
@@ -219,7 +219,7 @@ def test_scores_that_do_not_belong_together_have_no_mean(group: Group) -> None:
         GroupScore((0, 1), (one, other))
     bare = GroupScore((0, 1), (scored({"ant": 0.1}, 0, None), scored({"ant": 0.2}, 1, None)))
     assert bare.total == MeanStd(None, None) and bare.mean().total is None
-    with pytest.raises(DataError, match="seed-0 has no score.json: run 'decathlon score"):
+    with pytest.raises(DataError, match="seed-0 has no score.json. Run 'decathlon score"):
         read_score(group.folder)
 
 

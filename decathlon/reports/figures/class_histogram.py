@@ -1,4 +1,4 @@
-"""How many images every class has in every split, as a picture: bars with names, or a curve where they are many."""
+"""The number of images of every class in every split: named bars, or a curve for many classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from decathlon.reports.figures.points import GRID, METADATA
 
 COLOURS = {"train": "#2166ac", "val": "#92c5de", "test": "#f4a582"}
 MOST_NAMES = 120  # classes that get a bar with a name
-BARS_A_PANEL = 40
+BARS_PER_PANEL = 40
 LONGEST_NAME = 26  # characters
 
 Labels = Mapping[str, npt.NDArray[np.int32]]
@@ -29,9 +29,9 @@ Counts = Mapping[str, npt.NDArray[np.int64]]
 
 
 def draw_classes(domain: Domain, labels: Labels) -> bytes | None:
-    """Return as PNG how many images of each class every split has, the most frequent class first.
+    """Draw the number of images of each class in every split as PNG, the most frequent class first.
 
-    `labels` are those of every split, -1 where unknown; None where all are.
+    `labels` are those of every split, -1 where unknown. Returns None when no label is known.
     """
     classes = len(domain.categories)
     counts = {
@@ -46,7 +46,10 @@ def draw_classes(domain: Domain, labels: Labels) -> bytes | None:
     title = f"{domain.name}: {_images(images)} with labels in {classes:,} {noun}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
     handles = [
-        Patch(color=COLOURS[split] if split in counts else "none", label=_told(split, len(own), counts.get(split)))
+        Patch(
+            color=COLOURS[split] if split in counts else "none",
+            label=legend_label(split, len(own), counts.get(split)),
+        )
         for split, own in labels.items()
     ]
     figure.legend(handles=handles, loc="outside lower left", fontsize=9, frameon=False)
@@ -55,15 +58,15 @@ def draw_classes(domain: Domain, labels: Labels) -> bytes | None:
     return out.getvalue()
 
 
-def _told(split: str, images: int, counts: npt.NDArray[np.int64] | None) -> str:
+def legend_label(split: str, images: int, counts: npt.NDArray[np.int64] | None) -> str:
     """Return a split's line in the legend."""
-    said = f"{split}: {_images(images)}"
+    text = f"{split}: {_images(images)}"
     if counts is None:
-        return f"{said} without labels"
+        return f"{text} without labels"
     low, high = int(counts.min()), int(counts.max())
-    said += f", {low:,} a class" if low == high else f", {low:,} to {high:,} a class"
+    text += f", {low:,} per class" if low == high else f", {low:,} to {high:,} per class"
     bare = int((counts == 0).sum())
-    return f"{said}; {bare:,} {'class has' if bare == 1 else 'classes have'} none" if bare else said
+    return f"{text}; {bare:,} {'class has' if bare == 1 else 'classes have'} none" if bare else text
 
 
 def _images(number: int) -> str:
@@ -77,13 +80,13 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _bars(domain: Domain, counts: Counts, order: npt.NDArray[np.intp]) -> Figure:
-    panels = math.ceil(len(order) / BARS_A_PANEL)
+    panels = math.ceil(len(order) / BARS_PER_PANEL)
     rows = math.ceil(len(order) / panels)
     figure = _figure(2.0 + 4.5 * panels, 1.9 + 0.19 * rows)
     axes = figure.subplots(1, panels, sharex=True, squeeze=False)[0]
     for i, panel in enumerate(axes):
         _panel(panel, domain, counts, order[i * rows : (i + 1) * rows])
-        panel.set_ylim(rows - 0.4, -0.6)  # bars are as high in a panel that is not full
+        panel.set_ylim(rows - 0.4, -0.6)  # bars keep their height in a panel that is not full
     return figure
 
 

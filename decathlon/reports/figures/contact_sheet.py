@@ -1,4 +1,4 @@
-"""A sheet: pictures in rows as words in a text, a caption below each, a heading above all."""
+"""A contact sheet: pictures set in rows like words in a text, captions below them, a heading on top."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from decathlon.reports.figures.lettering import BOLD, REGULAR, font_of, wrapped
 
 WIDTH = 1300  # pixels of a row
-LOW, WIDE, HIGH = 144, 432, 288  # pixels: what the shorter side comes near to, and the largest picture
-NARROWEST = 120  # pixels a caption has at least
+LOW, WIDE, HIGH = 144, 432, 288  # pixels: aim of the shorter side, and the largest picture
+NARROWEST = 120  # pixels, the least width of a caption
 MARGIN, GAP, BESIDE = 20, 14, 6
 LINE = 16  # pixels from one caption line to the next
 PAPER, INK, QUIET, FRAME = "white", "#1a1a1a", "#5f6b76", "#b8c0c8"
@@ -22,19 +22,19 @@ PAPER, INK, QUIET, FRAME = "white", "#1a1a1a", "#5f6b76", "#b8c0c8"
 
 @dataclass(frozen=True)
 class Tile:
-    """Pictures side by side, the first set apart from the others, and what stands below them."""
+    """Pictures side by side, the first set apart from the others, and the caption below them."""
 
     pictures: tuple[Image.Image, ...]
     caption: str
 
     @property
     def height(self) -> int:
-        """Pixels that the pictures take from top to bottom."""
+        """Height of the pictures in pixels."""
         return max(picture.height for picture in self.pictures)
 
     @property
     def places(self) -> list[int]:
-        """The pixel from the left that each picture begins at, and the width of all of them."""
+        """The left edge of each picture in pixels, and the width of all of them."""
         begins = [0]
         for picture in self.pictures:
             begins.append(begins[-1] + picture.width + BESIDE * (2 if len(begins) == 1 else 1))
@@ -42,11 +42,11 @@ class Tile:
 
     @property
     def width(self) -> int:
-        """Pixels that pictures and caption take."""
+        """Width of pictures and caption in pixels."""
         return max(self.places[-1], NARROWEST)
 
     def lines(self) -> list[str]:
-        """The caption, broken to the width."""
+        """The caption, wrapped to the width."""
         return wrapped(self.caption, self.width, _font(font_of(self.caption) or REGULAR, 12).getlength)
 
 
@@ -73,10 +73,7 @@ def draw(title: str, notes: Sequence[str], tiles: Sequence[Tile]) -> bytes:
 
 
 def enlarged(image: Image.Image) -> Image.Image:
-    """Return an image at a size to look at: a whole multiple of its own, so that its pixels are seen as they are.
-
-    One that is too large is shrunk.
-    """
+    """Return an image enlarged by a whole factor, so that its pixels stay sharp, or a large one shrunk."""
     width, height = image.size
     factor = min(LOW // min(width, height), WIDE // width, HIGH // height)
     if factor:
@@ -110,7 +107,7 @@ def _draw_row(image: Image.Image, pen: ImageDraw.ImageDraw, row: Sequence[Tile],
         for picture, place in zip(tile.pictures, tile.places, strict=False):
             left, high = begin + place, floor - picture.height
             image.paste(picture, (left, high))
-            # Around the picture, not on it: a white picture ends somewhere too.
+            # Around the picture, not on it, so that a white one has an edge too.
             pen.rectangle((left - 1, high - 1, left + picture.width, floor), outline=FRAME)
         font = _font(font_of(tile.caption) or REGULAR, 12)
         for i, line in enumerate(tile.lines()):

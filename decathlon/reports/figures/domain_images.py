@@ -1,4 +1,4 @@
-"""What there is to see of a domain: its images as stored, and as training cuts them."""
+"""Contact sheets of a domain: its images as stored, and as training crops them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from decathlon.reports.figures.contact_sheet import Tile, draw, enlarged
 from decathlon.reports.figures.lettering import readable
 from decathlon.system.text import several
 
-DRAWS = 3  # cuts of each image
-MEASURED = 256  # images whose mean and deviation are taken
+DRAWS = 3  # crops of each image
+MEASURED = 256  # images that mean and deviation are measured on
 
 Channels = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The sheet of what a network sees, and mean and deviation a channel of the normalised values in it."""
+class AugmentedSheet:
+    """A sheet of a network's input, and mean and deviation per channel of the normalised values."""
 
     sheet: bytes
     mean: Channels
@@ -36,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class View:
-    """Some images of one split of a packed domain, read one by one: `labels` are those of the whole split."""
+    """One split of a packed domain, for reading some of its images; `labels` are those of the whole split."""
 
     packed: PackedFile
     domain: Domain
@@ -45,15 +45,15 @@ class View:
     seed: int
 
     def choose(self, number: int) -> list[int]:
-        """Return the places of at most `number` images."""
+        """Return the positions of at most `number` images."""
         return choose(self.labels, number, (self.seed, self.domain.index, *self.split.encode()))
 
     def images(self, places: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield the images at some places."""
-        return self.packed.some(self.domain.name, self.split, places)
+        """Yield the images at some positions."""
+        return self.packed.images_at(self.domain.name, self.split, places)
 
     def captions(self, places: Sequence[int]) -> list[str]:
-        """Return the class of every image, or its id where the class is unknown."""
+        """Return the class of every image, or its id when the class is unknown."""
         ids = self.packed.column(self.domain.name, self.split, "image_id")
         return [
             readable(self.domain.categories[self.labels[i]]) if self.labels[i] >= 0 else f"id {ids[i]}"
@@ -62,7 +62,7 @@ class View:
 
 
 def contact(view: View, number: int) -> bytes:
-    """Return a sheet of at most `number` images as they are stored."""
+    """Return a sheet of at most `number` images as stored."""
     places = view.choose(number)
     tiles = [
         Tile((enlarged(Image.fromarray(image)),), caption)
@@ -74,10 +74,10 @@ def contact(view: View, number: int) -> bytes:
     return draw(f"{view.domain.name}, {view.split}", [note], tiles)
 
 
-def augmented(view: View, number: int, recipe: Recipe) -> Seen:
-    """Return a sheet of at most `number` images, each as stored and in cuts as training under `recipe` sees it.
+def augmented(view: View, number: int, recipe: Recipe) -> AugmentedSheet:
+    """Return a sheet of at most `number` images, each as stored and in crops as in training with `recipe`.
 
-    The cuts are a `Pool`'s own, normalised and back.
+    The crops are those of an `ImagePool`, denormalised.
     """
     facts = recipe.facts(view.domain)
     places = view.choose(max(number, MEASURED))
@@ -85,19 +85,21 @@ def augmented(view: View, number: int, recipe: Recipe) -> Seen:
     pool = ImagePool(facts, fitted, torch.from_numpy(view.labels[places].astype(np.int64)), places, recipe.size)
     seed = ("look", view.seed, facts.name) if recipe.augment else None
     batch = pool.batch(torch.arange(len(places)).repeat_interleave(DRAWS), seed=seed)
-    cuts = shown(batch, facts.mean, facts.std)
+    crops = denormalised(batch, facts.mean, facts.std)
     few = view.choose(number)
     tiles = [
-        Tile(tuple(enlarged(Image.fromarray(part)) for part in (image, *cuts[at * DRAWS : (at + 1) * DRAWS])), text)
+        Tile(
+            tuple(enlarged(Image.fromarray(part)) for part in (image, *crops[at * DRAWS : (at + 1) * DRAWS])), text
+        )
         for image, text, at in zip(view.images(few), view.captions(few), map(places.index, few), strict=True)
     ]
     mean, std = _three(batch.mean((0, 2, 3))), _three(batch.std((0, 2, 3), correction=0))
     title = f"{facts.name}, {view.split}: as stored, and {DRAWS} times as training sees it"
-    return Seen(draw(title, [_how(facts, recipe), _normalised(len(places), mean, std)], tiles), mean, std)
+    return AugmentedSheet(draw(title, [_how(facts, recipe), _normalised(len(places), mean, std)], tiles), mean, std)
 
 
-def shown(batch: Tensor, mean: Channels, std: Channels) -> npt.NDArray[np.uint8]:
-    """Undo the normalisation of (batch, 3, height, width): pixels (batch, height, width, 3)."""
+def denormalised(batch: Tensor, mean: Channels, std: Channels) -> npt.NDArray[np.uint8]:
+    """Return the uint8 pixels (batch, height, width, 3) of normalised images (batch, 3, height, width)."""
     scale, shift = (torch.tensor(values).view(3, 1, 1) for values in (std, mean))
     pixels = ((batch * scale + shift) * 255).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
@@ -111,13 +113,13 @@ def _how(facts: Domain, recipe: Recipe) -> str:
     }[facts.crop]
     place = "anywhere" if recipe.augment else "from the centre"
     mirrored = "mirrored at random" if recipe.augment and facts.flip else "never mirrored"
-    return f"{kept}; {recipe.size} x {recipe.size} are cut {place}; {mirrored}"
+    return f"{kept}; {recipe.size} x {recipe.size} are cropped {place}; {mirrored}"
 
 
 def _normalised(images: int, mean: Channels, std: Channels) -> str:
     means, deviations = (" ".join(f"{value:z.2f}" for value in values) for values in (mean, std))
     of = several(images, "image")
-    return f"cuts of {of}, normalised: mean {means}, deviation {deviations} in R G B (right: about 0 and 1)"
+    return f"crops of {of}, normalised: mean {means}, deviation {deviations} in R G B (right: about 0 and 1)"
 
 
 def _three(values: Tensor) -> Channels:
@@ -126,14 +128,14 @@ def _three(values: Tensor) -> Channels:
 
 
 def choose(labels: npt.NDArray[np.int32], number: int, key: tuple[int, ...]) -> list[int]:
-    """Return at most `number` places in a split, by class and then in order; fewer are a part of more.
+    """Return at most `number` positions in a split, by class and then in order.
 
-    One image of every class comes before the second of any.
+    One image of every class comes before the second of any; a smaller number gives a part of a larger one.
     """
     order = np.random.Generator(np.random.PCG64(key)).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     _, begins, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
-    turn = np.empty(len(labels), np.int64)  # 0 for the image of its class that was drawn first, 1 for the second
+    turn = np.empty(len(labels), np.int64)  # 0 for the image drawn first of its class, 1 for the second
     turn[by_class] = np.arange(len(labels)) - np.repeat(begins, counts)
     chosen = order[np.argsort(turn[order], kind="stable")][:number]
     return [int(place) for place in chosen[np.lexsort((chosen, labels[chosen]))]]

@@ -1,4 +1,4 @@
-"""Names as people read them in a picture: a font that has their letters, and lines of a given width."""
+"""Lettering of pictures: a font that has the letters of a name, and lines of a given width."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from decathlon.system.text import plain
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 REGULAR, BOLD = FONTS / "DejaVuSans.ttf", FONTS / "DejaVuSans-Bold.ttf"  # the same on every machine
-LONGEST = 200  # characters of a name that are looked at
+LONGEST = 200  # characters kept of a name
 ELLIPSIS = "…"
 
 
 def readable(category: Category) -> str:
-    """Return a category's name on one line, or `class 12` where it is empty or no font has its letters."""
+    """Return a category's name on one line, or `class 12` when it is empty or no font has its letters."""
     name = " ".join(plain(category.name).split())
     name = shortened(name, LONGEST)
     return name if name and font_of(name) else f"class {category.id % 10**7}"
 
 
 def font_of(text: str) -> Path | None:
-    """Return the first font file that has every letter of `text`; None where none on this machine has."""
+    """Return the first font file with every letter of `text`; None when this machine has no such font."""
     needed = {ord(character) for character in text if not character.isspace()}
     if needed <= _letters(REGULAR):
         return REGULAR
@@ -36,7 +36,7 @@ def font_of(text: str) -> Path | None:
 
 
 def shortened(text: str, length: int) -> str:
-    """Cut `text` to `length` characters in its middle: names of one domain often differ in their ends only."""
+    """Cut `text` to `length` characters in the middle: names of one domain often differ only at the end."""
     if len(text) <= length:
         return text
     tail = (length - 1) // 2
@@ -44,7 +44,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def wrapped(text: str, width: float, measure: Callable[[str], float], most: int = 2) -> list[str]:
-    """Break `text` into at most `most` lines as wide as `width`; what has no room is cut out of the middle."""
+    """Break `text` into at most `most` lines as wide as `width`; excess text is cut out of the middle."""
     length = len(text)
     while len(lines := _broken(shortened(text, length), width, measure)) > most:
         length -= 1
@@ -52,7 +52,7 @@ def wrapped(text: str, width: float, measure: Callable[[str], float], most: int 
 
 
 def _broken(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    """Break at spaces and after `_ - / , …`, and inside of what is too long without one."""
+    """Break at spaces and after `_ - / , …`, and inside a piece that is still too long."""
     lines = [""]
     for piece in re.findall(rf".+?(?:[\s_/,{ELLIPSIS}-]+|$)", text):
         if measure((lines[-1] + piece).rstrip()) > width and lines[-1]:
@@ -69,7 +69,7 @@ def _broken(text: str, width: float, measure: Callable[[str], float]) -> list[st
 def _letters(font: Path) -> frozenset[int]:
     try:
         return frozenset(FT2Font(str(font)).get_charmap())
-    except (OSError, RuntimeError):  # a font file this library cannot read has no letters for us
+    except (OSError, RuntimeError):  # a font file that this library cannot read
         return frozenset()
 
 

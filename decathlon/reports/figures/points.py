@@ -1,6 +1,6 @@
-"""Points per domain as a picture: one small panel a domain, one bar a row of the leaderboard.
+"""A plot of the points: one small panel per domain, one bar per row of the leaderboard.
 
-Figures are made as objects, without pyplot: nothing global is changed and no window can open.
+Figures are made as objects, without pyplot: no global state changes and no window can open.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from decathlon.scoring.score import MOST_POINTS
 
 OWN, OTHER, GRID = "#2166ac", "#9aa5b1", "#d9dee3"
 BASELINE_POINTS = MOST_POINTS / 4
-PANELS_A_ROW = 5
+PANELS_PER_ROW = 5
 LONGEST_NAME = 28
-# Without a date, and with identifiers that do not depend on chance: equal tables, equal bytes.
+# No date and no random identifiers: equal tables give equal bytes.
 METADATA: dict[str, dict[str, str | None]] = {
     "png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None},
 }  # fmt: skip
@@ -33,7 +33,7 @@ METADATA: dict[str, dict[str, str | None]] = {
 
 @dataclass(frozen=True)
 class Bars:
-    """One row's points by domain; `own` sets the reader's runs apart from published rows."""
+    """One row's points by domain; `own` distinguishes the reader's runs from published rows."""
 
     name: str
     points: Mapping[str, float | None]
@@ -48,8 +48,8 @@ class Bars:
 
 
 def draw_points(title: str, bars: Sequence[Bars], domains: Sequence[str], form: str) -> bytes:
-    """Return a picture of the points as `png`, `pdf` or `svg`; the first bars stand on top."""
-    across = min(PANELS_A_ROW, len(domains))
+    """Return a picture of the points as `png`, `pdf` or `svg`; the first bars on top."""
+    across = min(PANELS_PER_ROW, len(domains))
     down = math.ceil(len(domains) / across)
     size = (3.0 + 2.0 * across, 1.4 + down * (0.75 + 0.24 * max(len(bars), 2)))
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
@@ -58,7 +58,7 @@ def draw_points(title: str, bars: Sequence[Bars], domains: Sequence[str], form: 
     for i, panel in enumerate(panels.flat):
         if i < len(domains):
             _panel(panel, bars, domains[i])
-            if i + across >= len(domains):  # nothing stands below
+            if i + across >= len(domains):  # the lowest panel of its column
                 panel.tick_params(labelbottom=True)
                 panel.set_xlabel("points", fontsize=8)
         else:
@@ -87,7 +87,7 @@ def _panel(panel: Axes, bars: Sequence[Bars], domain: str) -> None:
         value = row.points.get(domain)
         panel.barh(position, value or 0.0, height=0.7, color=OWN if row.own else OTHER)
         number = "none" if value is None else f"{value:.0f}"
-        # On white, so that the baseline's line does not cross a number.
+        # On white, so that the baseline does not cross a number.
         panel.text(
             (value or 0.0) + 25, position, number, va="center", fontsize=7,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},

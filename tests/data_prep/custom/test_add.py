@@ -193,8 +193,8 @@ def test_groups_stay_together(tmp_path: Path, own: Path) -> None:
         ({"split": ""}, UsageError, "write whole percent"),
         ({"name": "svhn"}, UsageError, "svhn is one of the official ten"),
         ({"name": "benchmark"}, UsageError, "cannot be called 'benchmark'"),
-        ({"name": "trunk"}, DataError, "'trunk' cannot name a domain"),
-        ({"name": "a/b"}, DataError, "'a/b' cannot name a domain"),
+        ({"name": "trunk"}, DataError, "'trunk' is not a valid domain name"),
+        ({"name": "a/b"}, DataError, "'a/b' is not a valid domain name"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(

@@ -105,7 +105,7 @@ def test_a_split_of_other_length_is_found(packed: Path) -> None:
 def test_a_lost_split_is_found(packed: Path) -> None:
     with h5py.File(packed, "r+") as file:
         del file["apples/val"]
-    assert problems(packed) == [f"{packed} does not have the digest it was packed with: prepare it again."]
+    assert problems(packed) == [f"{packed} does not have the digest it was packed with. Prepare it again."]
 
 
 @pytest.mark.parametrize("attribute", ["digest", "complete", "format", "version"])
@@ -119,7 +119,7 @@ def test_there_must_be_a_file(tmp_path: Path) -> None:
     outcome = run("check", tmp_path / "none.h5")
     assert isinstance(outcome.exception, DataError)
     make = "decathlon data prepare SOURCE -o FILE.h5"
-    assert f"there is no such file; make it with '{make}'" in str(outcome.exception)
+    assert f"no such file. Make it with '{make}'" in str(outcome.exception)
 
 
 def test_official_domains_must_have_the_official_counts(tmp_path: Path) -> None:

@@ -221,19 +221,3 @@ def test_no_text_of_variable_length_is_written(tiny: Path, tmp_path: Path) -> No
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file.attrs["text"] = "of variable length"
     assert b"GCOL" in (tmp_path / "old.h5").read_bytes()
-
-
-def test_a_file_with_text_of_variable_length_is_read(tiny: Path, tmp_path: Path) -> None:
-    """As files were written before."""
-    path = tmp_path / "old.h5"
-    shutil.copy(tiny, path)
-    with h5py.File(path, "r+") as file:
-        for entry in [
-            file,
-            *(file[domain][split] for domain in ("apples", "boats", "towers") for split in file[domain]),
-        ]:
-            for name in [name for name in ("format", "digest") if name in entry.attrs]:
-                entry.attrs[name] = entry.attrs[name].decode()
-    assert held(path) == held(tiny)
-    with PackedFile(path) as file, h5py.File(tmp_path / "new.h5", "w") as new:
-        assert file.copy_split("apples", "train", new) == file.split_digest("apples", "train")

@@ -133,7 +133,7 @@ def test_a_busy_file_is_still_busy(source: Path, output: Path) -> None:
 def test_a_pipe_is_no_packed_file_and_no_data_set(tmp_path: Path) -> None:
     """To open one is to wait for ever."""
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DataError, match="it is no regular file"):
+    with pytest.raises(DataError, match="it is not a regular file"):
         PackedFile(tmp_path / "pipe")
     said = refused(decathlon("data", "add", tmp_path / "a.h5", "--name", "a", "--from", tmp_path / "pipe"), 3)
     assert "pipe is no data set" in said
