@@ -21,7 +21,11 @@ Fit = Literal["train", "train+val"]
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks of a training run; `domains` empty means all, `regime` None the method's default."""
+    """What a user asks of a training run: the packed file `data`, the new folder `out`, method, trunk and recipe.
+
+    `trunk` is a name such as `wrn-28-4` or a run directory; `domains` empty means all, `regime` None the method's
+    default. `fit` says which splits are trained on, `device` is cpu, cuda or cuda:N. Paths may be text.
+    """
 
     data: Path
     out: Path
@@ -34,6 +38,10 @@ class Request:
     seed: int = 0
     device: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the method, where not its defaults
+
+    def __post_init__(self) -> None:
+        for name, value in (("data", Path(self.data)), ("out", Path(self.out)), ("trunk", str(self.trunk))):
+            object.__setattr__(self, name, value)
 
 
 def member_request(group: Group, seed: int) -> Request:

@@ -29,13 +29,14 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.training.loop import remove_state, train_domains
 
 
-def resume(folder: Path, again: ResumeRequest | None, progress: TrainingProgress) -> Run:
+def resume(folder: str | Path, again: ResumeRequest | None = None, progress: TrainingProgress | None = None) -> Run:
     """Go on with an interrupted run to the very end it would have had; nothing happens when it is finished.
 
     A run that diverged goes on from its last good state. Raises UsageError where `again` asks for something else
     than the run was begun with and does not allow changes.
     """
-    run, again = Run(folder), again or ResumeRequest()
+    folder = Path(folder)
+    run, again, progress = Run(folder), again or ResumeRequest(), progress or TrainingProgress()
     with hold(run):
         asked = run.read()
         changes = find_changes(asked, again, partly=bool(run.domains()))

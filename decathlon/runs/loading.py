@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,24 @@ from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
 from decathlon.runs.run_directory import TRUNK, Run
+from decathlon.system.device import find_device
 from decathlon.system.tensor_files import read_tensors
+
+
+def load_run(folder: str | Path, device: str | None = None) -> MultiDomainModel:
+    """Return the networks of a finished run, ready to predict.
+
+    `networks` maps every domain to an ordinary module in evaluation mode that takes normalised images
+    (batch, 3, height, width) and returns logits (batch, classes), in the order of the domain's categories.
+    `device` is cpu, cuda or cuda:N, by default a GPU where there is one. Raises DataError where the folder holds no
+    run, UsageError for a run that is not finished or a group of runs, and VerificationError for damaged files.
+    """
+    run = Run(Path(folder))
+    run.read_done()
+    model = load_model(run, find_device(device))
+    for network in model.networks.values():
+        network.eval()
+    return model
 
 
 def load_model(run: Run, device: torch.device) -> MultiDomainModel:

@@ -23,14 +23,15 @@ OFFICIAL_TEXT = "official: the Finetune row of Rebuffi et al. 2017"
 NO_BASELINE = Baseline("none")
 
 
-def find_baseline(truth: Truth, asked: str | None = None, data: Path | None = None) -> Baseline:
-    """Return the baseline to score `truth` against.
+def find_baseline(truth: Truth, asked: str | Path | None = None, data: str | Path | None = None) -> Baseline:
+    """Return the baseline to score `truth` against: by domain, the error in 0..1 that earns 250 points.
 
     `asked` is `official`, a score.json, a run directory with one, a group of runs, whose mean counts, or a saved
     baseline. For domains that this does not hold, and without any: the errors in the packed file `data`, or in a
     benchmark.json beside the ground truth, or the official ones of official domains, or none.
     Raises DataError when a source describes another benchmark than the ground truth.
     """
+    data = None if data is None else Path(data)
     if asked == "official":
         return _only_official(truth)
     if asked is not None:

@@ -130,8 +130,9 @@ class Score:
         return score
 
     @classmethod
-    def read(cls, path: Path) -> Score:
+    def read(cls, path: str | Path) -> Score:
         """Read a score.json, or the one in the run directory `path`; UsageError where that is not trained."""
+        path = Path(path)
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
             if status(path) in ("running", "diverged"):  # there is more to do first than to score
@@ -150,7 +151,8 @@ def how_to_score(path: Path, partial: bool = False) -> str:
 def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:
     """Score results that answer every image of every domain; `partial` lets whole domains be missing.
 
-    Raises DataError listing what is wrong with the results.
+    Errors and accuracies are in 0..1, points from 0 to 1000 per domain; `total` is None where a domain is missing
+    or has no baseline error. Raises DataError listing what is wrong with the results.
     """
     missing = check(results, truth, partial)
     answers = dict(zip(results.image_ids, results.category_ids, strict=True))
