@@ -143,3 +143,23 @@ def room_edges(root: Path = ROOT) -> set[tuple[str, str]]:
     rooms = {*ROOMS, *TOP}
     pairs = {(room_of(each.module), room_of(each.target)) for each in all_imports(root)}
     return {(mine, theirs) for mine, theirs in pairs if mine != theirs and mine in rooms and theirs in rooms}
+
+
+def diagram() -> str:
+    """Return the arrows of the diagram in docs/architecture.md; `python -m tests.helpers.house` prints them."""
+    edges, order = arrows(), ["adapters", "data_prep", *reversed(ROOMS)]
+    ends = {room: [end for end in order if (room, end) in edges] for room in order}
+    lines = [
+        f"    {room} --> {' & '.join(end for end in ends[room] if end not in TOP)}" for room in order if ends[room]
+    ]
+    against = [f"    {room} -.->|finds by name| {end}" for room in order for end in ends[room] if end in TOP]
+    return "\n".join([*lines, *against])
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Return the imports between rooms that are drawn: all but those from `cli` and those to `system`."""
+    return {(begin, end) for begin, end in room_edges() if begin != "cli" and end != "system"}
+
+
+if __name__ == "__main__":
+    print(diagram())
