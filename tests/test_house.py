@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import resource
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import decathlon
 from decathlon.cli.main import command, main
 from tests.helpers.house import (
     EXCEPTIONS,
@@ -147,6 +149,15 @@ def test_no_room_is_crowded() -> None:
         files = [file.name for file in path.parent.glob("*.py") if file != path]
         if package.removeprefix("decathlon.") not in COLLECTIONS:
             assert len(files) <= MOST_FILES, f"{package} has {len(files)} files: fold two, or open a room"
+
+
+def test_every_module_that_a_text_of_the_package_names_is_there() -> None:
+    for module, path in modules().items():
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        for name in re.findall(r"\b(decathlon(?:\.[a-z_]+\b)+)(?!\()", "\n".join(map(str, texts))):
+            head = name.split(".")[1]
+            known = name in modules() or name.rpartition(".")[0] in modules() or head in decathlon.__all__
+            assert known or head == "json", f"{module} names {name}"
 
 
 def test_data_preparation_knows_no_torch() -> None:

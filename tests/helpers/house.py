@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,6 +130,7 @@ def _against_order(found: Import, floors: list[tuple[str, ...]], depth: int) -> 
     return f"{found.module}:{found.line} imports {found.target}: {way}, from {mine} to {theirs}"
 
 
+@functools.cache  # reads every file
 def all_imports(root: Path = ROOT) -> list[Import]:
     """Return every import within the project."""
     return [
