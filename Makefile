@@ -1,11 +1,15 @@
 # Two commands are all a fresh machine with Python >= 3.11 needs:
-#   make demo    set up, then the whole road on the embedded benchmark
+#   make demo    set up, then the whole pipeline on the synthetic benchmark
 #   make test    set up, then ruff, mypy and the quick tests
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+# Tests run side by side, a file at a time: what a file's tests share is made once. More processes than eight would
+# wait for the longest file. WORKERS=0 runs them in one process.
+WORKERS ?= auto
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 .PHONY: demo test test-slow clean
 .DELETE_ON_ERROR:
@@ -29,10 +33,10 @@ test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --timeout 1800
+	$(PYTEST) -m slow --timeout 1800
 
 clean:
 	rm -rf $(DEMO)

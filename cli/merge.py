@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from decathlon.inference.export import Exported, Form
 
 USE = {
-    "safetensors": "decathlon.merged.load_merged({!r})",
+    "safetensors": "decathlon.load_merged({!r})",
     "torch-export": "torch.export.load({!r}).module()",
     "onnx": "onnxruntime.InferenceSession({!r})",
 }
@@ -46,7 +46,7 @@ def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -
     _report(done)
     click.echo(f"wrote {out}: {found}, {out.stat().st_size / 1e6:.1f} MB", err=True)
     size = done.about["input"]["size"]
-    click.echo(f"it takes images (batch, 3, {size}, {size}); decathlon.merged.to_input makes them", err=True)
+    click.echo(f"it takes images (batch, 3, {size}, {size}); decathlon.to_input makes them", err=True)
     click.echo(f"Next: {USE[found].format(str(out))} in Python", err=True)
 
 

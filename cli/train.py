@@ -183,9 +183,9 @@ def _request(data: Path, out: Path, asked: dict[str, Any]) -> Any:
     from decathlon.config.recipe_files import find_recipe
     from decathlon.models.registry import read_options
 
-    options = {name: asked[name] for name in RECIPE_OPTIONS if asked[name] is not None}
+    given = {name: asked[name] for name in RECIPE_OPTIONS if asked[name] is not None}
     options = read_options(asked["method"], asked["settings"])
-    recipe = find_recipe(asked["recipe"]).override(options, "the command line")
+    recipe = find_recipe(asked["recipe"]).override(given, "the command line")
     from decathlon.experiments.request import Request
 
     freeze = asked["freeze"]

@@ -1,4 +1,4 @@
-"""The example of CONTRIBUTING.md is a method that works, type-checks and merges."""
+"""CONTRIBUTING.md: its example is a method that works, and hooks check what `make test` checks first."""
 
 from __future__ import annotations
 
@@ -47,3 +47,9 @@ def test_the_example_passes_the_type_checker(example: Path) -> None:
     words = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(example)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_before_a_commit_the_same_is_checked_as_first_by_make_test() -> None:
+    hooks = re.findall(r"^ +entry: \.venv/bin/(.+)$", (ROOT / ".pre-commit-config.yaml").read_text(), re.MULTILINE)
+    recipe = (ROOT / "Makefile").read_text().partition("\ntest: ")[2].partition("\n\n")[0]
+    assert hooks == re.findall(r"^\t\$\(BIN\)/(.+)$", recipe, re.MULTILINE) and len(hooks) == 3

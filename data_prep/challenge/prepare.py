@@ -20,8 +20,8 @@ from decathlon.system.text import several
 
 
 def prepare(
-    paths: Sequence[Path], output: Path, how: Packing = PACKING, name: str | None = None, force: bool = False,
-    strict: bool = False,
+    paths: str | Path | Sequence[str | Path], output: str | Path, how: Packing = PACKING, name: str | None = None,
+    force: bool = False, strict: bool = False,
 ) -> Prepared:  # fmt: skip
     """Pack the sources at `paths` into the file `output`, which appears only when it is whole and verified.
 
@@ -29,14 +29,15 @@ def prepare(
     Raises DataError for a bad source, UsageError when `output` exists and `force` is false, VerificationError for
     an archive that `strict` refuses, and what `pack` raises.
     """
-    check_output(output, paths, force)
-    source = open_source(paths)
+    output, sources = Path(output), [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    check_output(output, sources, force)
+    source = open_source(sources)
     check_known(source.archives, strict, how.say)
     domains, warnings = read_domains(source)
     for warning in warnings:
         how.say(f"Warning: {warning}")
     total = sum(len(domain) for domain in domains)
-    told = ", ".join(str(path) for path in paths)
+    told = ", ".join(str(path) for path in sources)
     how.say(f"packing {total:,} images of {several(len(domains), 'domain')} from {told}")
     own = own_facts(source, domains)
     siblings = [domain.name for domain in domains if domain.name in OFFICIAL and not is_published(domain)]
@@ -51,5 +52,5 @@ def prepare(
         return replace(facts, name=name or facts.name)
 
     with held(output):
-        check_output(output, paths, force)  # again: another process may have written it meanwhile
+        check_output(output, sources, force)  # again: another process may have written it meanwhile
         return pack(domains, output, describe, how)

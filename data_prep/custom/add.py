@@ -38,12 +38,13 @@ class Added:
     elsewhere: tuple[str, ...]
 
 
-def add(output: Path, addition: Addition, how: Packing = PACKING) -> Added:
+def add(output: str | Path, addition: Addition, how: Packing = PACKING) -> Added:
     """Add a data set to the packed file `output`, which is made when it does not exist.
 
     Whatever fails, the file stays as it was. Raises UsageError for what cannot be asked, DataError for a data set
     that is wrong, BusyError when another process adds to the file, and what `pack` raises.
     """
+    output = Path(output)
     with held(output):
         truth = (addition.truth or truth_folder(output)) / f"{addition.name}{SUFFIX}"
         refuse_there(output, [addition.name], addition.force, truth)

@@ -34,6 +34,8 @@ class Addition:
     force: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "source", Path(self.source))
+        object.__setattr__(self, "truth", None if self.truth is None else Path(self.truth))
         refuse_name(self.name)
         if self.name == "benchmark":  # the facts' place in the file
             raise UsageError("a domain cannot be called 'benchmark': choose another name.")

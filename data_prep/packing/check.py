@@ -17,8 +17,12 @@ from decathlon.errors import DataError
 from decathlon.system.strict_json import dump_json
 
 
-def problems(path: Path) -> list[str]:
-    """Return one sentence for everything wrong with the packed file; raises DataError when there is none."""
+def problems(path: str | Path) -> list[str]:
+    """Read a packed file to its end and return a sentence for everything wrong with it, none when it is sound.
+
+    Raises DataError when there is no such file.
+    """
+    path = Path(path)
     found: list[str] = []
     try:
         with PackedFile(path) as file:

@@ -25,7 +25,7 @@ Progress = Callable[[SynthDomain], None]
 
 
 def synthesize(
-    out: Path, seed: int = 0, progress: Progress = lambda domain: None, table: tuple[SynthDomain, ...] = TABLE
+    out: str | Path, seed: int = 0, progress: Progress = lambda domain: None, table: tuple[SynthDomain, ...] = TABLE
 ) -> Benchmark:
     """Make the synthetic benchmark in the new folder `out` and return its facts.
 
@@ -37,7 +37,7 @@ def synthesize(
     """
     if seed < 0:
         raise UsageError(f"the seed {seed} is negative: choose 0 or above.")
-    with appearing(out) as root:
+    with appearing(Path(out)) as root:
         return _write_benchmark(root, seed, _facts(seed), progress, table)
 
 

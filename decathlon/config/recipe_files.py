@@ -26,8 +26,12 @@ def recipes() -> dict[str, str]:
     return {name: _built_in(name).about for name in _names()}
 
 
-def find_recipe(name: str) -> Recipe:
-    """Return a built-in recipe by name or read one from a TOML file; raises UsageError or DataError."""
+def find_recipe(name: str | Path) -> Recipe:
+    """Return a built-in recipe by name or read one from a TOML file.
+
+    Raises UsageError for an unknown name or option, DataError for a file that cannot be read.
+    """
+    name = str(name)
     if not name.endswith(".toml"):
         return _built_in(name)
     return _parse(read_bytes(Path(name), "the recipe "), name)

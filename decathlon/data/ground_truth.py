@@ -68,11 +68,12 @@ class Truth:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read_truth(path: Path) -> Truth:
+def read_truth(path: str | Path) -> Truth:
     """Read ground truth from a folder or a zip of `<domain>_test.json` files, or from one such file.
 
     A folder may hold the files in `annotations/`. Raises DataError naming the file and the fault in it.
     """
+    path = Path(path)
     domains = [_domain(name, data, source) for name, data, source in documents(path)]
     if not domains:
         raise DataError(f"{path} holds no <domain>{SUFFIX}. Name the folder or zip with the ground truth.")

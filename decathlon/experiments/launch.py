@@ -24,8 +24,13 @@ from decathlon.system.seeding import seeded
 from decathlon.training.loop import Training, domain_groups
 
 
-def train(request: Request, progress: TrainingProgress) -> Run:
-    """Train a new run in the folder `request.out`; raises UsageError when that exists."""
+def train(request: Request, progress: TrainingProgress | None = None) -> Run:
+    """Train a new run in the folder `request.out` to its end and return it; progress goes to standard error.
+
+    Raises UsageError when the folder exists or the request cannot be met, DataError for a bad packed file,
+    DivergedError when the loss is no longer finite.
+    """
+    progress = progress or TrainingProgress()
     device, kind = find_device(request.device), find_method(request.method)
     options = kind.choose(request.options)
     run = Run(request.out)

@@ -20,7 +20,11 @@ from decathlon.system.device import find_device
 
 @dataclass(frozen=True)
 class Request:
-    """A training run as a user requests it; `domains` empty means all, `regime` None the method's default."""
+    """A training run as a user requests it: the packed file `data`, the new folder `out`, method, trunk and recipe.
+
+    `trunk` is a name such as `wrn-28-4` or a run directory; `domains` empty means all, `regime` None the method's
+    default. `fit` says which splits are trained on, `device` is cpu, cuda or cuda:N. Paths may be strings.
+    """
 
     data: Path
     out: Path
@@ -33,6 +37,10 @@ class Request:
     seed: int = 0
     device: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)  # of the method, where they differ from its defaults
+
+    def __post_init__(self) -> None:
+        for name, value in (("data", Path(self.data)), ("out", Path(self.out)), ("trunk", str(self.trunk))):
+            object.__setattr__(self, name, value)
 
 
 def member_request(group: Group, seed: int) -> Request:

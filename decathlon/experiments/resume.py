@@ -29,12 +29,15 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.training.loop import Training, remove_state
 
 
-def resume(folder: Path, request: ResumeRequest | None, progress: TrainingProgress) -> Run:
+def resume(
+    folder: str | Path, request: ResumeRequest | None = None, progress: TrainingProgress | None = None
+) -> Run:
     """Continue an interrupted run to the very end it would have had; nothing happens when it is finished.
 
     A run that diverged continues from its last good state. Raises UsageError where `request` differs from what the
     run was begun with and does not allow changes.
     """
+    folder, progress = Path(folder), progress or TrainingProgress()
     run, request = Run(folder), request or ResumeRequest()
     with hold(run):
         record = run.read()

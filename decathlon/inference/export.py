@@ -54,12 +54,17 @@ def find_form(path: Path, form: Form | None) -> Form:
 
 
 @torch.no_grad()
-def export(run: Run, domain: str, path: Path, form: Form) -> Exported:
+def export(run: Run | str | Path, domain: str, path: str | Path, form: Form | None = None) -> Exported:
     """Merge one domain's network of a finished run and write it to `path`, replacing what was there.
+
+    `form` is by default what the ending of `path` says: .safetensors, .pt2 (torch.export) or .onnx. The network in
+    the file maps normalised images (batch, 3, size, size) to logits (batch, classes).
 
     Raises UsageError for a run that is not finished or a domain it does not have, and VerificationError when what
     was read back has other logits; then no file is left.
     """
+    run, path = run if isinstance(run, Run) else Run(Path(run)), Path(path)
+    form = find_form(path, form)
     loaded = load(run, run.read_done(), torch.device("cpu"))
     model = loaded.model
     if domain not in model.networks:

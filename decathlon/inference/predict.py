@@ -23,8 +23,8 @@ from decathlon.system.resources import memory_for, refuse_unwritable
 
 
 def predict_run(
-    run: Run, data: Path, split: Literal["val", "test"], out: Path, device: str | None = None, merged: bool = True,
-    batch: int = BATCH,
+    run: Run | str | Path, data: str | Path, split: Literal["val", "test"], out: str | Path,
+    device: str | None = None, merged: bool = True, batch: int = BATCH,
 ) -> dict[str, int]:  # fmt: skip
     """Write predictions for every trained domain of a run; return the number of images by domain.
 
@@ -33,6 +33,8 @@ def predict_run(
     where no domain has images, ResourceError for a lack of memory, and VerificationError when the file's categories
     are not those the run learned, in their order.
     """
+    run = run if isinstance(run, Run) else Run(Path(run))
+    data, out = Path(data), Path(out)
     refuse_unwritable(out)  # before the work of an hour
     record, domains = run.read_done(), list[Domain]()
     recipe, learned = record.recipe, {domain.name: domain.categories for domain in record.domains}

@@ -25,7 +25,7 @@ from decathlon.system.tensor_files import TensorFile, read_tensor_file
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run in memory: its record, its model, and of every trained domain how images are cut and normalised."""
+    """A run in memory: its record, its model and, by name, its domains: categories, crop, mean and std."""
 
     folder: Path
     record: RunRecord
@@ -34,15 +34,16 @@ class LoadedRun:
 
     @property
     def networks(self) -> Mapping[str, DomainNetwork]:
-        """The network of every trained domain, (batch, 3, size, size) -> logits (batch, classes)."""
+        """By domain, an ordinary module: normalised images (batch, 3, height, width) -> logits (batch, classes)."""
         return self.model.networks
 
 
 def load_run(folder: Path | str, device: str | None = None) -> LoadedRun:
-    """Return a finished run, its networks in evaluation mode on `device` (default: a GPU where there is one).
+    """Return a finished run, its networks in evaluation mode, ready to predict.
 
-    Raises DataError for a folder that is not a run directory, UsageError for a run that has not finished training,
-    VerificationError for files that are damaged or do not belong together.
+    Logits come in the order of the domain's categories. `device` is cpu, cuda or cuda:N, by default a GPU where
+    there is one. Raises DataError for a folder that is not a run directory, UsageError for a run that has not
+    finished training or a group of runs, VerificationError for files that are damaged or do not belong together.
     """
     run = Run(Path(folder))
     loaded = load(run, run.read_done(), find_device(device))

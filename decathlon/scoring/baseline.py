@@ -63,14 +63,15 @@ class SavedBaseline:
         return cls(data["baseline"], errors, {name: entry["images"] for name, entry in domains.items()})
 
 
-def find_baseline(truth: Truth, source: str | None = None, data: Path | None = None) -> Baseline:
-    """Return the baseline to score `truth` against.
+def find_baseline(truth: Truth, source: str | Path | None = None, data: str | Path | None = None) -> Baseline:
+    """Return the baseline to score `truth` against: by domain, the error in 0..1 that earns 250 points.
 
     `source` is `official`, a score.json, a run directory with one, a group of runs, whose mean is taken, or a saved
     baseline. Domains that it lacks, or all of them without a source, take the errors in the packed file `data`, or
     in a benchmark.json beside the ground truth, or the official ones of official domains, or none.
     Raises DataError when a source describes another benchmark than the ground truth.
     """
+    data = None if data is None else Path(data)
     if source == "official":
         return _only_official(truth)
     if source is not None:

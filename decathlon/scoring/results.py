@@ -57,12 +57,13 @@ class Offences:
         raise DataError("\n".join(lines))
 
 
-def read_results(path: Path) -> Results:
-    """Read a results file and its sidecar.
+def read_results(path: str | Path) -> Results:
+    """Read a results file and its sidecar: for every image id the predicted category id.
 
     Raises DataError for anything but a list of rows with integer ids, VerificationError when the sidecar
     belongs to other results.
     """
+    path = Path(path)
     data = read_bytes(path)
     protocol = read_protocol(path, hashlib.sha256(data).hexdigest())
     image_ids, category_ids = _columns(parse_json(data, str(path)), path)

@@ -160,8 +160,9 @@ class Score:
         return score
 
     @classmethod
-    def read(cls, path: Path) -> Score:
+    def read(cls, path: str | Path) -> Score:
         """Read a score.json, or the one in the run directory `path`; raises UsageError when that is not trained."""
+        path = Path(path)
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
             if read_status(path) in ("running", "diverged"):  # there is more to do first than to score
@@ -180,7 +181,8 @@ def how_to_score(path: Path, partial: bool = False) -> str:
 def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:
     """Score results that answer every image of every domain; with `partial`, whole domains may be missing.
 
-    Raises DataError listing the faults in the results.
+    Errors and accuracies are in 0..1, points from 0 to 1000 per domain; `total` is None where a domain is missing
+    or has no baseline error. Raises DataError listing the faults in the results.
     """
     missing = check(results, truth, partial)
     answers = dict(zip(results.image_ids, results.category_ids, strict=True))

@@ -294,7 +294,7 @@ def test_the_command_reports_and_never_overwrites(runs: dict[str, Run], tmp_path
     assert done.exit_code == 0 and done.stdout == ""
     assert "boats, parallel over wrn-10-1: 7 adapters merged, 3 of 7 norms folded" in done.stderr
     assert "norms that stay: 3, no convolution directly before it" in done.stderr
-    assert f"Next: decathlon.merged.load_merged('{out}')" in done.stderr
+    assert f"Next: decathlon.load_merged('{out}')" in done.stderr
     again = run_command(runs["parallel"], out)
     assert isinstance(again.exception, UsageError) and "--force" in str(again.exception)
     assert run_command(runs["mtan"], out, "--force").exit_code == 0
