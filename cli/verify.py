@@ -20,8 +20,8 @@ def command(paths: tuple[Path, ...]) -> None:
 
     PATH is a packed file, a run directory, a group of runs, weights or a merged network (.safetensors, .onnx,
     .pt2), a results file, a score.json, a saved baseline or ground truth (<domain>_test.json, or a folder of them).
-    Ends with exit code 4 if anything is wrong. A file without a checksum, of an earlier release or made by hand, is
-    read to its end all the same, and the table says so.
+    Ends with exit code 4 if anything is wrong. A file without a checksum, as .onnx files are, is read to
+    its end all the same, and the table says so.
 
     \b
     decathlon verify runs/mtan mini.h5

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import ImagePool, fit
-from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.inference.graph_formats import read_about
+from decathlon.errors import DataError, VerificationError
+from decathlon.inference.graph_metadata import read_metadata
 from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.trunks.registry import build
@@ -128,13 +128,7 @@ def description(path: Path | str) -> dict[str, Any]:
     path = Path(path)
     if path.suffix not in OTHERS or not path.is_file():
         return _read(path)[1]
-    try:
-        return _ours(path, read_about(path))
-    except DecathlonError:
-        raise
-    except Exception as error:  # the libraries name no class for what is no file of theirs
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} holds no description ({reason}): merge it again.") from None
+    return _ours(path, read_metadata(path))
 
 
 def to_input(image: Image.Image, about: Mapping[str, Any]) -> Tensor:
