@@ -1,4 +1,4 @@
-"""Networks as graphs without Python code: torch-export (.pt2) and onnx, for any number of images at a time."""
+"""Networks as graphs without Python code: torch-export (.pt2) and ONNX, for any number of images at a time."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def write_program(path: Path, network: nn.Module, images: Tensor, about: Mapping
 
 
 def read_program(path: Path) -> Callable[[Tensor], Tensor]:
-    """Return the network in a torch-export file that this process wrote: a stranger's may run anything."""
+    """Return the network in a torch-export file that this process wrote: one from elsewhere may run any code."""
     with path.open("rb") as file:
         module: Callable[[Tensor], Tensor] = torch.export.load(file).module()
     return module
 
 
 def write_onnx(path: Path, network: nn.Module, images: Tensor, about: Mapping[str, Any]) -> None:
-    """Write a network as ONNX, `images` -> `logits`, with `about` in its metadata; raises UsageError as below."""
+    """Write a network as ONNX, `images` -> `logits`, with `about` in its metadata."""
     need_onnx()
     import onnx
 
@@ -62,15 +62,15 @@ def read_onnx(path: Path) -> Callable[[Tensor], Tensor]:
 def _program(network: nn.Module, images: Tensor) -> torch.export.ExportedProgram:
     """Return the graph of a network for (batch, 3, height, width) with the height and width of `images`."""
     program = torch.export.export(_served(network), (images,), dynamic_shapes=({0: Dim("batch")},))
-    for node in program.graph.nodes:  # which lines of which files on this machine made it is nobody else's
+    for node in program.graph.nodes:  # source lines of this machine are nobody else's business
         node.meta.pop("stack_trace", None)
     return program
 
 
 def _served(network: nn.Module) -> nn.Module:
-    """Return a copy for inference alone: ordinary strided 1x1 convolutions, and weights in the plain layout."""
+    """Return a copy for inference only: ordinary strided 1x1 convolutions, and weights in the plain layout."""
     plain = replace(copy.deepcopy(network), conv=_strided)
-    return plain.to(memory_format=torch.contiguous_format)  # torch-export warns of others when it saves
+    return plain.to(memory_format=torch.contiguous_format)  # torch.export warns about any other when it saves
 
 
 def _strided(conv: nn.Conv2d) -> nn.Conv2d:

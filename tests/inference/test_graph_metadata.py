@@ -99,7 +99,7 @@ def test_members_that_lie_on_one_another_are_refused(members: dict[str, bytes], 
         (b"[1]", "not a JSON object"),
         (b"{" + b" " * (1 << 20) + b"}", "its description exceeds 1 MiB"),
         (None, "has no description"),
-        (json.dumps(ABOUT).encode(), "no merged network of this release"),
+        (json.dumps(ABOUT).encode(), "is not a merged network"),
         (b'{"format": "decathlon-merged-1"}', "domain is missing"),
     ],
 )
@@ -132,7 +132,7 @@ def test_damage_and_other_files_are_refused(members: dict[str, bytes], tmp_path:
         ({"decathlon": "[1]"}, "not a JSON object"),
         ({"decathlon": " " * (1 << 20) + "{}"}, "exceeds 1 MiB"),
         ({"other": "{}"}, "has no description"),
-        ({"decathlon": "{}"}, "no merged network of this release"),
+        ({"decathlon": "{}"}, "is not a merged network"),
     ],
 )
 def test_a_description_in_onnx_is_read_as_strictly(tmp_path: Path, entries: dict[str, str], message: str) -> None:
