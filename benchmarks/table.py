@@ -122,7 +122,7 @@ def measure(
     group = find_group(folder)
     assert group is not None
     members = list(group.runs.values())
-    footprint = count_run(Run(members[0])).to_json()
+    footprint = count_run(Run(members[0]))[1].to_json()
     times = [row for run in members for row in read_lines(run / TIMING_FILE, TIMING)]
     seconds = sum(time["seconds"] for time in times)
     return _facts(row, train) | {

@@ -45,7 +45,7 @@ def command(
         run = group.finished(group.seeds[0])
         notes.append(f"Of {group.folder} one seed is shown: seeds change weights, never their number.")
     if run:
-        about, counted = footprint_report.about_run(Run(run)), footprint_report.count_run(Run(run))
+        about, counted = footprint_report.count_run(Run(run))
     else:
         method, trunk, options = method or "", trunk or TRUNK, read_options(method or "", settings)
         about = footprint_report.about_method(method, trunk, options)

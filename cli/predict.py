@@ -32,6 +32,7 @@ def command(
     decathlon score runs/mtan --truth annotations/
     """
     from decathlon.errors import UsageError
+    from decathlon.runs.run_directory import Run
     from decathlon.runs.seed_group import find_group
     from decathlon.scoring.protocol import protocol_path
     from decathlon.system.files import refuse_existing
@@ -45,25 +46,26 @@ def command(
     if group is None:
         if not force:
             refuse_existing(out or run / name, "choose another name with -o, or replace it with --force")
-        _predict(run, data, split, out or run / name, device, merged, batch)
+        trained = _predict(run, data, split, out or run / name, device, merged, batch)
     elif out is not None:
         raise UsageError(f"{run} is a group of runs, each with its own results. Leave out -o.")
     else:
         files = [folder / name for folder in group.every().values()]
         # the protocol is written last: without it the results may be incomplete
         kept = [file for file in files if protocol_path(file).exists() and file.exists() and not force]
+        trained = Run(files[0].parent).read().names
         for file in kept:
             click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
         for file in (file for file in files if file not in kept):
             _predict(file.parent, data, split, file, device, merged, batch)
     if split == "test":
-        trained = run if group is None else group.runs[group.seeds[0]]
         _next(run if out in (None, run / name) else out, trained, data)
 
 
 def _predict(
     run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool, batch: int
-) -> None:
+) -> tuple[str, ...]:
+    """Predict with one run; return the domains it has trained."""
     from decathlon.inference.predict import predict_run
     from decathlon.runs.run_directory import Run
     from decathlon.system.text import several
@@ -74,17 +76,17 @@ def _predict(
     domains = several(sum(count > 0 for count in counts.values()), "domain")
     images = several(sum(counts.values()), f"{split} image")
     click.echo(f"{images} of {domains} predicted: {out}", err=True)
+    return tuple(counts)
 
 
-def _next(scored: Path | None, trained: Path, data: Path) -> None:
+def _next(scored: Path | None, trained: tuple[str, ...], data: Path) -> None:
     """Print the next command; a run without some of the file's domains has no total."""
     from decathlon.data.ground_truth import SUFFIX, truth_folder
     from decathlon.data.packed_file import PackedFile
-    from decathlon.runs.run_directory import Run
 
     with PackedFile(data) as packed:
         names = packed.benchmark.names
-    partial = " --partial" if set(names) - set(Run(trained).domains()) else ""
+    partial = " --partial" if set(names) - set(trained) else ""
     beside = truth_folder(data)
     whole = all((beside / f"{name}{SUFFIX}").exists() for name in names)
     truth = shlex.quote(str(beside)) if whole else "FOLDER_WITH_TEST_LABELS"

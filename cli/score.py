@@ -134,12 +134,12 @@ def _write(file: Path, found: Score) -> None:
 def _results(run: Path, asked: Path) -> Path:
     """Return the results file of a run directory, or the file itself; `asked` is what the user named."""
     from decathlon.errors import UsageError
-    from decathlon.runs.seed_group import status
+    from decathlon.runs.record import read_status
 
-    if run.is_dir() and status(run) == "diverged":
+    if run.is_dir() and read_status(run) == "diverged":
         raise UsageError(f"{run} diverged and has no score: train it again under another name with a smaller --lr.")
     if run.is_dir() and not (run / "results.json").is_file():
-        if status(run) == "running":
+        if read_status(run) == "running":
             from decathlon.runs.run_directory import Run
 
             Run(run).read_done()

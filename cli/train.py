@@ -22,7 +22,8 @@ RECIPE_OPTIONS = {
     "weight_decay": (float, "Weight decay."),
     "optimizer": (str, "sgd, momentum, adam, adamw, lion, …; an unknown one lists all."),
     "sampling": (str, "proportional, uniform, power:a, round-robin or sequential."),
-    "weighting": (str, "How the domains' losses are weighted: equal."),
+    "objective": (str, "What a micro-batch is trained on: cross-entropy."),
+    "weighting": (str, "How the domains' losses are balanced: equal."),
     "precision": (str, "auto, fp32 or bf16."),
     "compile": (bool, "Compile the networks with torch.compile, once for all domains."),
     "cuda_graphs": (bool, "Replay compiled networks as CUDA graphs, for small batches; needs --compile."),
@@ -130,12 +131,12 @@ def _resume(ctx: click.Context, out: Path) -> tuple[Any, Path]:
     group, given = find_group(out), _given(ctx)
     if group is None:
         run = resume(out, _again(given, out), TrainingProgress())
-        return summary(run), given.get("data") or Path(run.read()["data"]["path"])
+        return summary(run), given.get("data") or run.read().data.path
     for name in given.keys() - {"data"}:
         flag = FLAGS.get(name, "--" + name.replace("_", "-"))
         raise click.UsageError(f"--resume goes on with a group as it was begun: leave out {flag}.", ctx)
     resume_seeds(group, given.get("data"), TrainingProgress())
-    return group_summary(group), given.get("data") or Path(group.asked["data"])
+    return group_summary(group), given.get("data") or Path(group.request["data"])
 
 
 def _given(ctx: click.Context) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def _again(given: dict[str, Any], out: Path) -> Any:
     if "freeze" in given:
         request["regime"] = "frozen" if given["freeze"] else "joint"
     if "settings" in given:
-        request["options"] = read_options(given.get("method") or Run(out).read()["method"], given["settings"])
+        request["options"] = read_options(given.get("method") or Run(out).read().method, given["settings"])
     return ResumeRequest(
         given.get("data"),
         given.get("device"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from decathlon.config.options import override
-from decathlon.data.domain_sampling import exponent
 from decathlon.data.domains import Domain
+from decathlon.data.sampling_policy import exponent
 from decathlon.errors import UsageError, unknown
 
 # Of timm's optimizers those whose whole state is saved and restored to the bit.
@@ -54,7 +54,8 @@ class Recipe:
     label_smoothing: float = 0.0
     sampling: str = "proportional"
     together: bool = False  # every domain in every optimiser step
-    weighting: Literal["equal"] = "equal"
+    objective: str = "cross-entropy"  # what a micro-batch is trained on; an unknown one lists all
+    weighting: str = "equal"  # how the domains' losses are balanced; an unknown one lists all
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware multiplies in it
     compile: bool = False  # torch.compile of the networks without their heads; a minute or so before the first step
     cuda_graphs: bool = False  # with compile: replay a step's launches, for batches too small to fill a GPU

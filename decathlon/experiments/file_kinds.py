@@ -11,15 +11,17 @@ from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
 from decathlon.inference.network_file import FORMAT, description, load_merged
 from decathlon.runs.logs import METRICS, TIMING, read_footprint, read_lines
-from decathlon.runs.run_directory import DOMAIN, TRUNK, Run
+from decathlon.runs.record import RECORD, read_record
+from decathlon.runs.run_directory import DOMAIN, TRUNK
 from decathlon.runs.seed_group import SEEDS, find_group
 from decathlon.scoring.baseline import SavedBaseline
 from decathlon.scoring.protocol import protocol_path
 from decathlon.scoring.results import read_results
 from decathlon.scoring.score import Score
 from decathlon.scoring.seed_scores import GroupScore
-from decathlon.system.checksums import is_sealed
+from decathlon.system.checksums import AGAIN, is_sealed
 from decathlon.system.files import read_bytes, read_json
+from decathlon.system.schema import check
 from decathlon.system.tensor_files import read_tensors
 
 KINDS = (
@@ -75,8 +77,8 @@ def _sealed(path: Path) -> bool:
     return is_sealed(read_bytes(path))
 
 
-def _request(path: Path) -> bool:
-    Run(path.parent).read()
+def _record(path: Path) -> bool:
+    read_record(path)
     return _sealed(path)
 
 
@@ -118,12 +120,9 @@ def _weights(path: Path) -> bool:
     if about.get("format") == FORMAT:
         load_merged(path)
     elif path.parent.name == "domains":
-        run = Run(path.parent.parent)
-        read_tensors(path, DOMAIN)
-        if "facts" in about:
-            run.facts(path.stem)
+        check(about, DOMAIN, f"the metadata of {path}", AGAIN)
     elif path.name == "trunk.safetensors":
-        read_tensors(path, TRUNK)
+        check(about, TRUNK, f"the metadata of {path}", AGAIN)
     return True
 
 
@@ -153,7 +152,7 @@ def _footprint(path: Path) -> bool:
 
 
 BY_NAME = {
-    "run.json": Kind("request", _request),
+    RECORD: Kind("record", _record),
     SEEDS: Kind("seeds of a group", _seeds),
     "score.json": Kind("score", _score),
     "metrics.jsonl": Kind("metrics", _metrics),

@@ -1,4 +1,4 @@
-"""What a person is told when a signal or the machine ended training: one sentence with the command that goes on."""
+"""What a user reads when a signal or the machine ended training: the command that continues it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from decathlon.system.signals import terminable
 def resumable(out: Path) -> Iterator[None]:
     """Raise Interrupted for Ctrl-C and Terminated for SIGTERM; the block trains the run or the group in `out`.
 
-    A ResourceError is told with the command that goes on once there is more of what was lacking.
+    A ResourceError gets the command that continues once the machine has what it lacked.
     """
     try:
         with terminable():
@@ -28,16 +28,16 @@ def resumable(out: Path) -> Iterator[None]:
     except ResourceError as error:
         if not _begun(out):
             raise
-        raise ResourceError(f"{str(error).removesuffix('.')}; then go on with: {_command(out)}") from None
+        raise ResourceError(f"{str(error).removesuffix('.')}, then continue with: {_command(out)}") from None
 
 
 def _advice(out: Path) -> str:
     if not _begun(out):
-        return "interrupted before training began, nothing was to save; give the same command again."
+        return "interrupted before training began; there is nothing to save yet. Run the same command again."
     command = _command(out)
     if not any(path.name != "start.safetensors" for path in out.glob("**/*.safetensors")):
-        return f"interrupted before the first step, nothing was to save; begin with: {command}"
-    return f"interrupted, go on with: {command}"  # a path may be quoted: no quotes around, nothing after it
+        return f"interrupted before the first step; there is nothing to save yet. Start again with: {command}"
+    return f"interrupted. Continue with: {command}"  # a path may be quoted: no quotes around, nothing after it
 
 
 def _begun(out: Path) -> bool:

@@ -1,10 +1,8 @@
-"""Training a run: what a user asks, written down, and then done to the end or taken up again."""
+"""Training a new run: the request is checked, resolved and recorded, then carried out to the end."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
-from typing import Any
 
 import torch
 
@@ -16,15 +14,14 @@ from decathlon.experiments.request import Request
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.runs.initial_state import write_start
-from decathlon.runs.record import check_record
+from decathlon.runs.record import RecordedData, RecordedDomain, RecordedTrunk, RunRecord
 from decathlon.runs.run_directory import Run, hold
 from decathlon.runs.trunk_source import TrunkSource, find_trunk
 from decathlon.system.device import find_device, use_bf16, versions
 from decathlon.system.files import refuse_existing, sha256
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.seeding import seeded
-from decathlon.system.strict_json import dump_json
-from decathlon.training.loop import domain_groups, train_domains
+from decathlon.training.loop import Training, domain_groups
 
 
 def train(request: Request, progress: TrainingProgress) -> Run:
@@ -46,56 +43,49 @@ def train(request: Request, progress: TrainingProgress) -> Run:
         starts = method.prepare(source.learned, names)
         model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)
         check_categories(source, [domain for domain in domains if domain.name in starts])
-        domain_groups(names, model, request.recipe)  # refused before anything is written
-        asked = _asked(request, packed, domains, model, source)
-        check_record(asked)
+        domain_groups(tuple(names), model, request.recipe)  # refused before anything is written
+        record = _record(request, packed, domains, model, source)
+        record.check()
         run.folder.mkdir(parents=True, exist_ok=True)
         with hold(run):
-            _refuse_begun(run)  # again: another process may have begun it meanwhile
+            _refuse_begun(run)  # again: another process may have started it meanwhile
             write_start(run, model)
-            asked["start"] = sha256(run.start)
-            asked["begun"] = hashlib.sha256(
-                b"begun" + dump_json(asked).encode()
-            ).hexdigest()  # its checkpoints know it
-            run.write(asked)
-            train_domains(run, asked, packed, model, progress)
+            record = record.beginning(start=sha256(run.start))
+            run.write(record)
+            Training(run, record, packed, model, progress).train()
     return run
 
 
 def _refuse_begun(run: Run) -> None:
     if run.folder.is_file():
-        raise UsageError(f"{run.folder} is a file: name a folder to make.")
+        raise UsageError(f"{run.folder} is a file. Name a folder to create.")
     if not run.blank():
-        refuse_existing(run.folder, "choose another name, or go on with --resume")
+        refuse_existing(run.folder, "choose another name, or continue it with --resume")
 
 
-def _asked(
+def _record(
     request: Request, packed: PackedFile, domains: list[Domain], model: MultiDomainModel, source: TrunkSource
-) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "status": "running",
-        "method": request.method,
-        "label": model.method.label(model.method.options),
-        "options": asdict(model.method.options),
-        "regime": model.method.regime,
-        "trunk": {"name": model.trunk.name, "source": source.source, "trained": source.trained},
-        "recipe": request.recipe.to_json(),
-        "fit": request.fit,
-        "seed": request.seed,
-        "starts_from_own_norms": sorted(model.norms),
-        "domains": [
-            {
-                "name": domain.name,
-                "categories": list(domain.category_ids),
-                "images": sum(packed.count(domain.name, split) for split in request.fit.split("+")),
-            }
-            for domain in domains
-        ],
-        "benchmark": packed.benchmark.name,
-        "data": {"path": str(request.data.resolve()), "digest": packed.digest},
-        "device": str(model.device),
-        "bf16": use_bf16(request.recipe.precision, model.device),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-    }
+) -> RunRecord:
+    """Return the record of a request: everything it leaves open is resolved."""
+    splits = request.fit.split("+")
+    return RunRecord(
+        method=request.method,
+        label=model.method.label(model.method.options),
+        options=asdict(model.method.options),
+        regime=model.method.regime,
+        trunk=RecordedTrunk(model.trunk.name, source.source, source.trained),
+        recipe=request.recipe,
+        fit=request.fit,
+        seed=request.seed,
+        starts_from_own_norms=tuple(sorted(model.norms)),
+        domains=tuple(
+            RecordedDomain(d.name, d.category_ids, sum(packed.count(d.name, split) for split in splits))
+            for d in domains
+        ),
+        benchmark=packed.benchmark.name,
+        data=RecordedData(request.data.resolve(), packed.digest),
+        device=str(model.device),
+        bf16=use_bf16(request.recipe.precision, model.device),
+        threads=torch.get_num_threads(),
+        versions=versions(),
+    )

@@ -1,4 +1,4 @@
-"""Remarks before a training run: what may surprise a user who meant something else."""
+"""Before a training run: what is impossible is refused, what may be a mistake is noted."""
 
 from __future__ import annotations
 
@@ -11,50 +11,52 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError
-from decathlon.experiments.request import Fit
 from decathlon.models.method import Method, Reader
+from decathlon.runs.record import Fit
 from decathlon.runs.trunk_source import TrunkSource
+from decathlon.training.objective import OBJECTIVES
+from decathlon.training.weighting import WEIGHTINGS
 
 
 def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:
-    """Return what may surprise a user who meant something else."""
+    """Return notes on what may surprise a user who meant something else."""
     found = []
     if method.regime == "frozen" and not source.source and "." not in source.trunk.name:
-        found.append("the trunk has random weights and stays frozen; name a trained run with --trunk RUN.")
+        found.append("the trunk has random weights and stays frozen. Name a trained run with --trunk RUN.")
     if method.inside and method.regime == "frozen" and not source.inside(method):
         found.append(
-            f"{method.name()} wants a trunk that was trained with its adapters inside: "
-            f"train one with --method {method.name()} --no-freeze and name it with --trunk."
+            f"{method.name()} expects a trunk that was trained with its adapters inside. Train one with "
+            f"--method {method.name()} --no-freeze and name it with --trunk."
         )
     elif source.learned and not source.plain and not method.continues(source.learned.method):
         found.append(
-            f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out with the "
-            "norms beside them; name the run that trained the trunk itself."
+            f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out along "
+            "with their norms. Name the run that trained the trunk itself."
         )
     found += _without_effect(method, recipe)
-    size = source.asked["recipe"]["size"] if source.asked else recipe.size
+    size = source.record.recipe.size if source.record else recipe.size
     if size != recipe.size:
-        found.append(f"the trunk was trained at {size} pixels, this run sees {recipe.size} (see --size).")
+        found.append(f"the trunk was trained at {size} pixels, this run uses {recipe.size} (see --size).")
     return found + _misspelled(recipe, names)
 
 
 def _without_effect(method: Method, recipe: Recipe) -> list[str]:
-    """Return remarks on what was asked and changes nothing, or takes time without a word."""
+    """Return notes on options that have no effect, or that take time without showing it."""
     found = []
     if isinstance(method, Reader) and method.regime != "frozen" and method.options.norms == "trunk":
-        found.append("norms=trunk changes nothing while the trunk learns: it goes with --freeze.")
+        found.append("norms=trunk has no effect while the trunk is trained. Add --freeze to use it.")
     if recipe.compile and recipe.cache_taps:
-        found.append("what reads cached taps is not compiled.")
+        found.append("networks that read cached taps are not compiled.")
     elif recipe.compile:
-        found.append("the networks are compiled at the first step, which takes up to a minute or two.")
+        found.append("the networks are compiled at the first step, which may take a minute or two.")
     return found
 
 
 def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
-    """Return remarks on tables of a recipe that nearly name a domain of the file.
+    """Return notes on tables of a recipe whose names are close to that of a domain in the file.
 
-    Other names are let pass: a preset may know more domains than the file has. One that has a table already must
-    be nearer, and more than a number apart: cifar10 beside cifar100 is another data set.
+    Other names pass: a preset may cover more domains than the file has. For a domain that has its own table the
+    match must be closer, and differ in more than a number: cifar10 beside cifar100 is another data set.
     """
     found = []
     for table in (table for table in recipe.domains if table not in names):
@@ -63,7 +65,7 @@ def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
         near = difflib.get_close_matches(table.lower(), free, n=1, cutoff=0.75)
         near += difflib.get_close_matches(table.lower(), taken, n=1, cutoff=0.85)
         if near:
-            found.append(f"the recipe speaks of {table}, which is not in the file; did you mean {near[0]}?")
+            found.append(f"the recipe has options for {table}, which is not in the file. Did you mean {near[0]}?")
     return found
 
 
@@ -72,24 +74,26 @@ def _letters(name: str) -> str:
 
 
 def check_possible(method: Method, recipe: Recipe, device: torch.device) -> None:
-    """Raise UsageError where a recipe wants what the method or the device has not."""
+    """Raise UsageError where a recipe needs what the method or the device does not have."""
+    OBJECTIVES.find(recipe.objective)
+    WEIGHTINGS.find(recipe.weighting)
     if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
         raise UsageError(
-            f"method '{method.name()}' has no taps to cache here: that goes with feature, and with mtan and "
+            f"method '{method.name()}' has no taps to cache here. Use cache_taps with feature, or with mtan and "
             "dense over a frozen trunk (--freeze)."
         )
     if recipe.cuda_graphs and device.type != "cuda":
-        raise UsageError("CUDA graphs need a GPU: leave out cuda_graphs (--no-cuda-graphs).")
+        raise UsageError("CUDA graphs need a GPU. Leave out cuda_graphs (--no-cuda-graphs).")
 
 
 def check_categories(source: TrunkSource, domains: list[Domain]) -> None:
-    """Refuse domains that go on with a head for other categories."""
-    learned = {entry["name"]: entry["categories"] for entry in source.asked.get("domains", ())}
+    """Refuse domains that would continue with a head for other categories."""
+    learned = {domain.name: domain.categories for domain in source.record.domains} if source.record else {}
     for domain in domains:
-        if list(domain.category_ids) != learned[domain.name]:
+        if domain.category_ids != learned[domain.name]:
             raise DataError(
-                f"{source.source} learned other categories of {domain.name} than the file holds: "
-                "use the file it was trained on."
+                f"{source.source} learned other categories of {domain.name} than the file holds. "
+                "Use the file it was trained on."
             )
 
 
@@ -97,4 +101,4 @@ def check_splits(packed: PackedFile, domains: list[Domain], fit: Fit) -> None:
     for domain in domains:
         for split in fit.split("+"):
             if not packed.count(domain.name, split):
-                raise UsageError(f"{packed.path} has no {split} images of {domain.name}: leave the domain out.")
+                raise UsageError(f"{packed.path} has no {split} images of {domain.name}. Leave the domain out.")

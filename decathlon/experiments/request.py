@@ -1,11 +1,11 @@
-"""What a user asks of a training run, and of every run of a group."""
+"""The request for a training run, and for every run of a group."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -13,15 +13,14 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
 from decathlon.models.method import Regime
+from decathlon.runs.record import Fit
 from decathlon.runs.seed_group import SEEDS, Group, find_group
 from decathlon.system.device import find_device
-
-Fit = Literal["train", "train+val"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks of a training run; `domains` empty means all, `regime` None the method's default."""
+    """A training run as a user requests it; `domains` empty means all, `regime` None the method's default."""
 
     data: Path
     out: Path
@@ -33,26 +32,26 @@ class Request:
     fit: Fit = "train"
     seed: int = 0
     device: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the method, where not its defaults
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the method, where they differ from its defaults
 
 
 def member_request(group: Group, seed: int) -> Request:
-    """Return what the run of one seed was asked, over the trunk of the same seed where that is a group's."""
+    """Return the request of one seed's run, over the trunk of the same seed where that comes from a group."""
     fields: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in group.asked.items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in group.request.items()
     }
     try:
         del fields["digest"], fields["threads"]
         recipe, data = Recipe().override(fields.pop("recipe")), Path(fields.pop("data"))
         request = Request(data=data, out=group.runs[seed], recipe=recipe, seed=seed, **fields)
     except (AttributeError, KeyError, TypeError):
-        raise DataError(f"{group.folder / SEEDS} is damaged or not of this release: train again.") from None
+        raise DataError(f"{group.folder / SEEDS} is damaged or from another release. Train again.") from None
     trunks = find_group(Path(request.trunk))
     return request if trunks is None else replace(request, trunk=str(trunks.finished(seed)))
 
 
 def resolved(request: Request) -> dict[str, Any]:
-    """Return a request as JSON, resolved: it must mean the same from another folder on another day."""
+    """Return a request as plain JSON, resolved: it must mean the same from another folder on another day."""
     trunk = Path(request.trunk)
     with PackedFile(request.data) as packed:
         digest = packed.digest

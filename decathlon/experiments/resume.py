@@ -1,13 +1,12 @@
-"""Taking up an interrupted run: as it was begun, or with changes that are meant and written down."""
+"""Resuming an interrupted run: as it was begun, or with changes that are meant and recorded."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.experiments.preflight import check_possible
@@ -17,100 +16,105 @@ from decathlon.experiments.resume_changes import (
     changed,
     data_change,
     find_changes,
+    format_value,
     refuse,
-    words,
 )
 from decathlon.runs.initial_state import read_start
+from decathlon.runs.record import RECORD, RecordedData, RunRecord
 from decathlon.runs.run_directory import Run, hold
 from decathlon.runs.seed_group import find_group
 from decathlon.system.checksums import is_sealed
 from decathlon.system.device import find_device, use_bf16, versions
 from decathlon.system.progress import TrainingProgress
-from decathlon.training.loop import remove_state, train_domains
+from decathlon.training.loop import Training, remove_state
 
 
-def resume(folder: Path, again: ResumeRequest | None, progress: TrainingProgress) -> Run:
-    """Go on with an interrupted run to the very end it would have had; nothing happens when it is finished.
+def resume(folder: Path, request: ResumeRequest | None, progress: TrainingProgress) -> Run:
+    """Continue an interrupted run to the very end it would have had; nothing happens when it is finished.
 
-    A run that diverged goes on from its last good state. Raises UsageError where `again` asks for something else
-    than the run was begun with and does not allow changes.
+    A run that diverged continues from its last good state. Raises UsageError where `request` differs from what the
+    run was begun with and does not allow changes.
     """
-    run, again = Run(folder), again or ResumeRequest()
+    run, request = Run(folder), request or ResumeRequest()
     with hold(run):
-        asked = run.read()
-        changes = find_changes(asked, again, partly=bool(run.domains()))
-        if asked["status"] == "done":
+        record = run.read()
+        changes = find_changes(record, request, partly=bool(run.trained_domains(record)))
+        if record.status == "done":
             _refuse_done(run, changes)
-            progress.console.print(f"{folder} is trained to the end already: nothing was to do.")
+            progress.console.print(f"{folder} has already finished training; there is nothing to do.")
             remove_state(run)  # a run that was killed in its last moment
             return run
-        refuse(folder, changes, again.allow)
-        with _data(run, asked, again) as packed:
-            changes += data_change(asked, packed)
-            refuse(folder, changes, again.allow)
+        refuse(folder, changes, request.allow)
+        with _data(run, record, request) as packed:
+            changes += data_change(record, packed)
+            refuse(folder, changes, request.allow)
             _refuse_member(run, changes)
-            asked = _go_on(run, asked, changes, packed, progress)
-            torch.set_num_threads(asked["threads"])  # another number of threads sums in another order
-            model = read_start(run, asked, _device(run, asked))
-            check_possible(model.method, Recipe().override(asked["recipe"]), model.device)
-            run.write(asked)
-            train_domains(run, asked, packed, model, progress)
+            _print_notes(run, record, changes, progress)
+            record = _continued(run, record, changes, packed)
+            torch.set_num_threads(record.threads)  # another number of threads sums in another order
+            model = read_start(run, record, _device(run, record))
+            check_possible(model.method, record.recipe, model.device)
+            run.write(record)
+            Training(run, record, packed, model, progress).train()
     return run
 
 
-def _data(run: Run, asked: dict[str, Any], again: ResumeRequest) -> PackedFile:
-    path = Path(asked["data"]["path"])
-    if again.data is None and not path.exists():
-        raise UsageError(f"{path}, which {run.folder} was begun with, is not there: name where it is with --data.")
-    return PackedFile(again.data or path)
+def _data(run: Run, record: RunRecord, request: ResumeRequest) -> PackedFile:
+    path = record.data.path
+    if request.data is None and not path.exists():
+        raise UsageError(f"{path}, which {run.folder} was begun with, no longer exists. Name the file with --data.")
+    return PackedFile(request.data or path)
 
 
 def _refuse_member(run: Run, changes: list[Change]) -> None:
     group = find_group(run.folder.resolve().parent) if changes else None
     if group and run.folder.resolve() in group.runs.values():
         raise UsageError(
-            f"{run.folder} is a run of the group {run.folder.parent}, whose runs are alike: "
-            "copy it to another folder to change it there."
+            f"{run.folder} belongs to the group {run.folder.parent}, whose runs must be alike. Copy it to another "
+            "folder to change it there."
         )
 
 
-def _device(run: Run, asked: dict[str, Any]) -> torch.device:
+def _device(run: Run, record: RunRecord) -> torch.device:
     try:
-        return find_device(asked["device"])
+        return find_device(record.device)
     except UsageError:
         raise UsageError(
-            f"{run.folder} was begun on {asked['device']}, which is not here: "
-            "add --device cpu --allow-change to go on without it."
+            f"{run.folder} was begun on {record.device}, which this machine does not have. "
+            "Add --device cpu --allow-change to continue without it."
         ) from None
 
 
 def _refuse_done(run: Run, changes: list[Change]) -> None:
     for change in changes:
         raise UsageError(
-            f"{run.folder} is trained to the end with {change.told()}: train a new run under another name."
+            f"{run.folder} has finished training with {change.describe()}. Train a new run under another name."
         )
 
 
-def _go_on(
-    run: Run, asked: dict[str, Any], changes: list[Change], packed: PackedFile, progress: TrainingProgress
-) -> dict[str, Any]:
-    """Return what to go on with, changes written down; say them, and what may cost the last bits."""
+def _print_notes(run: Run, record: RunRecord, changes: list[Change], progress: TrainingProgress) -> None:
+    """Print what is changed, and what may cost the last bits."""
+    say = progress.console.print
     for name, now in versions().items():
-        if (before := asked.get("versions", {}).get(name, now)) != now:
-            progress.console.print(f"Note: begun with {name} {before}, now it is {now}: the last bits may differ.")
-    if not is_sealed((run.folder / "run.json").read_bytes()):
-        progress.console.print(f"Note: {run.folder / 'run.json'} has no checksum: it is taken as it stands.")
-    if asked["status"] == "diverged":
-        advice = "" if changes else ", where it did: add a smaller --lr or --precision fp32, and --allow-change"
-        progress.console.print(f"Note: {run.folder} diverged; going on from its last good state{advice}.")
+        if (before := record.versions.get(name, now)) != now:
+            say(f"Note: begun with {name} {before}, now it is {now}. The last bits may differ.")
+    if not is_sealed((run.folder / RECORD).read_bytes()):
+        say(f"Note: {run.folder / RECORD} has no checksum; it is used as it is.")
+    if record.status == "diverged":
+        advice = "" if changes else "; add a smaller --lr or --precision fp32, and --allow-change, or it will again"
+        say(f"Note: {run.folder} diverged. Resuming from its last good state{advice}.")
     for change in changes:
-        progress.console.print(f"Changed: {change.name} from {words(change.before)} to {words(change.now)}.")
-    asked = asked | {"status": "running"}
+        say(f"Changed: {change.name} from {format_value(change.before)} to {format_value(change.now)}.")
+
+
+def _continued(run: Run, record: RunRecord, changes: list[Change], packed: PackedFile) -> RunRecord:
+    """Return the record to continue with, changes recorded."""
+    record = replace(record, status="running")
     if not changes:
-        return asked
+        return record
     lines = run.metrics.read_bytes().count(b"\n") if run.metrics.exists() else 0
-    asked = changed(asked, changes, lines)
-    asked["data"] = {"path": str(packed.path.resolve()), "digest": packed.digest}
+    data = RecordedData(packed.path.resolve(), packed.digest)
+    record = replace(changed(record, changes, lines), data=data)
     if {"precision", "device"} & {change.name for change in changes}:
-        asked["bf16"] = use_bf16(asked["recipe"]["precision"], _device(run, asked))
-    return asked
+        record = replace(record, bf16=use_bf16(record.recipe.precision, _device(run, record)))
+    return record

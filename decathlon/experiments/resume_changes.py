@@ -1,9 +1,9 @@
-"""What a resumed run is asked for again: nothing else than what it was begun with, unless a change is meant."""
+"""What a resume request asks for that the run was not begun with: refused, unless the change is meant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,23 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.models.registry import find_method
+from decathlon.runs.record import RecordedChange, RunRecord
 
 FLAGS = {"domains": "the domains", "options": "--set", "regime": "--freeze or --no-freeze"}
 # the state of a run is counted in steps of these, or shaped by them
 FIXED = (
-    "epochs", "batch", "epoch_batches", "sampling", "together", "optimizer", "momentum", "weighting", "domains",
+    "epochs", "batch", "epoch_batches", "sampling", "together", "optimizer", "momentum", "objective", "weighting",
+    "domains",
 )  # fmt: skip
 INPUT = ("size", "side", "crop")
 
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """What is said when resuming; what is None or empty was not said and stays as it was.
+    """What a user gives when resuming; what is None or empty was not given and stays as it was.
 
-    `knobs` are those said one by one, `recipe` is a whole one with those in it. `request` holds method, trunk,
-    seed, … by the names they have in run.json. `allow` takes changes on purpose.
+    `options` are recipe options given one by one, `recipe` is a whole recipe with those in it. `fields` holds
+    method, trunk, seed, fit, domains, options and regime by their names in the record. `allow` accepts changes.
     """
 
     data: Path | None = None
@@ -33,15 +35,15 @@ class ResumeRequest:
     threads: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = None
-    request: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
     allow: bool = False
 
 
 @dataclass(frozen=True)
 class Change:
-    """One value that is not what a run was begun with, and the `flag` that said so.
+    """One value that differs from what a run was begun with, and the `flag` that gave it.
 
-    `possible` says whether the run can go on with it.
+    `possible` says whether the run can continue with it.
     """
 
     name: str
@@ -50,99 +52,92 @@ class Change:
     flag: str
     possible: bool = True
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return the change in words, as `lr 0.1, not 0.05`."""
-        return f"{self.name} {words(self.before)}, not {words(self.now)}"
+        return f"{self.name} {format_value(self.before)}, not {format_value(self.now)}"
 
 
-def find_changes(asked: Mapping[str, Any], again: ResumeRequest, partly: bool) -> list[Change]:
-    """Return what is asked for otherwise than run.json says, the data aside.
+def find_changes(record: RunRecord, request: ResumeRequest, partly: bool) -> list[Change]:
+    """Return where a request differs from the record, the data aside.
 
-    `partly` says that some domains are trained to the end: what their networks are fed can change no more.
+    `partly` says that some domains have finished training: the input of their networks can no longer change.
     """
     found = [
-        Change(name, *_compared(asked, name, value), FLAGS.get(name, f"--{name}"), False)
-        for name, value in again.request.items()
+        Change(name, *_compared(record, name, value), FLAGS.get(name, f"--{name}"), False)
+        for name, value in request.fields.items()
     ]
-    before = Recipe().override(asked["recipe"])
-    wanted = (
-        again.recipe.to_json() if again.recipe else before.override(again.options, "the command line").to_json()
-    )
+    before = record.recipe
+    wanted = (request.recipe or before.override(request.options, "the command line")).to_json()
     fixed = FIXED + INPUT if partly else FIXED
     for name, value in before.to_json().items():
-        said = name in again.options
-        if said or (again.recipe and name != "about"):
-            flag = f"--{name.replace('_', '-')}" if said else "--recipe"
+        given = name in request.options
+        if given or (request.recipe and name != "about"):
+            flag = f"--{name.replace('_', '-')}" if given else "--recipe"
             found.append(Change(name, value, wanted[name], flag, name not in fixed))
-    for name, value in (("device", again.device), ("threads", again.threads)):
-        found.append(Change(name, asked[name], asked[name] if value is None else value, f"--{name}"))
+    found.append(Change("device", record.device, request.device or record.device, "--device"))
+    found.append(Change("threads", record.threads, request.threads or record.threads, "--threads"))
     return sorted((change for change in found if change.before != change.now), key=lambda change: change.name)
 
 
-def data_change(asked: Mapping[str, Any], packed: PackedFile) -> list[Change]:
-    """Return what to change for another packed file, nothing where it holds what the run was begun with.
+def data_change(record: RunRecord, packed: PackedFile) -> list[Change]:
+    """Return the change to another packed file, nothing where it holds what the run was begun with.
 
-    Other images of the same domains are possible: in the same number, or the steps would count something else.
+    Other images of the same domains are possible if there are equally many: otherwise steps would not add up.
     """
-    if packed.digest == asked["data"]["digest"]:
+    if packed.digest == record.data.digest:
         return []
-    splits = asked["fit"].split("+")
     alike = True
-    for entry in asked["domains"]:
-        there = entry["name"] in packed.benchmark.names
-        alike &= there and list(packed.benchmark[entry["name"]].category_ids) == entry["categories"]
-        images = sum(packed.count(entry["name"], split) for split in splits) if there else 0
-        alike &= images == entry.get("images", images)
-    before = f"{asked['data']['path']} ({asked['data']['digest'][:16]})"
+    for domain in record.domains:
+        there = domain.name in packed.benchmark.names
+        alike &= there and packed.benchmark[domain.name].category_ids == domain.categories
+        alike &= there and domain.images == sum(packed.count(domain.name, split) for split in record.splits)
+    before = f"{record.data.path} ({record.data.digest[:16]})"
     return [Change("data", before, f"{packed.path} ({packed.digest[:16]})", "--data", alike)]
 
 
 def refuse(folder: Path, changes: list[Change], allow: bool) -> None:
-    """Raise UsageError where one of the changes is not possible, or none is allowed."""
-    never = [change for change in changes if not change.possible]
+    """Raise UsageError where one of the changes is impossible, or none is allowed."""
+    impossible = [change for change in changes if not change.possible]
     others = [change for change in changes if change.possible and not allow]
     for some, way in (
-        (never, "or train a new run under another name"),
-        (others, "or add --allow-change to go on with what is new; run.json then says so"),
+        (impossible, "or train a new run under another name"),
+        (others, "or add --allow-change to continue with the new value, which run.json will record"),
     ):
         if some:
             flags = " and ".join(dict.fromkeys(change.flag for change in some))
-            told = "; ".join(change.told() for change in some)
-            raise UsageError(f"{folder} was begun with {told}: leave out {flags}, {way}.")
+            described = "; ".join(change.describe() for change in some)
+            raise UsageError(f"{folder} was begun with {described}. Leave out {flags}, {way}.")
 
 
-def changed(asked: Mapping[str, Any], changes: list[Change], lines: int) -> dict[str, Any]:
-    """Return run.json with changes made and written down; `lines` of metrics were written before them."""
-    new = {**asked, "recipe": {**asked["recipe"]}}
-    for change in changes:
-        if change.name in new["recipe"]:
-            new["recipe"][change.name] = change.now
-        elif change.name != "data":
-            new[change.name] = change.now
-    told = [{"name": c.name, "before": c.before, "now": c.now, "after_lines": lines} for c in changes]
-    return new | {"changes": [*asked.get("changes", ()), *told]}
+def changed(record: RunRecord, changes: list[Change], lines: int) -> RunRecord:
+    """Return the record with changes made and noted; `lines` of metrics were written before them."""
+    recipe = {change.name: change.now for change in changes if change.name in record.recipe.to_json()}
+    others = {change.name: change.now for change in changes if change.name in ("device", "threads")}
+    noted = tuple(RecordedChange(change.name, change.before, change.now, lines) for change in changes)
+    # not `override`: that would drop the tables of single domains
+    new = Recipe().override(record.recipe.to_json() | recipe)
+    return replace(record, recipe=new, changes=record.changes + noted, **others)
 
 
-def _compared(asked: Mapping[str, Any], name: str, value: Any) -> tuple[Any, Any]:
-    """Return what run.json has under a name of a request and what is wanted, in the same form."""
+def _compared(record: RunRecord, name: str, value: Any) -> tuple[Any, Any]:
+    """Return a field of the record and the value wanted for it, in the same form."""
     if name == "trunk":
-        kind = find_method(asked["method"])
-        value = kind.trunk_name(value, kind.choose(asked["options"]))
-        source = asked["trunk"].get("source") or asked["trunk"]["name"]
+        kind = find_method(record.method)
+        value = kind.trunk_name(value, kind.choose(record.options))
+        source = record.trunk.source or record.trunk.name
         same = Path(source).is_dir() and Path(value).is_dir() and Path(source).samefile(value)
         return source, source if same else value
     if name == "domains":
-        names = [entry["name"] for entry in asked["domains"]]
-        return names, list(dict.fromkeys(value))
+        return list(record.names), list(dict.fromkeys(value))
     if name == "options":
-        return {key: asked["options"].get(key) for key in value}, dict(value)
-    return asked[name], value
+        return {key: record.options.get(key) for key in value}, dict(value)
+    return getattr(record, name), value
 
 
-def words(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value as a user writes it."""
     if isinstance(value, dict):
-        return " ".join(f"{name}={words(inner)}" for name, inner in value.items()) or "none"
+        return " ".join(f"{name}={format_value(inner)}" for name, inner in value.items()) or "none"
     if isinstance(value, list | tuple):
         return " ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,13 +16,13 @@ from decathlon.experiments.launch import train
 from decathlon.experiments.request import Request, member_request, resolved
 from decathlon.experiments.resume import resume
 from decathlon.experiments.resume_changes import ResumeRequest
+from decathlon.runs.record import read_status
 from decathlon.runs.run_directory import Run
-from decathlon.runs.seed_group import SEEDS, SHAPE, Group, status
+from decathlon.runs.seed_group import SEEDS, Group
 from decathlon.system.files import refuse_existing
 from decathlon.system.locks import locked
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.resources import writing
-from decathlon.system.schema import find_fault
 
 LOCK = ".lock"
 
@@ -36,13 +36,11 @@ def train_seeds(request: Request, count: int, progress: TrainingProgress) -> Gro
     group = Group(request.out, tuple(range(request.seed, request.seed + count)), resolved(request))
     for seed in group.seeds:
         member_request(group, seed)
-    fault = find_fault({"format": 1, "seeds": list(group.seeds), "asked": dict(group.asked)}, SHAPE)
-    if fault:
-        raise UsageError(f"this cannot be trained: {fault}; ask for another.")
+    group.check()
     with writing(group.folder):
         group.folder.mkdir(parents=True, exist_ok=True)
     with _freed(group.folder), _hold(group.folder):
-        _refuse_begun(group.folder)  # again: another process may have begun it meanwhile
+        _refuse_begun(group.folder)  # again: another process may have started it meanwhile
         group.write()
         try:
             return _train(group, None, progress)
@@ -62,15 +60,15 @@ def _freed(folder: Path) -> Iterator[None]:
 
 
 def resume_seeds(group: Group, data: Path | None, progress: TrainingProgress) -> Group:
-    """Go on with a group to its end: finished runs stay, the interrupted one resumes, missing ones are begun."""
-    if all(status(folder) == "done" for folder in group.runs.values()):
+    """Continue a group to its end: finished runs stay, the interrupted one resumes, missing ones are started."""
+    if all(read_status(folder) == "done" for folder in group.runs.values()):
         return group
-    with PackedFile(data or Path(group.asked["data"])) as packed:
-        if packed.digest != group.asked["digest"]:
+    with PackedFile(data or Path(group.request["data"])) as packed:
+        if packed.digest != group.request["digest"]:
             raise UsageError(
-                f"{packed.path} holds other data than {group.folder} was begun with: name that file with --data."
+                f"{packed.path} holds other data than {group.folder} was begun with. Name that file with --data."
             )
-    torch.set_num_threads(group.asked["threads"])
+    torch.set_num_threads(group.request["threads"])
     with _hold(group.folder):
         return _train(group, data, progress)
 
@@ -81,33 +79,33 @@ def _hold(folder: Path) -> AbstractContextManager[None]:
 
 def _refuse_begun(folder: Path) -> None:
     if not _blank(folder):
-        refuse_existing(folder, "choose another name, or go on with --resume")
+        refuse_existing(folder, "choose another name, or continue it with --resume")
 
 
 def _train(group: Group, data: Path | None, progress: TrainingProgress) -> Group:
     for seed, folder in group.runs.items():
-        reached = status(folder)
-        if reached in ("done", "diverged"):
-            progress.console.print(f"seed {seed}: {'trained already' if reached == 'done' else reached}")
+        status = read_status(folder)
+        if status in ("done", "diverged"):
+            progress.console.print(f"seed {seed}: {'already trained' if status == 'done' else status}")
             continue
         progress.console.print(f"seed {seed}: {folder}")
         with contextlib.suppress(DivergedError):  # the other seeds first, then all that diverged together
-            if reached is None:
+            if status is None:
                 request = member_request(group, seed)
                 train(request if data is None else replace(request, data=data), progress)
             else:
                 resume(folder, ResumeRequest(data=data), progress)
-    lost = [str(seed) for seed, folder in group.runs.items() if status(folder) == "diverged"]
+    lost = [str(seed) for seed, folder in group.runs.items() if read_status(folder) == "diverged"]
     if lost:
         raise DivergedError(
-            f"the loss of seed {' and '.join(lost)} in {group.folder} became nan: "
-            "train all seeds under another name with a smaller --lr, or --precision fp32."
+            f"the loss of seed {' and '.join(lost)} in {group.folder} is not finite. "
+            "Train all seeds under another name with a smaller --lr, or --precision fp32."
         )
     return group
 
 
 def _blank(folder: Path) -> bool:
-    """Say whether a folder holds only what a group leaves that was killed before its first run began."""
+    """Tell whether a folder holds only what is left of a group that was killed before its first run began."""
     if not folder.is_dir():
         return False
     return all(

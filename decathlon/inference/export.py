@@ -18,7 +18,7 @@ from decathlon.inference.graph_formats import read_onnx, read_program, write_onn
 from decathlon.inference.graph_metadata import need_onnx
 from decathlon.inference.merging import fold_norms, without_adapters
 from decathlon.inference.network_file import describe, load_merged, save_merged
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import aside, replacing
 from decathlon.system.seeding import generator
@@ -61,14 +61,14 @@ def export(run: Run, domain: str, path: Path, form: Form) -> Exported:
     Raises UsageError for a run that is not finished or a domain it does not have, and VerificationError when the
     file as read back has other logits; then no file is left.
     """
-    asked = run.read_done()
-    model = load_model(run, torch.device("cpu"))
+    loaded = load(run, run.read_done(), torch.device("cpu"))
+    model = loaded.model
     if domain not in model.networks:
         raise unknown("domain", domain, model.networks)
     network = model.networks[domain].eval()
     plain = without_adapters(copy.deepcopy(network))
     folded, kept = fold_norms(plain)
-    about = describe(plain, run.facts(domain), asked, folded)
+    about = describe(plain, loaded.domains[domain], loaded.record, folded)
     size = about["input"]["size"]
     images = torch.randn(IMAGES, 3, size, size, generator=generator("merge", domain))
     with replacing(path) as part, aside(part) as folder:

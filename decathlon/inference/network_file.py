@@ -10,7 +10,7 @@ The JSON object in the file:
                  by (`to_input` does all of it)
     plain        whether the body has the structure of the trunk and nothing else
     folded       {place of a folded norm: the convolution it was folded into}
-    run          what was asked of the run: method, regime, recipe, fit, seed, benchmark, versions, ...
+    run          the record of the run: method, regime, recipe, fit, seed, benchmark, versions, ...
 
 Places are relative to the network: `body.stage1.0.bn1`. A convolution has a bias where the file holds one.
 """
@@ -26,7 +26,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import ImagePool, fit
 from decathlon.errors import DataError, VerificationError
@@ -35,7 +34,8 @@ from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
-from decathlon.runs.loading import asked_method
+from decathlon.runs.loading import make_method
+from decathlon.runs.record import RunRecord
 from decathlon.system.schema import check, within
 from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import read_tensors, write_tensors
@@ -58,23 +58,16 @@ SHAPE = {  # of the JSON object
     },
     "plain": bool,
     "folded": {str: str},
-    "run": dict,
+    "run": {"method": str, "regime": Literal["frozen", "joint", "private"], "options": dict},
 }
-OF_THE_MACHINE = (
-    "format",
-    "status",
-    "data",
-    "domains",
-    "device",
-    "threads",
-)  # entries of run.json nobody serves by
+OF_THE_MACHINE = ("format", "status", "data", "domains", "device", "threads", "files")  # not needed to serve
 
 
 def describe(
-    network: DomainNetwork, domain: Domain, asked: Mapping[str, Any], folded: Mapping[str, str]
+    network: DomainNetwork, domain: Domain, record: RunRecord, folded: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the JSON object of a merged network, from what its run was asked and which norms were folded."""
-    recipe = Recipe().override(asked["recipe"])
+    """Return the JSON object of a merged network, from the record of its run and which norms were folded."""
+    recipe = record.recipe
     about: dict[str, Any] = {
         "format": FORMAT,
         "domain": domain.name,
@@ -86,12 +79,12 @@ def describe(
             "mean": domain.mean,
             "std": domain.std,
         },
-        "trunk": asked["trunk"]["name"],
+        "trunk": record.trunk.name,
         "plain": isinstance(network.body, Trunk),
         "folded": dict(folded),
-        "run": {key: value for key, value in asked.items() if key not in OF_THE_MACHINE},
+        "run": {key: value for key, value in record.to_json().items() if key not in OF_THE_MACHINE},
     }
-    about["run"]["trunk"] = {"name": asked["trunk"]["name"]}  # where its weights came from was a path
+    about["run"]["trunk"] = {"name": record.trunk.name}  # where its weights came from was a path
     if about["plain"]:  # a trunk whose adapters cannot be merged is rebuilt through its method
         shapes = [
             {name: tensor.shape for name, tensor in made.state_dict().items()}
@@ -165,7 +158,9 @@ def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Domai
     classes, features = tensors["head.weight"].shape
     with seeded("merged"):
         trunk = build(about["trunk"], empty=True)
-        body = trunk if about["plain"] else asked_method(about["run"], trunk).network(trunk)
+        run = about["run"]
+        method = make_method(run["method"], run["regime"], run["options"], trunk)
+        body = trunk if about["plain"] else method.network(trunk)
         network = without_adapters(DomainNetwork(body, features, classes))
     for norm in about["folded"]:
         drop_norm(network, norm)

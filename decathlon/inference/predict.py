@@ -14,12 +14,12 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.inference.evaluate import BATCH, predict
 from decathlon.inference.merging import merge
 from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.runs.loading import load_model
-from decathlon.runs.run_directory import DOMAIN, Run
+from decathlon.runs.loading import load
+from decathlon.runs.record import RunRecord
+from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import write_results
 from decathlon.system.device import find_device
 from decathlon.system.resources import memory_for, refuse_unwritable
-from decathlon.system.tensor_files import read_tensors
 
 
 def predict_run(
@@ -34,17 +34,16 @@ def predict_run(
     not those the run learned, in the same order.
     """
     refuse_unwritable(out)  # before an hour of work
-    asked, domains = run.read_done(), list[Domain]()
-    recipe = Recipe().override(asked["recipe"])
-    model = load_model(run, find_device(device))
+    record, domains = run.read_done(), list[Domain]()
+    recipe, learned = record.recipe, {domain.name: domain.categories for domain in record.domains}
+    model = load(run, record, find_device(device)).model
     image_ids: list[int] = []
     category_ids: list[int] = []
     counts = {}
     with PackedFile(data) as packed:
         for name, network in model.networks.items():
             domain = packed.benchmark[name]
-            learned = read_tensors(run.domain(name), DOMAIN)[1]["categories"]
-            if list(domain.category_ids) != learned:
+            if domain.category_ids != learned[name]:
                 raise VerificationError(
                     f"{data} has other categories of {name} than {run.folder} learned. "
                     "Use the file it was trained on."
@@ -55,14 +54,14 @@ def predict_run(
             with memory_for(f"for the images of {name}", "end other programs, or use --device cpu"):
                 pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, model.device)
             with memory_for(f"with --batch {batch}", f"try --batch {batch // 4 or 1}, or --device cpu"):
-                logits = predict(_plain(network) if merged else network, pool, asked["bf16"], batch)
+                logits = predict(_plain(network) if merged else network, pool, record.bf16, batch)
             labels = logits.argmax(1).tolist()
             image_ids += pool.image_ids
-            category_ids += [learned[label] for label in labels]
+            category_ids += [learned[name][label] for label in labels]
             domains.append(domain)
     if not image_ids:
         raise DataError(f"{data} has no {split} split of any domain that {run.folder} learned. Add one.")
-    write_results(out, image_ids, category_ids, _protocol(asked, split, _own(recipe, domains)))
+    write_results(out, image_ids, category_ids, _protocol(record, split, _own(recipe, domains)))
     return counts
 
 
@@ -73,22 +72,24 @@ def _plain(network: DomainNetwork) -> DomainNetwork:
         return network
 
 
-def _protocol(asked: dict[str, Any], split: str, own: str) -> dict[str, Any]:
-    changes = asked.get("changes", ())  # by which training did not go by one recipe from beginning to end
-    return {
-        "method": asked["label"],
-        "regime": asked["regime"],
-        "trunk": asked["trunk"]["name"],
-        **({"trained": trained} if (trained := asked["trunk"].get("trained")) else {}),
-        "fit": asked["fit"],
+def _protocol(record: RunRecord, split: str, own: str) -> dict[str, Any]:
+    """Return how the results were made; `own` names the options that single domains have of their own."""
+    changed = " and ".join(dict.fromkeys(change.name for change in record.changes))
+    told = {
+        "method": record.label,
+        "regime": record.regime,
+        "trunk": record.trunk.name,
+        "trained": record.trunk.trained,
+        "fit": record.fit,
         "split": split,
-        "seed": asked["seed"],
-        "epochs": asked["recipe"]["epochs"],
-        "size": asked["recipe"]["size"],
-        **({"own": own} if own else {}),
-        **({"changed": " and ".join(dict.fromkeys(c["name"] for c in changes))} if changes else {}),
-        "benchmark": asked["benchmark"],
+        "seed": record.seed,
+        "epochs": record.recipe.epochs,
+        "size": record.recipe.size,
+        "own": own,
+        "changed": changed,
+        "benchmark": record.benchmark,
     }
+    return {name: value for name, value in told.items() if value != "" or name == "benchmark"}
 
 
 def _own(recipe: Recipe, domains: list[Domain]) -> str:

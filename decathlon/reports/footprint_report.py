@@ -14,7 +14,7 @@ from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.reports.tables import Column, Row, Table
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 
 NOTES = (  # what the words of the tables mean
@@ -45,15 +45,11 @@ def about_method(method: str, trunk: str, options: Mapping[str, Any] | None = No
     return {"method": kind.label(chosen), "trunk": kind.trunk_name(trunk, chosen)}
 
 
-def about_run(run: Run) -> dict[str, Any]:
-    """Say what is counted of a run; raises UsageError when it is not trained to the end."""
-    asked = run.read_done()
-    return {"method": asked["label"], "trunk": asked["trunk"]["name"], "run": str(run.folder)}
-
-
-def count_run(run: Run) -> Footprint:
-    """Count what a run's files hold."""
-    return load_model(run, torch.device("cpu")).footprint()
+def count_run(run: Run) -> tuple[dict[str, Any], Footprint]:
+    """Count what a run's files hold; say of what. Raises UsageError for a run that has not finished training."""
+    record = run.read_done()
+    about = {"method": record.label, "trunk": record.trunk.name, "run": str(run.folder)}
+    return about, load(run, record, torch.device("cpu")).model.footprint()
 
 
 def scope_table(counted: Footprint, about: Mapping[str, Any]) -> Table:

@@ -9,12 +9,12 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.runs.logs import read_footprint
-from decathlon.runs.seed_group import Group, find_group, seeds_text, status
+from decathlon.runs.record import RECORD, RunRecord, read_record
+from decathlon.runs.seed_group import Group, find_group, seeds_text
 from decathlon.scoring.protocol import protocol_text
 from decathlon.scoring.published import published_rows
 from decathlon.scoring.score import DomainScore, Score, how_to_score
 from decathlon.scoring.seed_scores import GroupScore, read_group_score
-from decathlon.system.checksums import check_listed
 from decathlon.system.files import sha256
 
 
@@ -54,16 +54,17 @@ def read_row(path: Path) -> LeaderboardRow:
     Raises DataError when a score is not of the run's results.
     """
     group = find_group(path)
-    return _read_run(path) if group is None else _read_group(group)
+    return _read_group(group) if group else _read_run(path, _record(path if path.is_dir() else path.parent))
 
 
 def _read_group(group: Group) -> LeaderboardRow:
     """Return one row for a group; it has diverged when one of its runs has."""
     name = group.folder.resolve().name
-    if any(status(folder) == "diverged" for folder in group.runs.values()):
+    records = {folder: _record(folder) for folder in group.runs.values()}
+    if any(record and record.status == "diverged" for record in records.values()):
         return LeaderboardRow(name, None, protocol=f"diverged, {seeds_text(group.seeds)}")
     scores = read_group_score(group)
-    runs = [_read_run(folder) for folder in group.runs.values()]
+    runs = [_read_run(folder, record) for folder, record in records.items()]
     mean = scores.mean()
     protocol = mean.protocol or {}
     return LeaderboardRow(
@@ -71,12 +72,16 @@ def _read_group(group: Group) -> LeaderboardRow:
     )
 
 
-def _read_run(path: Path) -> LeaderboardRow:
+def _record(folder: Path) -> RunRecord | None:
+    return read_record(folder / RECORD) if (folder / RECORD).is_file() else None
+
+
+def _read_run(path: Path, record: RunRecord | None) -> LeaderboardRow:
     folder = path if path.is_dir() else path.parent
     of_run = path.is_dir() or path.name == "score.json"
     name = _name(folder.resolve()) if of_run else path.stem
-    params = _footprint(folder) if of_run else None
-    if of_run and status(folder) == "diverged":
+    params = _footprint(folder, record) if of_run else None
+    if of_run and record and record.status == "diverged":
         return LeaderboardRow(name, None, params, "diverged")
     score = Score.read(path)
     protocol = score.protocol or {}
@@ -130,9 +135,10 @@ def _method(protocol: Mapping[str, Any]) -> str | None:
     return str(protocol["method"]) if protocol.get("method") is not None else None
 
 
-def _footprint(folder: Path) -> float | None:
+def _footprint(folder: Path, record: RunRecord | None) -> float | None:
     file = folder / "footprint.json"
     if not file.exists():
         return None
-    check_listed(folder, file.name)
+    if record:
+        record.check_file(folder, file.name)
     return float(read_footprint(file)["ratio"])

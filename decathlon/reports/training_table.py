@@ -7,29 +7,30 @@ from typing import Any
 
 from decathlon.reports.tables import Column, Row, Table
 from decathlon.runs.logs import METRICS, read_lines
+from decathlon.runs.record import RunRecord
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, seeds_text
 from decathlon.scoring.seed_scores import mean_std
-from decathlon.system.checksums import check_listed
 
 
-def last_metrics(run: Run) -> dict[str, dict[str, Any]]:
+def last_metrics(run: Run, record: RunRecord) -> dict[str, dict[str, Any]]:
     """Return the last line of metrics of every domain; of a finished run they must be those that training wrote."""
-    check_listed(run.folder, run.metrics.name)
+    record.check_file(run.folder, run.metrics.name)
     return {row["domain"]: row for row in read_lines(run.metrics, METRICS)}
 
 
 def summary(run: Run) -> Table:
     """Return the accuracies a run ended with, in percent, by domain and on average."""
-    asked, last = run.read(), last_metrics(run)
+    record = run.read()
+    last = last_metrics(run, record)
     rows = [
         (name, 100 * last[name]["train_accuracy"], _percent(last[name].get("val_accuracy")))
-        for name in (entry["name"] for entry in asked["domains"])
+        for name in record.names
     ]
     validated = [value for _, _, value in rows if value is not None]
     means = sum(value for _, value, _ in rows) / len(rows), sum(validated) / len(validated) if validated else None
     columns = Column("domain", "domain"), Column("train", "train %", 1), Column("val", "val %", 1)
-    return Table(f"{_title(run)}, seed {asked['seed']}", columns, tuple(rows), ("mean", *means))
+    return Table(f"{_title(record)}, seed {record.seed}", columns, tuple(rows), ("mean", *means))
 
 
 def group_summary(group: Group) -> Table:
@@ -40,7 +41,7 @@ def group_summary(group: Group) -> Table:
     footer = _across([table.footer for table in tables if table.footer is not None])
     domain, train, val = tables[0].columns
     columns = domain, train, Column("train_std", "±", 1), val, Column("val_std", "±", 1)
-    return Table(f"{_title(runs[0])}, mean over {seeds_text(group.seeds)}", columns, tuple(rows), footer)
+    return Table(f"{_title(runs[0].read())}, mean over {seeds_text(group.seeds)}", columns, tuple(rows), footer)
 
 
 def _across(rows: Sequence[Row]) -> Row:
@@ -50,9 +51,8 @@ def _across(rows: Sequence[Row]) -> Row:
     return (name[0], *(part for one in spreads for part in (one.mean, one.std)))
 
 
-def _title(run: Run) -> str:
-    asked = run.read()
-    return f"{asked['label']} over {asked['trunk']['name']}, fitted on {asked['fit']}"
+def _title(record: RunRecord) -> str:
+    return f"{record.label} over {record.trunk.name}, fitted on {record.fit}"
 
 
 def _percent(part: float | None) -> float | None:

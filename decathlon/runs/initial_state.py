@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from decathlon.errors import VerificationError
 from decathlon.models.multi_domain_model import MultiDomainModel
-from decathlon.runs.loading import method_of
+from decathlon.runs.loading import recorded_method
+from decathlon.runs.record import RunRecord
 from decathlon.runs.run_directory import Run
-from decathlon.system.files import sha256
-from decathlon.system.tensor_files import read_tensors, write_tensors
+from decathlon.system.tensor_files import read_tensor_file, write_tensors
 
 
 def write_start(run: Run, model: MultiDomainModel) -> None:
@@ -27,15 +25,15 @@ def write_start(run: Run, model: MultiDomainModel) -> None:
     write_tensors(run.start, tensors, {"name": model.trunk.name})
 
 
-def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> MultiDomainModel:
-    """Rebuild the family as it was before the first step."""
+def read_start(run: Run, record: RunRecord, device: torch.device) -> MultiDomainModel:
+    """Rebuild the model as it was before the first step."""
     if not run.start.is_file():
-        raise VerificationError(f"{run.start} is missing, the run cannot go on: put back a copy or train again.")
-    if asked.get("start", sha256(run.start)) != sha256(run.start):
-        raise VerificationError(f"{run.start} is not what the run began with: put back its own, or train again.")
-    tensors, about = read_tensors(run.start, {"name": str})
-    if about["name"] != asked["trunk"]["name"]:
-        raise VerificationError(f"{run.start} starts from another trunk than run.json says: train again.")
+        raise VerificationError(f"{run.start} is missing, and the run cannot resume without it. Restore a copy.")
+    tensors, about, digest = read_tensor_file(run.start, {"name": str})
+    if digest != record.start:
+        raise VerificationError(f"{run.start} is not what this run began with. Restore the original.")
+    if about["name"] != record.trunk.name:
+        raise VerificationError(f"{run.start} starts from another trunk than run.json says. Restore the original.")
     norms: dict[str, dict[str, dict[str, Tensor]]] = {}
     for name in [name for name in tensors if name.startswith("norms/")]:
         _, domain, place, key = name.split("/")
@@ -44,7 +42,7 @@ def read_start(run: Run, asked: dict[str, Any], device: torch.device) -> MultiDo
     for name in [name for name in tensors if name.startswith("starts/")]:
         _, domain, place = name.split("/")
         starts.setdefault(domain, {})[place] = tensors.pop(name)
-    model = MultiDomainModel(method_of(run, asked), asked["seed"], device, norms, starts)
+    model = MultiDomainModel(recorded_method(run, record), record.seed, device, norms, starts)
     try:
         model.load_shared_state(tensors)
     except RuntimeError as error:

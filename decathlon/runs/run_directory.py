@@ -1,12 +1,13 @@
-"""A run directory: everything one training run was asked, learned and reached.
+"""A run directory: the request, the weights and the logs of one training run.
 
-run.json                 what was asked, resolved: method, trunk, recipe, domains, seed, versions
-trunk.safetensors        what the domains share
-domains/<name>.safetensors   what is a domain's own: the delta
-metrics.jsonl            a line per epoch and domain; the same in every repetition
-timing.jsonl             a line per epoch as it ran: seconds and images; one that was interrupted may stand twice
-start.safetensors        where to begin; gone when the run is done
-checkpoint.safetensors checkpoint-1.safetensors  where to resume, and the one before it; gone when the run is done
+run.json                     the record: method, trunk, recipe, domains, seed, versions, all resolved
+trunk.safetensors            what the domains share
+domains/<name>.safetensors   what belongs to one domain alone: its delta
+metrics.jsonl                a line per epoch and domain; the same in every repetition
+timing.jsonl                 a line per epoch as it ran: seconds and images; an interrupted epoch may appear twice
+start.safetensors            what training starts from; removed when the run is done
+checkpoint.safetensors       where to resume from; removed when the run is done
+checkpoint-1.safetensors     the checkpoint before it
 footprint.json results.json score.json
 """
 
@@ -16,25 +17,24 @@ import json
 import os
 import shlex
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from decathlon.data.domains import Benchmark, Domain
-from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.runs.record import read_asked
+from decathlon.data.domains import Domain
+from decathlon.errors import DataError, UsageError
+from decathlon.runs.record import RECORD, RunRecord, read_record
 from decathlon.runs.seed_group import refuse_group
-from decathlon.system.checksums import AGAIN, FILES, read_sealed, write_sealed
 from decathlon.system.files import read_bytes, sha256, write_bytes
 from decathlon.system.locks import locked
 from decathlon.system.resources import writing
-from decathlon.system.tensor_files import read_tensors, write_tensors
+from decathlon.system.tensor_files import write_tensors
 
 TRUNK = {"name": str, "fingerprint": str, "method": str}  # of the metadata in trunk.safetensors
-DOMAIN = {"domain": str, "method": str, "trunk": str, "fit": str, "categories": [int], "facts?": dict}
+DOMAIN = {"domain": str, "method": str, "trunk": str, "fit": str, "categories": [int], "facts": dict}
 TIMING_FILE = "timing.jsonl"
 
 
@@ -80,32 +80,33 @@ class Run:
         ours = (".lock", self.start.name, f".{self.start.name}.", ".run.json.")
         return all(entry.name in ours or entry.name.startswith(ours[2:]) for entry in self.folder.iterdir())
 
-    def read(self) -> dict[str, Any]:
-        """Return run.json; raises DataError when the folder is no run directory, UsageError for a group of runs."""
+    def read(self) -> RunRecord:
+        """Return the record; raises DataError for a folder that holds no run, UsageError for a group of runs."""
         refuse_group(self.folder)
-        if not (self.folder / "run.json").is_file():
-            raise DataError(f"{self.folder} is no run directory: it has no run.json; give one that 'train' made.")
-        if self.metrics.exists() and not self.metrics.is_file():
-            raise DataError(f"{self.metrics} is no file: remove it, and put back its own.")
-        return read_asked(self.folder / "run.json")
-
-    def read_done(self) -> dict[str, Any]:
-        """Return run.json of a run that is trained to the end; raises UsageError for another."""
-        asked = self.read()
-        if asked["status"] == "diverged":
-            raise UsageError(
-                f"{self.folder} diverged: train it again under another name with a smaller --lr, or add that and "
-                "--allow-change to --resume, which goes on from its last good state."
+        if not (self.folder / RECORD).is_file():
+            raise DataError(
+                f"{self.folder} is not a run directory: it has no {RECORD}. Name one that 'train' made."
             )
-        if asked["status"] != "done":
-            way = f"decathlon train --resume -o {shlex.quote(str(self.folder))}"
-            raise UsageError(f"{self.folder} is not trained to the end: '{way}'.")
-        return asked
+        if self.metrics.exists() and not self.metrics.is_file():
+            raise DataError(f"{self.metrics} is not a file. Remove it and restore the original.")
+        return read_record(self.folder / RECORD)
 
-    def write(self, asked: dict[str, Any]) -> None:
+    def read_done(self) -> RunRecord:
+        """Return the record of a run that has finished training; raises UsageError for another."""
+        record = self.read()
+        if record.status == "diverged":
+            raise UsageError(
+                f"{self.folder} diverged. Train it again under another name with a smaller --lr, or resume it from "
+                "its last good state with a smaller --lr and --allow-change."
+            )
+        if record.status != "done":
+            command = f"decathlon train --resume -o {shlex.quote(str(self.folder))}"
+            raise UsageError(f"{self.folder} has not finished training. Run '{command}' first.")
+        return record
+
+    def write(self, record: RunRecord) -> None:
         """Write run.json, with the SHA-256 of all other files once the run is done."""
-        done = asked["status"] == "done"
-        write_sealed(self.folder / "run.json", asked | ({FILES: self.digests()} if done else {}))
+        replace(record, files=self.digests() if record.status == "done" else {}).write(self.folder)
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of every file that is the same in every repetition of the run, by its path."""
@@ -113,49 +114,14 @@ class Run:
         kept += [self.folder / "footprint.json", self.metrics]
         return {file.relative_to(self.folder).as_posix(): sha256(file) for file in kept if file.is_file()}
 
-    def check_files(self) -> None:
-        """Raise VerificationError where a file that training left is missing, or not the one run.json lists."""
-        file = self.folder / "run.json"
-        listed = read_sealed(file, AGAIN).get(FILES, {})
-        wanted = {f"domains/{entry['name']}.safetensors" for entry in self.read()["domains"]}
-        for name in sorted(wanted | {name for name in listed if name.endswith(".safetensors")}):
-            path = self.folder / name
-            if not path.is_file():
-                raise VerificationError(f"{path} is missing, though {file} names it: {AGAIN}.")
-            if name in listed and sha256(path) != listed[name]:
-                raise VerificationError(f"{path} is not what {file} says training wrote: {AGAIN}.")
-
-    def domains(self) -> list[str]:
-        """Return the domains that are trained to the end, in the order of the run."""
-        return [entry["name"] for entry in self.read()["domains"] if self.domain(entry["name"]).is_file()]
+    def trained_domains(self, record: RunRecord) -> list[str]:
+        """Return the domains that have finished training, in the order of the run."""
+        return [name for name in record.names if self.domain(name).is_file()]
 
     def write_domain(self, domain: Domain, delta: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Write a domain's delta with its facts and the category id of every output: neither is guessed later."""
         facts = {"categories": domain.category_ids, "facts": asdict(domain)}
         write_tensors(self.domain(domain.name), delta, about | facts)
-
-    def facts(self, name: str) -> Domain:
-        """Return what the run knows of a domain: categories, and how its images are cut and normalised.
-
-        Raises DataError when it was trained by a release that did not write that down.
-        """
-        file = self.domain(name)
-        about = read_tensors(file, DOMAIN)[1]
-        if "facts" not in about:
-            raise DataError(f"{file} does not say how images of {name} are normalised: train it with this release.")
-        return Benchmark.from_json({"name": "", "domains": [about["facts"]]}, str(file))[name]
-
-    def read_domain(self, name: str, trunk: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return a domain's delta and what its file says; raises VerificationError over another trunk."""
-        tensors, about = read_tensors(self.domain(name), DOMAIN)
-        if about["domain"] != name:
-            raise VerificationError(f"{self.domain(name)} holds domain {about['domain']}: put back its own file.")
-        if about.get("trunk") != trunk:
-            raise VerificationError(
-                f"{self.domain(name)} was trained over another trunk than {self.trunk}: "
-                "put back the trunk of its own run, or train the domain again."
-            )
-        return tensors, about
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Append JSON lines to a file of the run: all of them or, where they cannot be written, none."""
@@ -178,8 +144,8 @@ class Run:
 
 
 def _open(path: Path) -> FileIO:
-    """Open a file to read it and to append to it, never through a link: it could lead out of the run."""
-    return open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b", buffering=0)
+    """Open a file, which need not exist yet, to read it and to append to it."""
+    return open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666), "r+b", buffering=0)
 
 
 def _whole_lines(file: FileIO) -> int:

@@ -1,6 +1,6 @@
 """A group: the runs of one request repeated over seeds, in one folder.
 
-seeds.json       the seeds and all that was asked, written before the first run: what is missing can be begun later
+seeds.json       the seeds and the request, written before the first run, so that missing runs can be started later
 seed-<seed>/     an ordinary run directory for every seed
 """
 
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, VerificationError
+from decathlon.runs.record import RECORD, read_record, read_status
 from decathlon.system.checksums import AGAIN, read_sealed, write_sealed
-from decathlon.system.schema import check, path, within
+from decathlon.system.schema import check, find_fault, path, within
 
 SEEDS = "seeds.json"
 SHAPE = {
@@ -33,11 +35,11 @@ SHAPE = {
 
 @dataclass(frozen=True)
 class Group:
-    """A folder of runs that differ in their seed alone; `asked` is their request as plain JSON."""
+    """A folder of runs that differ in their seed alone; `request` is what they have in common, as plain JSON."""
 
     folder: Path
     seeds: tuple[int, ...]
-    asked: Mapping[str, Any]
+    request: Mapping[str, Any]
 
     @property
     def runs(self) -> dict[int, Path]:
@@ -45,49 +47,52 @@ class Group:
         return {seed: self.folder / f"seed-{seed}" for seed in self.seeds}
 
     def finished(self, seed: int) -> Path:
-        """Return the run directory of a seed; raises UsageError when it is not there or not trained to the end."""
+        """Return the run directory of a seed; raises UsageError when it is missing or has not finished training."""
         if seed not in self.seeds:
+            raise UsageError(f"{self.folder} has no run with seed {seed}. It has {seeds_text(self.seeds)}.")
+        status = read_status(self.runs[seed])
+        if status == "diverged":
             raise UsageError(
-                f"{self.folder} has no run of seed {seed}, only of {seeds_text(self.seeds)}: ask for those."
+                f"seed {seed} of {self.folder} diverged. Train all seeds under another name with a smaller --lr."
             )
-        reached = status(self.runs[seed])
-        if reached == "diverged":
+        if status != "done":
             raise UsageError(
-                f"seed {seed} of {self.folder} diverged: train all seeds under another name with a smaller --lr."
-            )
-        if reached != "done":
-            raise UsageError(
-                f"seed {seed} of {self.folder} is not trained to the end: "
-                f"'decathlon train --resume -o {shlex.quote(str(self.folder))}'."
+                f"seed {seed} of {self.folder} has not finished training. "
+                f"Run 'decathlon train --resume -o {shlex.quote(str(self.folder))}' first."
             )
         self.refuse_foreign(seed)
         return self.runs[seed]
 
     def refuse_foreign(self, seed: int) -> None:
-        """Raise VerificationError where another run stands in the place of a seed's: it would count twice."""
+        """Raise VerificationError where another run is in the place of a seed's: it would count twice."""
         run = self.runs[seed]
-        asked = read_sealed(run / "run.json", AGAIN)
-        wanted = {"seed": seed, "method": self.asked["method"], "recipe": self.asked["recipe"]}
+        record = read_record(run / RECORD)
+        recipe = Recipe().override(self.request["recipe"])
+        wanted = {"seed": seed, "method": self.request["method"], "recipe": recipe}
         for name, value in wanted.items():
-            if asked.get(name) != value and not _old(asked.get(name), value):
+            if getattr(record, name) != value:
                 raise VerificationError(
-                    f"{run} is no run of this group, its {name} is another: put back its own, or remove it and "
-                    f"go on with 'decathlon train --resume -o {shlex.quote(str(self.folder))}'."
+                    f"{run} is not a run of this group: its {name} differs. Restore the original, or remove it and "
+                    f"run 'decathlon train --resume -o {shlex.quote(str(self.folder))}'."
                 )
 
     def every(self) -> dict[int, Path]:
         """Return the run directories of all seeds; raises UsageError naming the first that is not finished."""
         return {seed: self.finished(seed) for seed in self.seeds}
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what seeds.json holds."""
+        return {"format": 1, "seeds": list(self.seeds), "asked": dict(self.request)}
+
+    def check(self) -> None:
+        """Raise UsageError for a group that could be written and never read again."""
+        fault = find_fault(self.to_json(), SHAPE)
+        if fault:
+            raise UsageError(f"this group cannot be recorded ({fault}). Choose another value.")
+
     def write(self) -> None:
         """Write seeds.json."""
-        write_sealed(self.folder / SEEDS, {"format": 1, "seeds": list(self.seeds), "asked": dict(self.asked)})
-
-
-def _old(found: Any, wanted: Any) -> bool:
-    """Say whether two recipes differ only in knobs that one of two releases did not know."""
-    both = isinstance(found, dict) and isinstance(wanted, Mapping)
-    return both and all(found[knob] == wanted[knob] for knob in found.keys() & wanted.keys())
+        write_sealed(self.folder / SEEDS, self.to_json())
 
 
 def find_group(folder: Path) -> Group | None:
@@ -99,7 +104,7 @@ def find_group(folder: Path) -> Group | None:
     check(data, SHAPE, str(file), AGAIN)
     seeds = tuple(data["seeds"])
     if not seeds or len(set(seeds)) < len(seeds):
-        raise DataError(f"{file} is damaged: it names no seed or one twice; {AGAIN}.")
+        raise DataError(f"{file} is damaged: seeds is empty or has duplicates; {AGAIN}.")
     return Group(folder, seeds, data["asked"])
 
 
@@ -109,18 +114,8 @@ def refuse_group(folder: Path) -> None:
     if group is not None:
         one = next(iter(group.runs.values()))
         raise UsageError(
-            f"{folder} is a group of runs ({seeds_text(group.seeds)}) where one is needed: name {one}."
+            f"{folder} is a group of runs ({seeds_text(group.seeds)}), and this needs a single run. Name {one}."
         )
-
-
-def status(run: Path) -> str | None:
-    """Return how far a run directory says it came, None where nothing says so; loads no torch."""
-    file = run / "run.json"
-    if not file.exists():
-        return None
-    data = read_sealed(file, AGAIN)
-    check(data, {"status": Literal["running", "done", "diverged"]}, str(file), AGAIN)
-    return str(data["status"])
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,7 +14,8 @@ from decathlon.models.multi_domain_model import Norms, norms_of
 from decathlon.models.surgery import named_norms
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
+from decathlon.runs.record import RunRecord
 from decathlon.runs.run_directory import Run
 from decathlon.system.seeding import seeded
 from decathlon.system.text import several
@@ -30,7 +30,7 @@ class TrunkSource:
 
     trunk: Trunk
     source: str = ""
-    asked: Mapping[str, Any] = field(default_factory=dict)  # of that run
+    record: RunRecord | None = None  # of that run
     norms: dict[str, Norms] = field(default_factory=dict)
     learned: Learned | None = None
     plain: bool = True
@@ -42,10 +42,10 @@ class TrunkSource:
     @property
     def trained(self) -> str:
         """Say how the trunk was trained, as `series, 9 epochs; before that bn, 30 epochs`; "" for a new one."""
-        if not self.asked:
+        if self.record is None:
             return ""
-        own = f"{self.asked['label']}, {several(self.asked['recipe']['epochs'], 'epoch')}"
-        before = self.asked["trunk"].get("trained")
+        own = f"{self.record.label}, {several(self.record.recipe.epochs, 'epoch')}"
+        before = self.record.trunk.trained
         return f"{own}; before that {before}" if before else own
 
     def norms_for(self, method: Method, domains: Iterable[str]) -> dict[str, Norms]:
@@ -75,19 +75,21 @@ def find_trunk(name: str, seed: int) -> TrunkSource:
     if Path(name).is_dir():
         return _from_run(Run(Path(name)))
     if "/" in name and not name.startswith("timm:"):
-        raise UsageError(f"{name} is no run directory: check the path, or name a trunk (see 'decathlon trunks').")
+        raise UsageError(
+            f"{name} is not a run directory. Check the path, or name a trunk (see 'decathlon trunks')."
+        )
     with seeded(seed, "trunk"):
         return TrunkSource(build(name))
 
 
 def _from_run(run: Run) -> TrunkSource:
-    asked = run.read_done()
-    if asked["regime"] == "private":
+    record = run.read_done()
+    if record.regime == "private":
         raise UsageError(
-            f"{run.folder} has no shared trunk (method {asked['method']}): "
-            "train one with e.g. --method bn, or name a trunk."
+            f"{run.folder} has no shared trunk (method {record.method}). Train one, e.g. with --method bn, or name "
+            "a trunk."
         )
-    model = load_model(run, torch.device("cpu"))
+    model = load(run, record, torch.device("cpu")).model
     norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in model.networks.items()}
-    learned = Learned(asked["method"], {domain: model.delta(domain) for domain in model.networks})
-    return TrunkSource(model.trunk, str(run.folder), asked, norms, learned, all(map(model.plain, model.networks)))
+    learned = Learned(record.method, {domain: model.delta(domain) for domain in model.networks})
+    return TrunkSource(model.trunk, str(run.folder), record, norms, learned, all(map(model.plain, model.networks)))

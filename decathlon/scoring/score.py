@@ -17,7 +17,7 @@ from typing import Any
 
 from decathlon.data.ground_truth import Truth
 from decathlon.errors import DataError
-from decathlon.runs.seed_group import status
+from decathlon.runs.record import read_status
 from decathlon.scoring.results import Results, check
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import digest, find_fault, within
@@ -134,7 +134,7 @@ class Score:
         """Read a score.json, or the one in the run directory `path`; UsageError where that is not trained."""
         file = path / "score.json" if path.is_dir() else path
         if path.is_dir() and not file.is_file():
-            if status(path) in ("running", "diverged"):  # there is more to do first than to score
+            if read_status(path) in ("running", "diverged"):  # there is more to do first than to score
                 from decathlon.runs.run_directory import Run
 
                 Run(path).read_done()

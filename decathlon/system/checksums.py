@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.system.files import read_bytes, sha256, write_json
+from decathlon.system.files import read_bytes, write_json
 from decathlon.system.strict_json import dump_json, parse_json
 
 SEAL = "sha256"
 AGAIN = "put back a copy or train again"  # what is left to do about a damaged file of a run
-FILES = "files"  # in the run.json of a finished run: the SHA-256 of its other files
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -71,13 +70,3 @@ def is_sealed(text: bytes) -> bool:
     """Say whether JSON that was already read as sound carries a seal."""
     data = parse_json(text, "it")
     return isinstance(data, dict) and SEAL in data
-
-
-def check_listed(folder: Path, file: str) -> None:
-    """Raise VerificationError when a file is not the one that the run.json of its folder knows."""
-    if not (folder / "run.json").is_file():
-        return
-    data = read_sealed(folder / "run.json", AGAIN)
-    known = data.get(FILES, {}) if isinstance(data, dict) else {}
-    if isinstance(known, dict) and file in known and sha256(folder / file) != known[file]:
-        raise VerificationError(f"{folder / file} is damaged: its SHA-256 is not what run.json says; {AGAIN}.")

@@ -69,15 +69,15 @@ def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, 
 
 
 class TrainingProgress:
-    """A progress bar over optimiser steps with images a second; a plain line per job where nobody watches."""
+    """A progress bar over optimiser steps with images a second; a plain line at its end in a pipe."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or stderr()
         self._bar: Progress | None = None
 
     @contextlib.contextmanager
-    def trainer(self, what: str, steps: int, done: int) -> Iterator[None]:
-        """Show a job of `steps` optimiser steps, `done` of them behind it; end with how fast it was."""
+    def training(self, what: str, steps: int, done: int) -> Iterator[None]:
+        """Show a training of `steps` optimiser steps, `done` of them complete; end with its speed."""
         self._began, self._images = time.monotonic(), 0
         self._bar = Progress(
             TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),

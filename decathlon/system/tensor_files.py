@@ -8,15 +8,15 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from decathlon.errors import DataError, VerificationError
-from decathlon.system.files import aside, refuse_link, replacing
+from decathlon.system.files import aside, read_bytes, refuse_link, replacing
 from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
 from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
@@ -47,14 +47,29 @@ def write_tensors(
             raise unwritable(path, _reason(error)) from None
 
 
+class TensorFile(NamedTuple):
+    """What a file holds: its tensors, the JSON object that describes them, and the SHA-256 of the whole file."""
+
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+    sha256: str
+
+
 def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors of a file and its JSON object, which must have a `shape` (see `decathlon.system.schema`).
+    """Return the tensors of a file and its JSON object: `read_tensor_file` without the SHA-256."""
+    return read_tensor_file(path, shape)[:2]
+
+
+def read_tensor_file(path: Path, shape: Any = dict) -> TensorFile:
+    """Read a file once, to its end; its JSON object must have a `shape` (see `decathlon.system.schema`).
 
     Raises DataError when it is missing or foreign, VerificationError when a bit is not what was written.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist: check the run's name, or train it first.")
-    tensors, metadata, values = _load(path)
+    data = read_bytes(path)
+    tensors, metadata = _parse(path, data)
+    values = digest(tensors)
     if "about" not in metadata:
         raise DataError(f"{path} is not a file of this toolkit: it says nothing about itself.")
     about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
@@ -71,7 +86,7 @@ def read_tensors(path: Path, shape: Any = dict) -> tuple[dict[str, Tensor], dict
     if not whole:
         raise VerificationError(f"{path} is damaged: it does not hold what was written; copy it or train again.")
     check(about, shape, f"the metadata of {path}", "copy it again or train again")
-    return tensors, about
+    return TensorFile(tensors, about, hashlib.sha256(data).hexdigest())
 
 
 def _seal(values: str, text: str) -> str:
@@ -84,26 +99,25 @@ def _reason(error: SafetensorError) -> OSError | str:
     return str(error) if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
-def _load(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str], str]:
-    """Return tensors, metadata and the digest of the tensors.
+def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Return tensors and metadata.
 
     The library has no errors of its own for types and shapes that torch does not know.
     """
+    length = int.from_bytes(data[:8], "little")
+    if length > min(HEADER, len(data)):
+        raise DataError(f"{path} is no safetensors file or cut short: its header would have {length:,} bytes.")
     try:
-        with path.open("rb") as head:
-            length = int.from_bytes(head.read(8), "little")
-        if length > min(HEADER, path.stat().st_size):
-            raise DataError(f"{path} is no safetensors file or cut short: its header would have {length:,} bytes.")
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
-            return tensors, file.metadata() or {}, digest(tensors)
-    except (SafetensorError, OSError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        tensors = load(data)
+    except (SafetensorError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if lacks_memory(error):
             raise out_of_memory(error, f"reading {path}") from None
-        if isinstance(error, PermissionError):
-            raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read ({reason}): copy it again or train again.") from None
+    metadata: Mapping[str, str] = (
+        parse_json(data[8 : 8 + length], f"the header of {path}").get("__metadata__") or {}
+    )
+    return tensors, metadata
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -1,23 +1,26 @@
-"""A job: domains trained together by one optimizer, one step after the other, resumable at every step."""
+"""A trainer: domains trained together, one optimiser step after the other, resumable at every step."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from decathlon.config.recipe import Recipe
-from decathlon.data.domain_sampling import epoch_plan, sample, shares
+from decathlon.data.domain_sampling import epoch_plan, sample
 from decathlon.data.image_pool import ImagePool
+from decathlon.data.sampling_policy import shares
 from decathlon.errors import DataError, DivergedError
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
+from decathlon.training.objective import OBJECTIVES, MicroBatch
 from decathlon.training.optimizer import counters, load_slots, make_optimizers, make_schedule
+from decathlon.training.weighting import WEIGHTINGS, Step
 
 
 class Trainer:
@@ -42,6 +45,9 @@ class Trainer:
         self.steps = recipe.epochs * self.epoch_steps
         networks = {name: model.networks[name] for name in self.domains}
         self.optimizers = make_optimizers(model.method, model.shared, networks, recipe)
+        self.objective = OBJECTIVES.find(recipe.objective)(recipe)
+        shared = chain(model.trunk.parameters(), model.shared.parameters())
+        self.weighting = WEIGHTINGS.find(recipe.weighting)(self.domains, [p for p in shared if p.requires_grad])
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.forward: Forward = plain_forward
         if recipe.compile:
@@ -61,7 +67,7 @@ class Trainer:
     def advance(self) -> int:
         """Take one optimiser step; return how many images it saw.
 
-        Raises DivergedError before a bad update or, where the tally is deferred, by the end of the epoch.
+        Raises DivergedError before a bad update or, where reading the losses is deferred, by the end of the epoch.
         """
         position = self.step % self.epoch_steps
         if position == 0:
@@ -75,9 +81,11 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         if self.gradients:
             self.gradients.ready(self.model.networks[self.domains[domain]] for domain in plan[position])
+        self.weighting.begin(Step(self.step, self.epoch, tuple(self.domains[domain] for domain in plan[position])))
         for domain in plan[position]:
             self._micro_batch(domain, self.epoch * self._batches(domain) + self._taken[domain])
             self._taken[domain] += 1
+        self.weighting.finish()
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
@@ -97,9 +105,10 @@ class Trainer:
             seed = (self.seed, "augment", name, number) if self.recipe.augment else None
             with autocast(pool.device, self.bf16):
                 logits = self.forward(network, pool.batch(index, seed=seed))
-        loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        loss = self.objective.loss(MicroBatch(name, network, index, logits.float(), labels))
         self.metrics.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.weighting.weigh(name, loss).backward()  # type: ignore[no-untyped-call]
+        self.weighting.collect(name)
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
         return epoch_plan(self._shares, self.recipe.sampling, self.recipe.together, self.seed, epoch)
@@ -114,7 +123,8 @@ class Trainer:
         """
         self.metrics.settle()
         self._check_weights()
-        tensors = {"tally": self.metrics.sums}
+        tensors = {"tally": self.metrics.sums}  # the key of the file format
+        tensors |= {f"weighting.{name}": tensor for name, tensor in self.weighting.state().items()}
         if self.model.method.regime == "joint":
             tensors |= {f"trunk.{name}": tensor for name, tensor in self.model.trunk.state_dict().items()}
         tensors |= {f"shared.{name}": tensor for name, tensor in self.model.shared.state_dict().items()}
@@ -146,12 +156,16 @@ class Trainer:
         self._taken = [sum(domain in active for active in behind) for domain in range(len(self.domains))]
         own, _ = self.state()
         slots: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
+        weighting: dict[str, Tensor] = {}
         for name, value in (tensors | values["optimizer"]).items():
             if name.startswith("optimizer."):
                 _, which, number, slot = name.split(".", 3)
                 slots[int(which)].setdefault(int(number), {})[slot] = value
+            elif name.startswith("weighting."):
+                weighting[name.removeprefix("weighting.")] = value
             else:
                 own[name].copy_(value)
+        self.weighting.load_state(weighting)
         for optimizer, own_slots, counted in zip(self.optimizers, slots, values["groups"], strict=True):
             load_slots(optimizer, own_slots, counted)
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from decathlon.data import domain_sampling
-from decathlon.data.domain_sampling import epoch_plan, sample, shares
+from decathlon.data.domain_sampling import epoch_plan, sample
+from decathlon.data.sampling_policy import shares
 from decathlon.errors import UsageError
 
 

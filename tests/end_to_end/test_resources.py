@@ -37,7 +37,7 @@ from tests.helpers.runs import digests, go
 OPTIONS = "--method bn --trunk wrn-10-1 --epochs 3 --batch 8 --size 16 --lr 0.05 --precision fp32".split()
 CUDA = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 139.80 GiB"
 CPU = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4194304000 bytes. Error code 12"
-FREE = "or end other programs that hold memory; then go on with: decathlon train --resume -o "
+FREE = "or end other programs that hold memory; then Continue with: decathlon train --resume -o "
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_out_of_memory_in_a_step_keeps_the_checkpoint_and_resumes_to_the_same_bi
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "-o", run.folder)
     remedy = f"try --batch 4 or a smaller --size under another name; {FREE}"
     assert (code, said) == (1, f"Error: out of {told}: {remedy}{run.folder}")
-    assert run.checkpoint.exists() and run.read()["status"] == "running"
+    assert run.checkpoint.exists() and run.read().status == "running"
     resume(run.folder, None, TrainingProgress())  # the lock is free
     assert digests(run) == digests(done)
 
@@ -115,7 +115,7 @@ def test_a_group_goes_on_after_a_lack_of_memory(
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "advance", failing(MemoryError(), 10, Trainer.advance))
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "--seeds", 2, "-o", group)
-    assert code == 1 and said.endswith(f"go on with: decathlon train --resume -o {group}")
+    assert code == 1 and said.endswith(f"Continue with: decathlon train --resume -o {group}")
     assert command(monkeypatch, capsys, "train", "--resume", "-o", group)[0] == 0
     assert digests(Run(group / "seed-0")) == digests(done)
 
@@ -198,7 +198,7 @@ def test_a_full_disk_in_training_keeps_the_last_checkpoint(
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "-o", run.folder)
     assert code == 1 and said.startswith(f"Error: cannot write {run.folder}/")
     assert said.endswith(
-        "(No space left on device): free some space or choose another place; then go on with: decathlon train "
+        "(No space left on device): free some space or choose another place; then Continue with: decathlon train "
         f"--resume -o {run.folder}"
     )
     assert not list(run.folder.glob(".*.part"))

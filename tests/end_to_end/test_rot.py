@@ -162,4 +162,4 @@ def test_what_is_whole_is_used(root: Root) -> None:
     assert (root.folder / "dead" / "checkpoint.safetensors").is_file()
     shutil.copytree(root.folder / "dead", root.folder / "alive")
     printed("train", "--resume", "-o", root.folder / "alive", "--data", root.data)
-    assert Run(root.folder / "alive").read()["status"] == "done"
+    assert Run(root.folder / "alive").read().status == "done"

@@ -17,7 +17,7 @@ from decathlon.errors import UsageError, VerificationError
 from decathlon.experiments.resume import resume
 from decathlon.inference.evaluate import evaluate
 from decathlon.models.registry import find_method, methods
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
@@ -91,7 +91,7 @@ def payload(path: Path) -> int:
 @each
 def test_a_loaded_run_predicts_what_was_trained(tiny: Path, runs: Any, method: str) -> None:
     run = runs(method)
-    model = load_model(run, torch.device("cpu"))
+    model = load(run, run.read(), torch.device("cpu")).model
     rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     with PackedFile(tiny) as packed:
         for name in DOMAINS:
@@ -109,7 +109,7 @@ def test_a_domain_over_another_trunk_is_refused(tiny: Path, tmp_path: Path, runs
     other = go(tiny, tmp_path / "other", "bn", recipe=RECIPE.override({"epochs": 1}), seed=1)
     shutil.copy(other.trunk, run.trunk)
     with pytest.raises(VerificationError, match="another trunk|does not fit"):
-        load_model(run, torch.device("cpu"))
+        load(run, run.read(), torch.device("cpu"))
 
 
 def test_parallel_svd_starts_at_the_parallel_run_where_the_rank_is_full(
@@ -120,7 +120,7 @@ def test_parallel_svd_starts_at_the_parallel_run_where_the_rank_is_full(
     source = go(tiny, tmp_path / "parallel", "parallel", trunk=str(runs("trunk").folder), **one)
     one["recipe"] = SHORT.override({"lr": 0.0})
     run = go(tiny, tmp_path / "svd", "parallel-svd", trunk=str(source.folder), options={"rank": 1.0}, **one)
-    before, after = (load_model(run, torch.device("cpu")).networks["boats"] for run in (source, run))
+    before, after = (load(run, run.read(), torch.device("cpu")).model.networks["boats"] for run in (source, run))
     # statistics of norms moved with the images seen: compare in the mode that does not read them
     images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(before.train()(images), after.train()(images), atol=1e-4, rtol=1e-4)
@@ -138,7 +138,7 @@ def test_parallel_svd_needs_a_parallel_run(tiny: Path, tmp_path: Path, runs: Any
 def test_series_norms_go_on_from_a_trunk_with_adapters_inside(tiny: Path, tmp_path: Path) -> None:
     inside = go(tiny, tmp_path / "inside", "series", recipe=SHORT, regime="joint", domains=DOMAINS)
     run = go(tiny, tmp_path / "run", "series", recipe=SHORT.override({"lr": 0.0}), trunk=str(inside.folder))
-    before, after = (load_model(run, torch.device("cpu")).networks for run in (inside, run))
+    before, after = (load(run, run.read(), torch.device("cpu")).model.networks for run in (inside, run))
     for name in DOMAINS:
         old, new = (nets[name].body.get_submodule("stem.norm") for nets in (before, after))
         assert torch.equal(old.get_parameter("weight"), new.get_parameter("weight"))

@@ -78,7 +78,7 @@ def test_a_diverged_run_keeps_a_sound_checkpoint_and_has_no_score(
         spoil(patched, what, step)
         code, said = decathlon(*words, "-o", run.folder)
     assert code == 6 and said.startswith(f"Error: {expected} t")
-    assert run.read()["status"] == "diverged" and not run.trunk.exists() and not run.domain("apples").exists()
+    assert run.read().status == "diverged" and not run.trunk.exists() and not run.domain("apples").exists()
     steps = []
     for path in run.folder.glob("*.safetensors"):
         tensors, about = read_tensors(path)

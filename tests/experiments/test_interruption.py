@@ -101,7 +101,9 @@ def test_the_step_ends_the_state_is_saved_and_the_end_is_the_same(
         words = ("train", *JOBS, "--data", tiny, *OPTIONS, "-o", run.folder)
         code, said = decathlon(patched, capsys, *words)
     assert code == 128 + number
-    assert said.endswith(f"Error: interrupted, go on with: {told(run.folder)}\n") and said.count("interrupted") == 1
+    assert (
+        said.endswith(f"Error: interrupted. Continue with: {told(run.folder)}\n") and said.count("interrupted") == 1
+    )
     state = read_tensors(run.checkpoint)[1]
     assert 9 * state["job"] + state["step"] == at + 1  # this very step was the last
     assert [signal.getsignal(each) for each in SIGNALS] == before
@@ -128,10 +130,10 @@ def test_a_validation_is_waited_for(
 
 @pytest.mark.parametrize(
     ("name", "at", "said"),
-    [("read_options", 0, "training began, nothing was to save; give the same command again"),
-     ("load_pool", 0, "the first step, nothing was to save; begin with: {again}\n"),
-     ("load_pool", 2, ", go on with: {again}\n"), ("_finish", 0, ", go on with: {again}\n"),
-     ("_finish", 1, ", go on with: {again}\n"), ("remove_state", 0, ", go on with: {again}\n")],
+    [("read_options", 0, "training began; there is nothing to save yet. Run the same command again"),
+     ("load_pool", 0, "the first step; there is nothing to save yet. Start again with: {again}\n"),
+     ("load_pool", 2, ". Continue with: {again}\n"), ("_finish", 0, ". Continue with: {again}\n"),
+     ("_finish", 1, ". Continue with: {again}\n"), ("remove_state", 0, ". Continue with: {again}\n")],
 )  # fmt: skip
 @both
 def test_outside_the_steps_it_ends_at_once(
@@ -175,7 +177,7 @@ def test_a_group_is_interrupted_as_a_whole(
     with monkeypatch.context() as patched:
         signalling(patched, Trainer, "advance", number, 13)
         code, said = decathlon(patched, capsys, *words, tmp_path / "group")
-    assert code == 128 + number and said.endswith(f"interrupted, go on with: {told(tmp_path / 'group')}\n")
+    assert code == 128 + number and said.endswith(f"interrupted. Continue with: {told(tmp_path / 'group')}\n")
     group = find_group(tmp_path / "group")
     assert group is not None and read_tensors(Run(group.runs[1]).checkpoint)[1]["step"] == 5
     resume_seeds(group, None, TrainingProgress())
@@ -206,7 +208,7 @@ def test_training_in_another_thread_sets_no_handlers(tiny: Path, tmp_path: Path)
     def work() -> None:
         with terminable(), held() as hold:
             seen.append((bool(hold), [signal.getsignal(number) for number in SIGNALS]))
-        seen.append(go(tiny, tmp_path / "run", domains=("apples",)).domains())
+        seen.append((done := go(tiny, tmp_path / "run", domains=("apples",))).trained_domains(done.read()))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -267,7 +269,7 @@ def test_a_process_saves_and_says_how_to_go_on(
     (tmp_path / "go").touch()
     said = process.communicate()[1]
     assert process.returncode == 128 + number
-    assert said.endswith("Error: interrupted, go on with: decathlon train --resume -o run\n")
+    assert said.endswith("Error: interrupted. Continue with: decathlon train --resume -o run\n")
     assert "Traceback" not in said and read_tensors(tmp_path / "run" / "checkpoint.safetensors")[1]["step"] == 2
     assert finished(tmp_path / "run") == whole
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from decathlon.experiments.resume import resume
 from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.experiments.seeds import train_seeds
 from decathlon.runs.initial_state import read_start
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
+from decathlon.runs.record import RecordedTrunk
 from decathlon.runs.run_directory import Run, hold
 from decathlon.runs.seed_group import Group
 from decathlon.system.checksums import read_sealed, write_sealed
+from decathlon.system.files import sha256
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
 from tests.helpers.runs import ASKED, RECIPE, go, request
@@ -96,25 +99,25 @@ def test_a_run_of_a_group_is_not_changed_alone(run: Path, tmp_path: Path) -> Non
     group.write()
     shutil.copytree(run, group.runs[0])
     with pytest.raises(
-        UsageError, match="is a run of the group .*, whose runs are alike: copy it to another folder"
+        UsageError, match="belongs to the group .*, whose runs must be alike. Copy it to another folder"
     ):
         resume(group.runs[0], ResumeRequest(options={"lr": 0.01}, allow=True), TrainingProgress())
 
 
 def test_a_start_must_be_the_one_of_its_request(run: Path) -> None:
-    asked = Run(run).read()
-    assert read_start(Run(run), asked, torch.device("cpu")).trunk.name == "wrn-10-1"
+    record = Run(run).read()
+    assert read_start(Run(run), record, torch.device("cpu")).trunk.name == "wrn-10-1"
     with pytest.raises(VerificationError, match="starts from another trunk than run.json says"):
-        read_start(Run(run), asked | {"trunk": {"name": "wrn-16-1"}}, torch.device("cpu"))
+        read_start(Run(run), replace(record, trunk=RecordedTrunk("wrn-16-1")), torch.device("cpu"))
 
 
 def test_a_start_that_lacks_a_tensor_is_refused(run: Path) -> None:
     tensors, about = read_tensors(Run(run).start)
     tensors.pop(next(iter(tensors)))
     write_tensors(Run(run).start, tensors, about)
-    asked = {key: value for key, value in Run(run).read().items() if key != "start"}
+    record = replace(Run(run).read(), start=sha256(Run(run).start))
     with pytest.raises(VerificationError, match="does not fit wrn-10-1"):
-        read_start(Run(run), asked, torch.device("cpu"))
+        read_start(Run(run), record, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -135,4 +138,4 @@ def test_a_domains_file_must_be_the_one_of_its_request(
     asked.pop("files")  # the SHA-256 of the files, which would find it too
     write_sealed(done.folder / "run.json", asked)
     with pytest.raises(VerificationError, match=message):
-        load_model(done, torch.device("cpu"))
+        load(done, done.read(), torch.device("cpu"))

@@ -12,7 +12,7 @@ from decathlon.errors import DivergedError, UsageError, VerificationError
 from decathlon.experiments import resume as resuming
 from decathlon.experiments.resume import resume
 from decathlon.experiments.resume_changes import ResumeRequest
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import write_json
@@ -42,7 +42,7 @@ def test_a_diverged_run_goes_on_from_its_last_good_state(
         )
         with pytest.raises(DivergedError):
             resume(run, None, TrainingProgress())
-    assert Run(run).read()["status"] == "diverged"
+    assert Run(run).read().status == "diverged"
     tensors, values = read_tensors(Run(run).checkpoint)
     assert values["step"] == 18 and all(bool(tensor.isfinite().all()) for tensor in tensors.values())
     with monkeypatch.context() as patched:
@@ -55,7 +55,7 @@ def test_a_diverged_run_goes_on_from_its_last_good_state(
         capsys.readouterr().err.split()
     )
     done = resume(run, ResumeRequest(options={"lr": 0.001}, allow=True), TrainingProgress())
-    assert done.read()["status"] == "done" and done.read()["changes"][0]["after_lines"] == 6
+    assert done.read().status == "done" and done.read().changes[0].after_lines == 6
 
 
 def _poisoned(trainer: Trainer) -> int:
@@ -66,7 +66,7 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(run: Path, tiny: Path, 
     with pytest.MonkeyPatch.context() as monkeypatch, dying_at(monkeypatch, 10):
         go(tiny, tmp_path / "other", seed=1)
     shutil.copy(tmp_path / "other" / "checkpoint.safetensors", run)
-    with pytest.raises(VerificationError, match=r"\(checkpoint\.safetensors is another run's\)"):
+    with pytest.raises(VerificationError, match=r"\(checkpoint\.safetensors belongs to another run\)"):
         resume(run, None, TrainingProgress())
 
 
@@ -93,16 +93,16 @@ def test_a_run_json_changed_by_hand_is_refused(run: Path) -> None:
     with pytest.raises(VerificationError, match=r"run\.json is damaged"):
         resume(run, None, TrainingProgress())
     write_sealed(run / "run.json", asked | {"threads": 3})  # sealed again: it is believed
-    assert Run(run).read()["threads"] == 3
+    assert Run(run).read().threads == 3
 
 
 def test_a_request_is_begun_with_what_binds_its_checkpoints(tiny: Path, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch, dying_at(monkeypatch, 10):
         go(tiny, tmp_path / "run", recipe=RECIPE)
-    asked = Run(tmp_path / "run").read()
-    assert read_tensors(tmp_path / "run" / "checkpoint.safetensors")[1]["begun"] == asked["begun"]
-    assert request(tiny, tmp_path).seed == asked["seed"] and len(asked["start"]) == 64
-    assert [entry["images"] for entry in asked["domains"]] == [24, 24, 24]
+    record = Run(tmp_path / "run").read()
+    assert read_tensors(tmp_path / "run" / "checkpoint.safetensors")[1]["begun"] == record.begun
+    assert request(tiny, tmp_path).seed == record.seed and len(record.start) == 64
+    assert [domain.images for domain in record.domains] == [24, 24, 24]
 
 
 def test_a_run_that_lost_its_checkpoints_is_not_begun_anew_in_silence(
@@ -131,7 +131,7 @@ def test_a_finished_job_stays_what_it_was(half: Path, tiny: Path, tmp_path: Path
             shutil.copy(other.domain("apples"), file)
         with pytest.raises(VerificationError, match=r"apples\.safetensors is damaged or missing, and its training"):
             resume(own, None, TrainingProgress())
-        assert Run(own).read()["status"] == "running"
+        assert Run(own).read().status == "running"
 
 
 def test_data_that_moved_is_named_with_an_option(
@@ -158,11 +158,11 @@ def test_a_finished_run_is_used_whole_or_not_at_all(tiny: Path, tmp_path: Path) 
     kept = file.read_bytes()
     file.unlink()
     with pytest.raises(VerificationError, match=r"boats\.safetensors is missing, though .*run\.json names it"):
-        load_model(runs[0], torch.device("cpu"))
+        load(runs[0], runs[0].read(), torch.device("cpu"))
     file.write_bytes(kept)
     shutil.copy(runs[1].folder / "run.json", runs[0].folder)
     with pytest.raises(VerificationError, match=r"is not what .*run\.json says training wrote"):
-        load_model(runs[0], torch.device("cpu"))
+        load(runs[0], runs[0].read(), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("wrong", [{"seed": 10**20}, {"threads": 5000}])

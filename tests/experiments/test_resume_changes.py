@@ -15,6 +15,7 @@ from decathlon.errors import UsageError
 from decathlon.experiments.resume import resume
 from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.inference.predict import predict_run
+from decathlon.runs.record import RecordedChange
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import read_results
 from decathlon.system.checksums import read_sealed, write_sealed
@@ -42,7 +43,7 @@ def test_the_command_it_was_begun_with_resumes_it(
     capsys: Captured,
 ) -> None:
     code, _ = decathlon(monkeypatch, capsys, "train", "--data", tiny, *BEGUN, "-o", run, "--resume")
-    assert code == 0 and digests(Run(run)) == undisturbed and "changes" not in Run(run).read()
+    assert code == 0 and digests(Run(run)) == undisturbed and not Run(run).read().changes
 
 
 REFUSED = {
@@ -81,19 +82,16 @@ def test_a_whole_recipe_is_compared_knob_by_knob(
     code, said = decathlon(monkeypatch, capsys, "train", "--resume", "-o", run, "--recipe", "common", *same)
     assert code == 0, said
     code, said = decathlon(monkeypatch, capsys, "train", "--resume", "-o", run, "--recipe", "common")
-    assert code == 2 and "is trained to the end with batch 8, not 64" in said
+    assert code == 2 and "has finished training with batch 8, not 64" in said
 
 
 def test_a_change_that_is_meant_is_written_down(run: Path, undisturbed: dict[str, str]) -> None:
     done = resume(
         run, ResumeRequest(options={"lr": 0.01, "eval_every": 3}, threads=1, allow=True), TrainingProgress()
     )
-    asked = done.read()
-    assert asked["recipe"]["lr"] == 0.01 and asked["status"] == "done"
-    assert asked["changes"] == [
-        {"name": "eval_every", "before": 1, "now": 3, "after_lines": 3},
-        {"name": "lr", "before": 0.05, "now": 0.01, "after_lines": 3},
-    ]
+    record = done.read()
+    assert record.recipe.lr == 0.01 and record.status == "done"
+    assert record.changes == (RecordedChange("eval_every", 1, 3, 3), RecordedChange("lr", 0.05, 0.01, 3))
     assert digests(done) != undisturbed
     assert digests(resume(run, None, TrainingProgress())) == digests(done)
 
@@ -103,9 +101,9 @@ def test_changes_survive_another_death_and_add_up(run: Path, tiny: Path, monkeyp
         resume(run, ResumeRequest(options={"lr": 0.01}, allow=True), TrainingProgress())
     with pytest.raises(UsageError, match=r"begun with lr 0\.01, not 0\.05"):
         resume(run, ResumeRequest(options={"lr": 0.05}), TrainingProgress())
-    asked = resume(run, ResumeRequest(options={"weight_decay": 0.0}, allow=True), TrainingProgress()).read()
-    assert [change["name"] for change in asked["changes"]] == ["lr", "weight_decay"]
-    assert asked["recipe"]["lr"] == 0.01
+    record = resume(run, ResumeRequest(options={"weight_decay": 0.0}, allow=True), TrainingProgress()).read()
+    assert [change.name for change in record.changes] == ["lr", "weight_decay"]
+    assert record.recipe.lr == 0.01
     predict_run(Run(run), tiny, "test", run / "results.json")
     protocol = read_results(run / "results.json").protocol
     assert protocol is not None and protocol["changed"] == "lr and weight_decay"
@@ -129,8 +127,8 @@ def test_other_images_in_the_same_number_can_be_gone_on_with(run: Path, tmp_path
     other = write_pack(tmp_path / "other.h5", counts=COUNTS | {"val": 3})
     with pytest.raises(UsageError, match=r"begun with data .*tiny\.h5 \(\w+\), not .*other\.h5 .*--allow-change"):
         resume(run, ResumeRequest(data=other), TrainingProgress())
-    asked = resume(run, ResumeRequest(data=other, allow=True), TrainingProgress()).read()
-    assert asked["data"]["path"] == str(other) and asked["changes"][0]["name"] == "data"
+    record = resume(run, ResumeRequest(data=other, allow=True), TrainingProgress()).read()
+    assert record.data.path == other and record.changes[0].name == "data"
 
 
 def test_other_images_in_another_number_are_refused(run: Path, tmp_path: Path) -> None:
@@ -142,13 +140,13 @@ def test_other_images_in_another_number_are_refused(run: Path, tmp_path: Path) -
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_run_of_a_machine_with_a_gpu_can_be_gone_on_with_on_one_without(run: Path) -> None:
     write_sealed(run / "run.json", read_sealed(run / "run.json", "") | {"device": "cuda"})
-    with pytest.raises(UsageError, match=r"begun on cuda, which is not here: add --device cpu --allow-change"):
+    with pytest.raises(UsageError, match=r"begun on cuda, which .* does not have. Add --device cpu --allow-change"):
         resume(run, None, TrainingProgress())
-    asked = resume(run, ResumeRequest(device="cpu", allow=True), TrainingProgress()).read()
-    assert asked["status"] == "done" and asked["device"] == "cpu" and asked["changes"][0]["name"] == "device"
+    record = resume(run, ResumeRequest(device="cpu", allow=True), TrainingProgress()).read()
+    assert record.status == "done" and record.device == "cpu" and record.changes[0].name == "device"
 
 
-@pytest.mark.parametrize("knobs", [{"size": 24}, {"side": 20}, {"crop": "full"}])
+@pytest.mark.parametrize("options", [{"size": 24}, {"side": 20}, {"crop": "full"}])
 def test_what_finished_domains_are_fed_can_change_no_more(
     half: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
@@ -161,7 +159,7 @@ def test_what_training_refuses_is_refused_on_resuming(run: Path) -> None:
     options = {"cache_taps": 1.0, "augment": False}
     with pytest.raises(UsageError, match="method 'bn' has no taps to cache"):
         resume(run, ResumeRequest(options=options, allow=True), TrainingProgress())
-    assert "changes" not in Run(run).read()
+    assert not Run(run).read().changes
 
 
 def test_a_trunk_may_be_named_in_another_way(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,13 +168,13 @@ def test_a_trunk_may_be_named_in_another_way(tiny: Path, tmp_path: Path, monkeyp
         go(tiny, tmp_path / "over", "parallel", trunk=str(trunk.folder), domains=("apples",))
     monkeypatch.chdir(tmp_path)
     assert (
-        resume(tmp_path / "over", ResumeRequest(request={"trunk": "trunk"}), TrainingProgress()).read()["status"]
+        resume(tmp_path / "over", ResumeRequest(fields={"trunk": "trunk"}), TrainingProgress()).read().status
         == "done"
     )
     with dying_at(monkeypatch, 4):
         go(tiny, tmp_path / "split", "split", options={"preset": "wide"}, domains=("apples",))
-    again = ResumeRequest(request={"trunk": "wrn-10-1", "options": {"preset": "wide"}})
-    assert resume(tmp_path / "split", again, TrainingProgress()).read()["trunk"]["name"] == "wrn-10-2"
+    again = ResumeRequest(fields={"trunk": "wrn-10-1", "options": {"preset": "wide"}})
+    assert resume(tmp_path / "split", again, TrainingProgress()).read().trunk.name == "wrn-10-2"
 
 
 def test_every_difference_is_named_with_its_own_option(run: Path) -> None:

@@ -17,7 +17,7 @@ from decathlon.models.method import Learned
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.progress import TrainingProgress
@@ -65,7 +65,7 @@ def begun(run: Run, method: str, domain: str = "boats") -> tuple[MultiDomainMode
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_domain_starts_from_norms_that_belong_to_the_trunk_as_it_is(runs: Any, source: str, method: str) -> None:
     model, body = begun(runs(source), method)
-    learned = load_model(runs(source), CPU).networks["boats"].eval().body
+    learned = load(runs(source), runs(source).read(), CPU).model.networks["boats"].eval().body
     if source == "mtan":
         learned = learned.get_submodule("trunk")
     # norms learned beside adapters are wrong without these: then the trunk's own

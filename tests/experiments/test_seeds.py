@@ -19,8 +19,9 @@ from decathlon.experiments.launch import train
 from decathlon.experiments.request import Request, member_request, resolved
 from decathlon.experiments.seeds import resume_seeds, train_seeds
 from decathlon.reports.training_table import group_summary, last_metrics
+from decathlon.runs.record import read_status
 from decathlon.runs.run_directory import Run
-from decathlon.runs.seed_group import Group, find_group, status
+from decathlon.runs.seed_group import Group, find_group
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.trainer import Trainer
@@ -75,7 +76,7 @@ def test_members_are_what_single_runs_are(tiny: Path, tmp_path: Path, group: Gro
 def test_a_group_over_a_group_takes_the_trunk_of_the_same_seed(tiny: Path, tmp_path: Path, group: Group) -> None:
     over = together(tiny, tmp_path / "over", 2, "parallel", trunk=str(group.folder), seed=1)
     for seed, folder in over.every().items():
-        assert Run(folder).read()["trunk"]["source"] == str(group.runs[seed])
+        assert Run(folder).read().trunk.source == str(group.runs[seed])
         single = alone(tiny, tmp_path / str(seed), "parallel", trunk=str(group.runs[seed]), seed=seed)
         assert digests(folder) == digests(single)
 
@@ -86,7 +87,7 @@ def test_a_trunk_without_the_seed_is_refused_before_anything_is_made(
     with pytest.raises(UsageError, match="has no run of seed 3, only of seeds 1-2"):
         together(tiny, tmp_path / "run", 3, "parallel", trunk=str(group.folder), seed=1)
     write_json(group.folder.parent / "half" / "seeds.json", json.loads((group.folder / "seeds.json").read_text()))
-    with pytest.raises(UsageError, match="seed 1 of .*half is not trained to the end"):
+    with pytest.raises(UsageError, match="seed 1 of .*half has not finished training"):
         together(tiny, tmp_path / "run", 1, "parallel", trunk=str(group.folder.parent / "half"), seed=1)
     assert not (tmp_path / "run").exists()
 
@@ -147,7 +148,7 @@ def test_resuming_a_group_with_other_data_is_refused(
     moved = tmp_path / "moved.h5"
     moved.write_bytes(tiny.read_bytes())
     resume_seeds(killed, moved, TrainingProgress())
-    assert Run(killed.finished(1)).read()["data"]["path"] == str(moved)
+    assert Run(killed.finished(1)).read().data.path == moved
 
 
 def test_a_request_comes_back_from_json_as_it_was(tiny: Path, tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_damaged_seeds_file_is_named(tmp_path: Path) -> None:
 
 def test_the_summary_is_mean_and_deviation_over_seeds(group: Group) -> None:
     table = group_summary(group)
-    one, two = (last_metrics(Run(folder)) for folder in group.runs.values())
+    one, two = (last_metrics(run := Run(folder), run.read()) for folder in group.runs.values())
     assert table.title == "bn over wrn-10-1, fitted on train, mean over seeds 1-2"
     for name, *numbers in table.rows:
         pairs = [
@@ -230,10 +231,10 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
         ("train --data {data} --method mtam --seeds 2 -o r", 2, "did you mean mtan"),
         ("train pears --data {data} --method bn --seeds 2 -o r", 2, "pears"),
         ("train --data absent.h5 --method bn --seeds 2 -o r", 3, "absent.h5"),
-        ("predict half --data {data}", 2, "seed 0 of half is not trained to the end"),
+        ("predict half --data {data}", 2, "seed 0 of half has not finished training"),
         ("score half --truth t", 2, "'decathlon train --resume -o half'"),
         ("params half", 2, "seed 0 of half"),
-        ("leaderboard half", 2, "seed 0 of half is not trained to the end: 'decathlon train --resume -o half'"),
+        ("leaderboard half", 2, "seed 0 of half has not finished training: 'decathlon train --resume -o half'"),
     ],
 )
 def test_wrong_uses_end_in_one_sentence_and_leave_nothing(
@@ -261,7 +262,7 @@ def test_a_seed_that_diverges_stops_no_other(tiny: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(Trainer, "advance", diverging)
     with pytest.raises(DivergedError, match="the loss of seed 0 in .* train all seeds under another name"):
         together(tiny, tmp_path / "run", 2)
-    assert status(tmp_path / "run" / "seed-1") == "done"
+    assert read_status(tmp_path / "run" / "seed-1") == "done"
     with pytest.raises(DivergedError, match="the loss of seed 0"):
         again(tmp_path / "run")
 

@@ -115,7 +115,7 @@ def test_a_group_is_verified_run_by_run(root: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         shutil.copytree(root / "run", tmp_path / "group" / f"seed-{seed}")
     again = ask("verify", tmp_path / "group")
-    assert "seed-1 is no run of this group, its seed is another" in str(again.exception)
+    assert "seed-1 is not a run of this group: its seed is another" in str(again.exception)
     request = tmp_path / "group" / "seed-1" / "run.json"
     write_sealed(request, read_sealed(request, "") | {"seed": 1})
     assert ask("verify", tmp_path / "group").exit_code == 0

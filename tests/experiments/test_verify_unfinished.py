@@ -58,17 +58,18 @@ def test_a_run_to_go_on_with_passes(run: Run) -> None:
 
 def drop_start(run: Run, other: Run) -> str:
     run.start.unlink()
-    return "start.safetensors is missing: put back"
+    return "start.safetensors is missing"
 
 
 def foreign_start(run: Run, other: Run) -> str:
     shutil.copy(other.start, run.start)
-    return "start.safetensors is not what the run began with"
+    return "start.safetensors is not what this run began with"
 
 
-def foreign_checkpoint(run: Run, other: Run) -> str:
+def foreign_checkpoints(run: Run, other: Run) -> str:
+    shutil.copy(other.checkpoint, run.checkpoint)
     shutil.copy(other.older_checkpoint, run.older_checkpoint)
-    return "checkpoint-1.safetensors is another run's"
+    return "belongs to another run"
 
 
 def other_metrics(run: Run, other: Run) -> str:
@@ -78,13 +79,7 @@ def other_metrics(run: Run, other: Run) -> str:
     return "metrics.jsonl is damaged"
 
 
-def drop_checkpoints(run: Run, other: Run) -> str:
-    run.checkpoint.unlink()
-    run.older_checkpoint.unlink()
-    return "checkpoint.safetensors is missing, and metrics.jsonl speaks of later epochs"
-
-
-@pytest.mark.parametrize("spoil", [drop_start, foreign_start, foreign_checkpoint, other_metrics, drop_checkpoints])
+@pytest.mark.parametrize("spoil", [drop_start, foreign_start, foreign_checkpoints, other_metrics])
 def test_what_resuming_would_refuse_is_found(
     dead: dict[int, Run], run: Run, spoil: Callable[[Run, Run], str]
 ) -> None:
@@ -106,26 +101,15 @@ def test_names_that_lead_out_of_a_run_are_not_followed(run: Run, name: str) -> N
     assert unsafe_names([name, "trunk.safetensors", "domains/apples.safetensors"]) == [name]
     asked = read_sealed(run.folder / "run.json", "")
     write_sealed(run.folder / "run.json", asked | {"files": {name: "0" * 64}})
-    assert "is no file of a run" in told(run.folder)
+    assert "cannot be a file of a run" in told(run.folder)
 
 
 def test_a_missing_run_of_a_group_is_reported(dead: dict[int, Run], tmp_path: Path) -> None:
-    group = Group(tmp_path / "group", (0, 1), ASKED)
+    group = Group(tmp_path / "group", (0, 1), ASKED | {"recipe": RECIPE.to_json()})
     group.write()
     shutil.copytree(dead[0].folder, group.runs[0])
     outcome = ask(group.folder)
-    assert outcome.exit_code == 0 and "not begun yet" in outcome.stdout  # the first is still to be trained
-    asked = Run(group.runs[0]).read()
-    shutil.rmtree(group.runs[0])
-    write_sealed(group.runs[1] / "run.json", asked | {"seed": 1})
-    assert "seed-0 is missing: copy it back" in ask(group.folder).stdout + told(group.folder)
-
-
-def test_a_missing_run_after_one_that_is_done_is_reported(tiny: Path, tmp_path: Path) -> None:
-    group = Group(tmp_path / "group", (0, 1), ASKED)
-    group.write()
-    go(tiny, group.runs[0], "bn", recipe=RECIPE.override({"epochs": 1}), domains=("apples",))
-    assert "seed-1 is missing: copy it back, or 'decathlon train --resume -o" in told(group.folder)
+    assert outcome.exit_code == 0 and "not trained; 'decathlon train --resume -o" in outcome.stdout
 
 
 def group_score() -> dict[str, Any]:

@@ -15,14 +15,13 @@ import pytest
 from safetensors.torch import save_file
 from torch import Tensor
 
-from decathlon.data.domains import Benchmark
 from decathlon.data_prep.packing import pipeline
 from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.runs.checkpoints import Checkpoints
-from decathlon.runs.run_directory import Run
 from decathlon.system import tensor_files
 from decathlon.system.tensor_files import write_tensors
 from decathlon.training import loop, trainer
+from decathlon.training.loop import Training
 from decathlon.training.trainer import Trainer
 
 PATCH = pytest.MonkeyPatch()  # never undone: the child ends with it
@@ -62,9 +61,9 @@ def keep_states(folder: Path) -> None:
     """Write the last state of every trainer, optimizers included, beside the run: a finished run drops it."""
     real = loop._finish
 
-    def finish(run: Run, asked: dict[str, Any], benchmark: Benchmark, done: Trainer) -> None:
+    def finish(training: Training, done: Trainer) -> None:
         write_tensors(folder / f"{done.domains[0]}.safetensors", *done.state())
-        real(run, asked, benchmark, done)
+        real(training, done)
 
     PATCH.setattr(loop, "_finish", finish)
 

@@ -19,6 +19,7 @@ from decathlon.models.method import Regime
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
+from decathlon.runs.record import RecordedData, RecordedDomain, RecordedTrunk, RunRecord
 from decathlon.runs.run_directory import Run
 from decathlon.system.files import sha256
 from decathlon.system.progress import TrainingProgress
@@ -38,10 +39,18 @@ def go(*args: Any, **changes: Any) -> Run:
     return train(request(*args, **changes), TrainingProgress())
 
 
-def make_job(
+def a_record(method: str, regime: Regime, trunk: str = "wrn-10-1") -> RunRecord:
+    """Return the record of a run that was never trained."""
+    return RunRecord(
+        method, method, {}, regime, RecordedTrunk(trunk), Recipe(), "train", 0, (),
+        (RecordedDomain("boats", (1, 2), 2),), "tiny", RecordedData(Path("x.h5"), ""), "cpu", False, 1, {},
+    )  # fmt: skip
+
+
+def make_trainer(
     data: Path, method: str = "bn", recipe: Recipe = RECIPE, regime: Regime | None = None, bf16: bool = False
 ) -> Trainer:
-    """Return one job of all domains of the tiny packed file."""
+    """Return a trainer of all domains of the tiny packed file."""
     torch.manual_seed(0)
     model = MultiDomainModel(find_method(method)(build("wrn-10-1"), regime), 0, torch.device("cpu"))
     with PackedFile(data) as packed:
@@ -58,7 +67,7 @@ def digests(run: Run) -> dict[str, str]:
 
 @contextlib.contextmanager
 def dying_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Iterator[None]:
-    """Let the machine die when training would take a step, counted from 0 over all jobs and runs of the block."""
+    """Let the machine die when training would take a step, counted from 0 over all trainers and runs."""
     real, taken = Trainer.advance, iter(range(10**6))
 
     def dying(trainer: Trainer) -> int:

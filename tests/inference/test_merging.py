@@ -37,10 +37,12 @@ from decathlon.models.surgery import tensors
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.resnet26 import ResNet26
 from decathlon.models.trunks.trunk import Trunk
+from decathlon.runs.record import Status
 from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
 from tests.helpers.packs import TINY
+from tests.helpers.runs import a_record
 
 CPU = torch.device("cpu")
 CASES = [(name, regime) for name in methods() for regime in find_method(name).regimes]
@@ -116,8 +118,7 @@ def test_mtan_keeps_its_body_and_folds_its_norms() -> None:
 def test_every_method_comes_back_from_its_file(name: str, regime: Regime, tmp_path: Path) -> None:
     whole = network(name, regime, "wrn-10-1")
     folded, _ = fold_norms(plain := without_adapters(copy.deepcopy(whole)))
-    asked = {"method": name, "regime": regime, "recipe": {}, "trunk": {"name": "wrn-10-1"}, "options": {}}
-    about = describe(plain, TINY["boats"], asked, folded)
+    about = describe(plain, TINY["boats"], a_record(name, regime), folded)
     assert about["plain"] == (name not in ("mtan", "stan", "dense"))  # all others become the trunk again
     save_merged(tmp_path / "x.safetensors", plain, about)
     assert_same_logits(load_merged(tmp_path / "x.safetensors")(images()), whole(images()))
@@ -306,22 +307,14 @@ def test_wrong_usage_is_one_sentence(runs: dict[str, Run], tmp_path: Path) -> No
     assert "did you mean boats?" in str(run_command(run, out, domain="boat").exception)
     wrong = run_command(run, out, "--format", "onxx")
     assert wrong.exit_code == 2 and "'onxx' is not one of 'safetensors'" in wrong.stderr
-    for status, message in (("running", "is not trained to the end"), ("diverged", "smaller --lr")):
+    status: Status
+    for status, message in (("running", "has not finished training"), ("diverged", "smaller --lr")):
         unfinished = Run(tmp_path / status)
         unfinished.folder.mkdir()
-        unfinished.write(run.read() | {"status": status})
+        unfinished.write(replace(run.read(), status=status))
         with pytest.raises(UsageError, match=message):
             export(unfinished, "boats", out, "safetensors")
     assert not out.exists()
-
-
-def test_a_run_of_an_earlier_release_is_explained(runs: dict[str, Run]) -> None:
-    run = runs["finetune"]
-    stored, about = read_tensors(run.domain("apples"))
-    about.pop("facts")
-    write_tensors(run.domain("apples"), stored, about)
-    with pytest.raises(DataError, match="does not say how images of apples are normalised"):
-        run.facts("apples")
 
 
 def test_a_file_with_other_logits_never_gets_its_name(

@@ -89,8 +89,8 @@ def test_a_damaged_newest_checkpoint_costs_time_but_no_bit(
     DAMAGE[damage](run.checkpoint)
     assert digests(again(run)) == whole
     said = " ".join(capsys.readouterr().err.split())
-    what = "there is no checkpoint.safetensors" if damage == "removed" else "checkpoint.safetensors is damaged"
-    assert f"Warning: {what}, going on from the one before it, checkpoint-1.safetensors" in said
+    what = "checkpoint.safetensors is missing" if damage == "removed" else "checkpoint.safetensors is damaged"
+    assert f"Warning: {what}. Resuming from the one before it, checkpoint-1.safetensors" in said
     assert not list(run.folder.glob("*checkpoint*"))
 
 
@@ -135,9 +135,9 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_older_one(tmp_p
     """Else a kill before the next one is there would leave a damaged one alone."""
     run = Run(tmp_path)
     for step in (1, 2):
-        Checkpoints(run, None).write({"a": torch.ones(3)}, STATE | {"step": step})
+        Checkpoints(run, "begun").write({"a": torch.ones(3)}, STATE | {"step": step})
     flip(lambda data: len(data) - 1)(run.checkpoint)
-    generations = Checkpoints(run, None)
+    generations = Checkpoints(run, "begun")
     found = generations.read(print)
     assert found is not None and found[1]["step"] == 1
     kept = []

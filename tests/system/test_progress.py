@@ -21,6 +21,6 @@ def test_a_job_is_called_by_its_name(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal, where the bar shows
     monkeypatch.setenv("COLUMNS", "200")
     progress = TrainingProgress()
-    with progress.trainer("[red]/[/x]", 2, 0):
+    with progress.training("[red]/[/x]", 2, 0):
         progress.step(3)
     assert "[red]/[/x]: 3 images in" in capsys.readouterr().err

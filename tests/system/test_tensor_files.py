@@ -17,10 +17,10 @@ from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.inference.export import export
 from decathlon.inference.network_file import description, load_merged
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
-from decathlon.system.checksums import FILES, read_sealed, write_sealed
+from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.tensor_files import read_tensors
 from tests.helpers.forked import REFUSED, forked, judged
 from tests.helpers.mutations import mutate
@@ -58,7 +58,7 @@ def run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     made = go(tiny, folder / "run", "bn", recipe=RECIPE.override({"epochs": 1}), domains=("apples",))
     export(made, "apples", folder / "merged.safetensors", "safetensors")
     asked = read_sealed(made.folder / "run.json", "")
-    asked.pop(FILES)  # without the SHA-256 of the files, which would find all that is done to them
+    asked.pop("files")  # without the SHA-256 of the files, which would find all that is done to them
     write_sealed(made.folder / "run.json", asked)
     return made
 
@@ -150,7 +150,10 @@ def _safely(change: Callable[[Header, random.Random], None], header: Header, cha
 
 
 READERS: dict[str, tuple[str, Callable[[Run, Path], object]]] = {
-    "weights": ("run/domains/apples.safetensors", lambda run, file: load_model(run, torch.device("cpu"))),
+    "weights": (
+        "run/domains/apples.safetensors",
+        lambda run, file: load(run, run.read(), torch.device("cpu")).model,
+    ),
     "trunk": ("run/trunk.safetensors", lambda run, file: find_trunk(str(run.folder), 0)),
     "merged": ("merged.safetensors", lambda run, file: (load_merged(file), description(file))),
 }

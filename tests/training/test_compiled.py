@@ -21,7 +21,7 @@ from decathlon.system.tensor_files import read_tensors
 from decathlon.training import trainer as job_module
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from tests.helpers.packs import TINY
-from tests.helpers.runs import RECIPE, go, make_job
+from tests.helpers.runs import RECIPE, go, make_trainer
 
 
 class Counting:
@@ -119,7 +119,7 @@ def test_the_knob_reaches_the_training(tiny: Path, tmp_path: Path, monkeypatch: 
     plain = go(tiny, tmp_path / "plain", "mtan")
     assert count.graphs == 0
     compiled = go(tiny, tmp_path / "compiled", "mtan", recipe=RECIPE.override({"compile": True}))
-    assert count.graphs == 1 and compiled.read()["recipe"]["compile"] is True
+    assert count.graphs == 1 and compiled.read().recipe.compile is True
     for name in TINY.names:
         expected, found = (read_tensors(run.domain(name))[0] for run in (plain, compiled))
         for key, tensor in expected.items():
@@ -130,7 +130,7 @@ def test_the_knob_reaches_the_training(tiny: Path, tmp_path: Path, monkeypatch: 
 def test_gradients_that_keep_their_memory_give_the_same_bits(method: str, tiny: Path) -> None:
     """Rehearses CUDA graphs: every domain's gradients are added into memory that no graph owns."""
     recipe = RECIPE.override({"together": True})
-    plain, kept = make_job(tiny, method, recipe), make_job(tiny, method, recipe)
+    plain, kept = make_trainer(tiny, method, recipe), make_trainer(tiny, method, recipe)
     kept.gradients = Gradients()
     for _ in range(3):
         plain.advance()

@@ -22,7 +22,7 @@ from decathlon.training import epoch_metrics, loop
 from decathlon.training import trainer as job_module
 from decathlon.training.epoch_metrics import EpochMetrics
 from tests.helpers.packs import TINY
-from tests.helpers.runs import digests, dying_at, go, make_job
+from tests.helpers.runs import digests, dying_at, go, make_trainer
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_deferred_tally_changes_no_bit(
 
 @pytest.mark.usefixtures("deferred")
 def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> None:
-    trainer = make_job(tiny)
+    trainer = make_trainer(tiny)
     domain_sampling._turns.cache_clear()
     with Calls() as inside:
         for _ in range(trainer.epoch_steps - 1):
@@ -78,7 +78,7 @@ def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> N
 def test_a_plain_step_reads_its_loss(tiny: Path) -> None:
     """The negative control of the test above."""
     with Calls() as inside:
-        make_job(tiny).advance()
+        make_trainer(tiny).advance()
     assert inside.seen["_local_scalar_dense"]
 
 
@@ -106,7 +106,7 @@ def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
             patched.setattr(job_module, "asynchronous", lambda device, waits=waits: waits)
             diverging_at(patched, at)
             go(tiny, run.folder)
-        assert run.read()["status"] == "diverged"
+        assert run.read().status == "diverged"
         left.append((run.checkpoint.read_bytes(), run.metrics.read_bytes()))
         said.append(str(raised.value))
     assert left[0] == left[1] and said[0] == said[1] and f"became nan at step {at}:" in said[0]

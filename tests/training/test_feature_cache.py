@@ -23,7 +23,7 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import loop
 from decathlon.training.feature_cache import TapCache
-from tests.helpers.runs import RECIPE, digests, dying_at, go, make_job
+from tests.helpers.runs import RECIPE, digests, dying_at, go, make_trainer
 
 STILL = RECIPE.override({"augment": False})
 CACHED = STILL.override({"cache_taps": 1.0})
@@ -118,7 +118,7 @@ def test_no_more_is_kept_than_was_allowed(
 
 
 def test_domains_that_train_together_share_what_is_allowed(tiny: Path) -> None:
-    both = make_job(tiny, "feature", STILL.override({"cache_taps": 3e-6}), regime="frozen")
+    both = make_trainer(tiny, "feature", STILL.override({"cache_taps": 3e-6}), regime="frozen")
     held = [sum(part.element_size() * part.numel() for part in cache.parts) for cache in both.caches.values()]
     assert 0 < sum(held) <= 3e3
 
@@ -126,7 +126,7 @@ def test_domains_that_train_together_share_what_is_allowed(tiny: Path) -> None:
 @pytest.mark.parametrize("method", ["feature", "mtan"])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_cached_logits_are_those_of_the_network_in_either_precision(tiny: Path, method: str, bf16: bool) -> None:
-    trainer = make_job(tiny, method, CACHED, regime="frozen", bf16=bf16)
+    trainer = make_trainer(tiny, method, CACHED, regime="frozen", bf16=bf16)
     for name, cache in trainer.caches.items():
         index, network = torch.tensor([3, 0, 7]), trainer.model.networks[name].eval()
         with autocast(torch.device("cpu"), bf16):

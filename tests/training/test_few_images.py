@@ -15,7 +15,7 @@ from decathlon.errors import DivergedError, UsageError
 from decathlon.inference.evaluate import BATCH, predict
 from decathlon.inference.predict import predict_run
 from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.runs.loading import load_model
+from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from tests.helpers.packs import TINY, write_pack
 from tests.helpers.runs import RECIPE, go
@@ -62,7 +62,7 @@ def trained(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def network_and_pool(run: Run, data: Path) -> tuple[DomainNetwork, ImagePool]:
     with PackedFile(data) as packed:
         pool = load_pool(packed, TINY["apples"], ("test",), 16, 18)
-    return load_model(run, torch.device("cpu")).networks["apples"], pool
+    return load(run, run.read(), torch.device("cpu")).model.networks["apples"], pool
 
 
 def test_one_image_more_than_a_batch_is_predicted_as_in_any_other(trained: Run, tmp_path: Path) -> None:

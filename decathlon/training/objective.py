@@ -1,0 +1,40 @@
+"""The contract of an objective: the loss of a micro-batch, from logits, labels and what the objective adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from decathlon.config.recipe import Recipe
+from decathlon.models.multi_domain_model import DomainNetwork
+from decathlon.system.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """What one domain's forward pass made of its images.
+
+    `index` (batch,) are the places of the images in the domain's pool, `logits` (batch, classes) are float32,
+    `labels` (batch,) int64.
+    """
+
+    domain: str
+    network: DomainNetwork
+    index: Tensor
+    logits: Tensor
+    labels: Tensor
+
+
+class Objective:
+    """Base of all objectives. One file in `training/objectives/` holds one; a run has one for all its domains."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def loss(self, batch: MicroBatch) -> Tensor:
+        """Return the loss of a micro-batch, a scalar with a gradient: a mean over its images."""
+        raise NotImplementedError
+
+
+OBJECTIVES: Plugins[Objective] = Plugins("objective", "decathlon.training.objectives", Objective)

@@ -1,0 +1,62 @@
+"""The contract of a weighting: how the losses, or the gradients, of the domains in a step are balanced.
+
+An optimiser step runs forward and backward for the micro-batch of every active domain, then updates once. A
+weighting may act before, between and after these backward passes:
+
+    begin(step)             before the first forward pass: which domains are active
+    weigh(domain, loss)     before a domain's backward pass: the loss to run it on
+    collect(domain)         after it: what it added to the gradients of what domains share can be taken out here
+    finish()                before the update: gradients that were taken out are combined and put back
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from decathlon.system.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: its number and its epoch, both from 0, and the domains that are active in it."""
+
+    number: int
+    epoch: int
+    domains: tuple[str, ...]
+
+
+class Weighting:
+    """Base of all weightings. One file in `training/weightings/` holds one; its defaults change nothing.
+
+    `domains` are those that train together; `shared` are the parameters that more than one of them trains: those
+    of the trunk, where it learns, and of the method's shared modules.
+    """
+
+    def __init__(self, domains: Sequence[str], shared: Sequence[nn.Parameter]) -> None:
+        self.domains, self.shared = tuple(domains), tuple(shared)
+
+    def begin(self, step: Step) -> None:
+        """Prepare for a step."""
+
+    def weigh(self, domain: str, loss: Tensor) -> Tensor:
+        """Return the loss, a scalar, to run the domain's backward pass on; default: the loss as it is."""
+        return loss
+
+    def collect(self, domain: str) -> None:
+        """Look at the gradients after a domain's backward pass, or take them out of `shared`."""
+
+    def finish(self) -> None:
+        """Put the gradients of `shared` in place for the update."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return the tensors to restore the weighting from: they go into every checkpoint. Default: none."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to where `state` was called."""
+
+
+WEIGHTINGS: Plugins[Weighting] = Plugins("weighting", "decathlon.training.weightings", Weighting)

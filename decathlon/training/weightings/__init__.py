@@ -1,0 +1,1 @@
+"""How the domains' losses are balanced, one weighting a file: its name is the recipe's `weighting`."""
