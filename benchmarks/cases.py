@@ -62,7 +62,7 @@ def pool(setting: Setting, number: int = 1) -> ImagePool:
 
 
 def model(method: str, trunk: str, setting: Setting, regime: Regime | None, domains: int = 1) -> MultiDomainModel:
-    """Return a family with networks for some domains."""
+    """Return a model with networks for `domains` domains."""
     torch.manual_seed(0)
     made = MultiDomainModel(find_method(method)(build(trunk), regime), 0, setting.device)
     for number in range(1, domains + 1):
@@ -76,9 +76,9 @@ def training(
 ) -> Case:  # fmt: skip
     """Return one optimiser step on one domain: batch, forward, backward, update.
 
-    `forward` is how; with `cuda_graphs` it was made to be replayed.
+    `forward` computes the logits; `cuda_graphs` says that it is replayed as CUDA graphs.
     """
-    # an epoch's end waits for the device: make it rare
+    # the end of an epoch waits for the device: make it rare
     recipe = Recipe(
         epochs=10**5, epoch_batches=1000, batch=setting.batch, size=setting.size,
         warmup=0.0, schedule="constant", lr=1e-3,
@@ -91,7 +91,7 @@ def training(
 
 
 def batches(setting: Setting) -> Case:
-    """Return making one augmented batch."""
+    """Return the making of one augmented batch."""
     source = pool(setting)
     index = torch.arange(setting.batch, device=setting.device)
     numbers = iter(range(10**9))
@@ -99,7 +99,7 @@ def batches(setting: Setting) -> Case:
 
 
 def decoding(setting: Setting) -> Case:
-    """Return what `data prepare` does to files: decode JPEG images of 72 pixels, as the challenge's are."""
+    """Return the decoding of JPEG images of 72 pixels, as `data prepare` decodes the challenge's."""
     rng = np.random.default_rng(0)
     files = []
     for _ in range(setting.batch):
@@ -132,7 +132,7 @@ def foreign(factory: str, setting: Setting) -> Case:
 
 
 def prediction(method: str, trunk: str, setting: Setting, merged: bool = False) -> Case:
-    """Return predicting a batch with one domain's network."""
+    """Return the prediction of a batch by one domain's network."""
     regime: Regime | None = "frozen" if "frozen" in find_method(method).regimes else None
     network: nn.Module = model(method, trunk, setting, regime).networks["domain1"].eval()
     plain = merge(network) if merged else network
@@ -147,7 +147,7 @@ def prediction(method: str, trunk: str, setting: Setting, merged: bool = False) 
 
 
 def ten(method: str, trunk: str, setting: Setting, together: bool, merged: bool = False) -> Case:
-    """Return predicting a batch with ten domains' networks: at once, or one after the other."""
+    """Return the prediction of a batch by ten domains' networks: together, or one after the other."""
     networks = model(method, trunk, setting, "frozen", domains=10).networks
     for network in networks.values():
         network.eval()

@@ -1,4 +1,4 @@
-"""Which lines that handle errors no test has run: all `raise` statements and all lines of `except` blocks.
+"""Error handling that no test runs: `raise` statements and the statements of `except` blocks.
 
 coverage run -m pytest && coverage combine
 python -m benchmarks.error_lines             # reads .coverage; --json FILE keeps the counts
@@ -19,11 +19,11 @@ from decathlon.reports.terminal import write
 from decathlon.system.files import write_json
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("decathlon", "adapters", "data_prep", "cli")
+PACKAGES = ("decathlon", "adapters", "data_prep", "cli")
 
 
 def statements(source: str) -> list[range]:
-    """Return the lines of every statement that is a `raise` or stands directly in an `except` block."""
+    """Return the lines of every statement that is a `raise` or is directly in an `except` block."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Raise):
@@ -34,21 +34,21 @@ def statements(source: str) -> list[range]:
 
 
 def _lines(node: ast.stmt) -> range:
-    """Return the lines of a simple statement, of a compound one the first: the others are statements too."""
+    """Return the lines of a simple statement, and the first of a compound one, whose others are statements too."""
     compound = isinstance(node, ast.If | ast.For | ast.While | ast.With | ast.Try)
     return range(node.lineno, node.lineno + 1 if compound else (node.end_lineno or node.lineno) + 1)
 
 
 def gaps(source: str, seen: set[int]) -> tuple[int, list[int]]:
-    """Return how many such statements there are, and the first lines of those of which no line was seen."""
+    """Return how many such statements there are, and the first line of each that was not run."""
     all_of_them = statements(source)
     return len(all_of_them), [lines.start for lines in all_of_them if not seen.intersection(lines)]
 
 
 def files() -> Iterator[Path]:
-    """Yield the modules of the four rooms; the folders inside `decathlon` that are links are met once."""
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
+    """Yield every module of the packages once: some folders inside `decathlon` are links."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
             if not any(part.is_symlink() for part in path.relative_to(ROOT).parents if (ROOT / part).is_symlink()):
                 yield path
 
@@ -57,15 +57,15 @@ def files() -> Iterator[Path]:
 @click.option("--data", type=click.Path(path_type=Path), default=".coverage", show_default=True)
 @click.option("--json", "kept", type=click.Path(path_type=Path), help="Write counts and gaps to a file.")
 def command(data: Path, kept: Path | None) -> None:
-    """Print how many statements that handle errors the tests ran, by room, and every one they did not."""
+    """Count the statements that handle errors and were run, by package, and list those that were not."""
     if not data.is_file():
-        raise UsageError(f"{data} does not exist: run 'coverage run -m pytest' first.")
+        raise UsageError(f"{data} does not exist. Run 'coverage run -m pytest' first.")
     measured = CoverageData(str(data))
     measured.read()
     seen: dict[Path, set[int]] = {}
     for name in measured.measured_files():
         seen.setdefault(Path(name).resolve(), set()).update(measured.lines(name) or ())
-    counts = {room: [0, 0] for room in ROOMS}
+    counts = {package: [0, 0] for package in PACKAGES}
     missed = []
     for path in files():
         total, lines = gaps(path.read_text(encoding="utf-8"), seen.get(path.resolve(), set()))
@@ -81,9 +81,9 @@ def command(data: Path, kept: Path | None) -> None:
 
 def _table(counts: dict[str, list[int]]) -> Table:
     total, run = (sum(pair[i] for pair in counts.values()) for i in (0, 1))
-    rows = tuple((room, float(of), float(ran), 100 * ran / of) for room, (of, ran) in counts.items())
+    rows = tuple((package, float(of), float(ran), 100 * ran / of) for package, (of, ran) in counts.items())
     columns = (
-        Column("room", "room"),
+        Column("package", "package"),
         Column("statements", "statements", 0),
         Column("run", "run", 0),
         Column("part", "%", 1),

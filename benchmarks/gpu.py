@@ -2,18 +2,16 @@ r"""Training steps on a GPU, eager, compiled and as CUDA graphs, beside the floo
 
     \b
     python -m benchmarks.gpu -o benchmarks/results/2026-11-gpu     writes .json and .md
-    python -m benchmarks.gpu --rehearse -o rehearsal               the same road, small, on a CPU too
+    python -m benchmarks.gpu --rehearse -o rehearsal               the same steps, tiny, on a CPU too
 
-A case's ways take turns; medians over the rounds. What does not fit into the device's memory is left empty. The
-numbers of a rehearsal say nothing.
+The three ways take turns; medians over the rounds. A case that does not fit into the device's memory is left empty.
+The numbers of a rehearsal mean nothing.
 """
 
 from __future__ import annotations
 
 import gc
 import itertools
-import shlex
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,7 +25,7 @@ import torch
 from benchmarks import cases
 from benchmarks.cases import Setting
 from benchmarks.floor import Ceilings, Work, ceilings
-from benchmarks.machine import machine
+from benchmarks.machine import command_line, machine
 from benchmarks.timing import Case, measure
 from decathlon.reports.tables import Column, Table, render
 from decathlon.system.files import write_bytes, write_json
@@ -65,15 +63,9 @@ COLUMNS = (
 )
 
 
-class NoGpu(click.ClickException):
-    """Nothing was measured."""
-
-    exit_code = 2
-
-
 @dataclass(frozen=True)
 class Plan:
-    """How much to measure; a rehearsal is small and makes no code."""
+    """How much to measure; a rehearsal is small and compiles nothing."""
 
     device: torch.device
     batches: tuple[int, ...] = (128, 512, 2048)
@@ -91,17 +83,17 @@ class Plan:
 def command(out: Path, rehearse: bool) -> None:
     """Measure, and write JSON and Markdown."""
     if not (torch.cuda.is_available() or rehearse):
-        raise NoGpu("there is no GPU to measure: say --rehearse to try the road on a CPU.")
+        raise click.UsageError("no GPU was found. Use --rehearse to try the benchmark on a CPU.")
     plan = Plan(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if rehearse:
         plan = Plan(plan.device, (2,), 16, rounds=1, seconds=0.001, backend="eager", side=64, megabytes=1)
     reached = ceilings(plan.device, plan.side, plan.megabytes, plan.seconds)
     about = {"machine": machine(), "rehearsal": rehearse, "size": plan.size, "rounds": plan.rounds}
-    about |= {"command": shlex.join(["python", "-m", "benchmarks.gpu", *sys.argv[1:]])}
+    about |= {"command": command_line("gpu")}
     rows: list[dict[str, Any]] = []
     for name, batch in itertools.product(CASES, plan.batches):
         rows.append(row(name, batch, plan, reached))
-        # after every row: what was measured stays, whatever comes of the next
+        # after every row: what was measured is kept if the next one fails
         write_json(out.with_name(f"{out.name}.json"), about | {"ceilings": asdict(reached), "rows": rows})
         write_bytes(out.with_name(f"{out.name}.md"), markdown(about, reached, rows).encode())
     click.echo(markdown(about, reached, rows))
@@ -109,7 +101,7 @@ def command(out: Path, rehearse: bool) -> None:
 
 
 def row(name: str, batch: int, plan: Plan, reached: Ceilings) -> dict[str, Any]:
-    """Return a case's images a second in all ways, and the parts in 0..1 of their floors; errors by way."""
+    """Return a case's images a second in every way, as parts in 0..1 of their floors too, and errors by way."""
     make, work = CASES[name]
     found: dict[str, Any] = {"case": name, "batch": batch}
     ways: dict[str, Case] = {}
@@ -143,12 +135,12 @@ def _made(make: Make, way: str, setting: Setting, plan: Plan) -> Case:
 
 def markdown(about: dict[str, Any], reached: Ceilings, rows: list[dict[str, Any]]) -> str:
     """Return the results as a page: machine, command, ceilings, table."""
-    told = ", ".join(f"{name} {value}" for name, value in about["machine"].items())
+    described = ", ".join(f"{name} {value}" for name, value in about["machine"].items())
     percent = [{key: 100 * value if key.endswith("_part") else value for key, value in row.items()} for row in rows]
     table = Table("", COLUMNS, tuple(tuple(row.get(column.key) for column in COLUMNS) for row in percent))
-    warning = "A rehearsal: the numbers say nothing.\n\n" if about["rehearsal"] else ""
+    warning = "A rehearsal: the numbers mean nothing.\n\n" if about["rehearsal"] else ""
     return (
-        f"# Training on a GPU\n\n{warning}Machine: {told}.\n\n```\n{about['command']}\n```\n\n"
+        f"# Training on a GPU\n\n{warning}Machine: {described}.\n\n```\n{about['command']}\n```\n\n"
         f"Reached in the same run: {reached.flop / 1e12:.4g} TFLOP/s (a large bf16 product), "
         f"{reached.bytes / 1e12:.4g} TB/s (a large copy). {about['size']} pixels, bf16 where the device has it.\n"
         f"{render([table], 'markdown')}"

@@ -1,4 +1,4 @@
-"""What the kernels' benchmark compares: each kernel with its reference, at the sizes of wrn-28-4 on 64 pixels."""
+"""Comparisons of the kernel benchmark: each kernel and its reference, at the sizes of wrn-28-4 on 64 pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOMAINS = 10
 
 @dataclass(frozen=True)
 class Setting:
-    """Where, in which type, on which batches, and the taps as (channels, pixels a side, inputs of the mask)."""
+    """Device, type, batch sizes, and the taps as (channels, pixels a side, inputs of the mask)."""
 
     device: torch.device
     dtype: torch.dtype = torch.bfloat16
@@ -27,13 +27,13 @@ class Setting:
     taps: tuple[tuple[int, int, int], ...] = ((16, 64, 16), (64, 32, 128), (128, 16, 256), (256, 8, 512))
 
     def random(self, *shape: int) -> Tensor:
-        """Return normal values in the type of the setting."""
+        """Return normally distributed values of the setting's type."""
         return torch.randn(*shape, device=self.device).to(self.dtype)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A kernel and its reference, on the same arguments; with `back`, gradients of all of them too."""
+    """A kernel and its reference on the same arguments; with `back`, the gradients of all arguments too."""
 
     kernel: str
     sizes: str
@@ -60,7 +60,7 @@ class Comparison:
         apart = [
             (mine.float() - theirs.float()).abs().max() / theirs.abs().max().clamp(1) for mine, theirs in pairs
         ]
-        return torch.stack(apart).max().item()  # one that is not a number stays visible
+        return torch.stack(apart).max().item()  # NaN stays visible
 
 
 def comparisons(setting: Setting) -> Iterator[Comparison]:

@@ -3,7 +3,7 @@ r"""Kernels against their references, eager and compiled, on a GPU; a kernel is 
     \b
     python -m benchmarks.kernels -o kernels.json       time all
     python -m benchmarks.kernels --case mask           some
-    python -m benchmarks.kernels --rehearse            without a GPU: tiny sizes, equality alone
+    python -m benchmarks.kernels --rehearse            without a GPU: tiny sizes, equality only
 
 Every kernel is first compared with its reference; those that differ are marked, and the command then ends with 1.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
 import statistics
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import click
 import torch
 
 from benchmarks.kernel_cases import Comparison, Setting, comparisons
-from benchmarks.machine import machine
+from benchmarks.machine import command_line, machine
 from decathlon.reports.tables import Column, Table
 from decathlon.reports.terminal import write
 from decathlon.system.files import write_json
@@ -41,7 +40,7 @@ COLUMNS = (Column("kernel_name", "kernel"), Column("sizes", "sizes"), *NUMBERS, 
 @click.option("--case", "part", default="", help="A part of the names of the kernels to time; default: all.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--seconds", type=float, default=0.1, show_default=True, help="Of a turn of one way.")
-@click.option("--rehearse", is_flag=True, help="Tiny sizes through Triton's interpreter, untimed.")
+@click.option("--rehearse", is_flag=True, help="Tiny sizes in Triton's interpreter, untimed.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write JSON here.")
 def command(part: str, rounds: int, seconds: float, rehearse: bool, out: Path | None) -> None:
     """Compare, time, print a table."""
@@ -50,8 +49,8 @@ def command(part: str, rounds: int, seconds: float, rehearse: bool, out: Path | 
         again = [sys.executable, "-m", "benchmarks.kernels", *sys.argv[1:]]
         sys.exit(subprocess.run(again, env=os.environ | {"TRITON_INTERPRET": "1"}).returncode)
     if not rehearse and not torch.cuda.is_available():
-        raise click.UsageError("timing kernels needs a GPU: run this on one, or add --rehearse to check values.")
-    # bf16 stays with the GPU: the interpreter multiplies its bits as whole numbers
+        raise click.UsageError("no GPU was found. Use --rehearse to check values without timing.")
+    # bf16 only on the GPU: the interpreter multiplies its bits as whole numbers
     tiny = Setting(torch.device("cpu"), torch.float32, (3,), 8, ((4, 5, 4), (8, 4, 16)))
     setting = tiny if rehearse else Setting(torch.device("cuda"))
     rows = []
@@ -61,37 +60,37 @@ def command(part: str, rounds: int, seconds: float, rehearse: bool, out: Path | 
             if not rehearse and "difference" in rows[-1]:
                 rows[-1] |= times(comparison, rounds, seconds)
     if not rows:
-        raise click.UsageError(f"no kernel has '{part}' in its name: leave out --case to see all.")
+        raise click.UsageError(f"no kernel has '{part}' in its name. Leave out --case to see all.")
     report(rows, out)
 
 
 def row(comparison: Comparison, near: float) -> dict[str, Any]:
-    """Return what is known of a kernel without a clock."""
+    """Return a kernel's row before it is timed: name, sizes, and whether it equals its reference."""
     named = {"kernel_name": comparison.kernel, "sizes": comparison.sizes, "images": comparison.images}
     try:
         difference = comparison.difference()
-    except Exception as error:  # one that does not launch must not cost the measurements of the others
+    except Exception as error:  # one that does not launch must not stop the others
         return named | {"equal": f"no: {type(error).__name__}", "error": str(error)}
-    if not math.isfinite(difference):  # JSON knows no such number
+    if not math.isfinite(difference):  # JSON has no such number
         return named | {"equal": f"no: {difference}"}
     return named | {"difference": difference, "equal": "yes" if difference <= near else f"no: {difference:.1e}"}
 
 
 def times(comparison: Comparison, rounds: int, seconds: float, clock: Clock | None = None) -> dict[str, Any]:
-    """Return microseconds a call of the three ways, and the compiled ones over those of the kernel."""
+    """Return microseconds a call in three ways, and how much faster the kernel is than the compiled reference."""
     torch.compiler.reset()  # else shapes of another comparison make this one's dynamic
     ways = {"eager": comparison.reference, "compiled": torch.compile(comparison.reference)}
-    told: dict[str, Any] = {}
+    failed: dict[str, Any] = {}
     try:
         comparison.call(ways["compiled"])
-    except Exception as error:  # a compiler that refuses leaves two ways
-        told["error"] = str(error)
+    except Exception as error:  # where it does not compile, two ways are left
+        failed["error"] = str(error)
         del ways["compiled"]
     ways["kernel"] = comparison.fused
     found = in_turn({name: partial(comparison.call, way) for name, way in ways.items()}, rounds, seconds, clock)
     micro = {name: 1e3 * statistics.median(taken) for name, taken in found.items()}
     gain = micro["compiled"] / micro["kernel"] if "compiled" in micro else None
-    return told | micro | {"gain": gain, "milliseconds": found}
+    return failed | micro | {"gain": gain, "milliseconds": found}
 
 
 def in_turn(
@@ -114,8 +113,8 @@ def in_turn(
 
 
 def report(rows: list[dict[str, Any]], out: Path | None) -> None:
-    """Print the table and write JSON; raises ClickException when a kernel is not its reference."""
-    about = machine() | {"command": shlex.join(["python", "-m", "benchmarks.kernels", *sys.argv[1:]])}
+    """Print the table and write JSON; raises ClickException when a kernel differs from its reference."""
+    about = machine() | {"command": command_line("kernels")}
     cells = tuple(tuple(row.get(column.key) for column in COLUMNS) for row in rows)
     write([Table("Kernels", COLUMNS, cells)], "table", [f"{name}: {value}" for name, value in about.items()])
     if out:

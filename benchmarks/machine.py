@@ -1,9 +1,11 @@
-"""Which machine and which versions a measurement was made with."""
+"""The machine, the versions and the command that a measurement was made with."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from pathlib import Path
 
 import timm
@@ -13,7 +15,7 @@ from decathlon import __version__
 
 
 def machine() -> dict[str, str]:
-    """Return processor, cores, accelerator and versions, as they belong beside every number."""
+    """Return processor, cores, accelerator and versions, which belong beside every number."""
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
         "processor": f"{len(os.sched_getaffinity(0))} cores of {_processor()}",
@@ -26,6 +28,11 @@ def machine() -> dict[str, str]:
     }
 
 
+def command_line(module: str) -> str:
+    """Return the command that runs this benchmark with the arguments it has."""
+    return shlex.join(["python", "-m", f"benchmarks.{module}", *sys.argv[1:]])
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
@@ -35,5 +42,5 @@ def _processor() -> str:
 
 def _bf16() -> str:
     info = Path("/proc/cpuinfo")
-    words = set(info.read_text().split()) if info.exists() else set()
-    return "".join(f", {word}" for word in ("avx512_bf16", "amx_bf16") if word in words)
+    flags = set(info.read_text().split()) if info.exists() else set()
+    return "".join(f", {flag}" for flag in ("avx512_bf16", "amx_bf16") if flag in flags)

@@ -3,10 +3,10 @@ r"""Preparing the nine small domains at official scale: stand-in images, the rea
     \b
     python -m benchmarks.official_scale --labels decathlon-test-labels.zip -o benchmarks/results/NAME
 
-The archives are made as the challenge's are: annotations in one, one tar a domain inside the other. The test
-annotations are the released ones, those of train and val are made with the published counts. The images are smooth
-JPEGs of the released sizes, a few different ones a size. `decathlon data prepare` is then timed, checked, killed at
-random moments and started again.
+The archives are made as the challenge's are: annotations in one, one tar per domain in the other. The test
+annotations are the released ones; those of train and val are made with the published counts. The images are smooth
+JPEGs of the released sizes, a few per size. `decathlon data prepare` is then timed, checked, killed at random
+moments and started again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import json
 import random
 import re
 import resource
-import shlex
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import machine
+from benchmarks.machine import command_line, machine
 from benchmarks.stand_in import DIFFERENT, jpeg, write_stand_in
 from benchmarks.timing import Case, measure
 from decathlon.data.official import OFFICIAL
@@ -39,14 +38,14 @@ SMALL = tuple(name for name in OFFICIAL if name != "imagenet12")
 
 
 @click.command(help=__doc__)
-@click.option("--labels", type=click.Path(exists=True, path_type=Path), required=True, help="The released truth.")
+@click.option("--labels", type=click.Path(exists=True, path_type=Path), required=True, help="Released test labels.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Results, without an ending.")
 @click.option("--kills", type=click.IntRange(0), default=5, show_default=True)
-@click.option("--part", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Of all images: to rehearse.")
+@click.option("--part", type=click.FloatRange(0, 1, min_open=True), default=1.0, help="Part of all images.")
 @click.option("--scratch", type=click.Path(path_type=Path), help="Where 6 GB fit; default: the temporary folder.")
 def command(labels: Path, out: Path, kills: int, part: float, scratch: Path | None) -> None:
-    """Make the stand-in, prepare it, and print what that took."""
-    about = machine() | {"command": shlex.join(["python", "-m", "benchmarks.official_scale", *sys.argv[1:]])}
+    """Make the stand-in, prepare it, and print how long that took."""
+    about = machine() | {"command": command_line("official_scale")}
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)
         archives = write_stand_in(labels, folder, part, click.echo)
@@ -64,7 +63,7 @@ def command(labels: Path, out: Path, kills: int, part: float, scratch: Path | No
         write_json(out.with_name(f"{out.name}.json"), found)
     click.echo(json.dumps(found, indent=1))
     if kills and found["digest"] != found["digest_after_kills"]:
-        raise click.ClickException("after the kills the file has another digest.")
+        raise click.ClickException("the file has another digest after the kills.")
 
 
 def decoding() -> float:
@@ -77,32 +76,32 @@ def decoding() -> float:
 def prepared(archives: list[Path], output: Path) -> dict[str, Any]:
     """Run `data prepare` to its end; return seconds, processor seconds, images, memory in MB and digest."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(_words(archives, output), capture_output=True, text=True)
+    done = subprocess.run(_command(archives, output), capture_output=True, text=True)
     if done.returncode:
         raise click.ClickException(f"data prepare failed: {done.stderr}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    told = re.search(r"([\d,]+) images, .* at most ([\d,]+) MB of memory\); digest (\w+)", done.stderr)
-    assert told is not None, done.stderr
+    summary = re.search(r"([\d,]+) images, .* at most ([\d,]+) MB of memory\); digest (\w+)", done.stderr)
+    assert summary is not None, done.stderr
     return {
         "seconds": time.monotonic() - began,
         "cpu_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "images": int(told[1].replace(",", "")),
-        "memory_mb": int(told[2].replace(",", "")),
-        "digest": told[3],
+        "images": int(summary[1].replace(",", "")),
+        "memory_mb": int(summary[2].replace(",", "")),
+        "digest": summary[3],
         "lines": done.stderr.replace(f"{output.parent}/", "").splitlines(),
     }
 
 
 def killed(archives: list[Path], output: Path, seconds: float) -> dict[str, Any]:
-    """Kill `data prepare` after a random part of the time it takes; return when, and whether a file was there."""
+    """Kill `data prepare` after a random part of the time it takes; return when, and whether there is a file."""
     after = random.uniform(0, 0.95 * seconds)
-    process = subprocess.Popen(_words(archives, output), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(_command(archives, output), stderr=subprocess.DEVNULL)
     time.sleep(after)
     process.send_signal(signal.SIGKILL)
     finished = process.wait() == 0  # faster than the first time
-    there = output.exists()
+    found = output.exists()
     output.unlink(missing_ok=True)
-    return {"after_seconds": after, "finished": finished, "file_there": there}
+    return {"after_seconds": after, "finished": finished, "file_there": found}
 
 
 def counts(path: Path) -> dict[str, Any]:
@@ -113,7 +112,7 @@ def counts(path: Path) -> dict[str, Any]:
     return {"official": right, "domains": there}
 
 
-def _words(archives: list[Path], output: Path) -> list[str]:
+def _command(archives: list[Path], output: Path) -> list[str]:
     code = "from decathlon.cli.main import main; main()"
     return [sys.executable, "-c", code, "data", "prepare", *map(str, archives), "-o", str(output)]
 

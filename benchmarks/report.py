@@ -6,7 +6,7 @@ from typing import Any
 
 from decathlon.reports.tables import Column, Table, Value, render
 
-# what names a domain in a narrow column
+# names of domains in narrow columns
 SHORT = {
     "aircraft": "airc", "cifar100": "c100", "daimlerpedcls": "dped", "gtsrb": "gtsr", "imagenet12": "imnet",
     "omniglot": "oglt", "ucf101": "ucf", "vgg-flowers": "flwr",
@@ -49,13 +49,13 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 def _cells(row: dict[str, Any], names: list[str]) -> tuple[Value, ...]:
-    accuracies = (_spread(row["domains"][name]["accuracy"], 100, 1) for name in names)
-    mean, points = _spread(row["accuracy"], 100, 2), _spread(row["score"], 1, 0)
+    accuracies = (_mean_std(row["domains"][name]["accuracy"], 100, 1) for name in names)
+    mean, points = _mean_std(row["accuracy"], 100, 2), _mean_std(row["score"], 1, 0)
     counted = row["ratio"], row["published"]["ratio"], float(row["passes"])
     return row["name"], *accuracies, mean, points, *counted, row["images_per_second"], row["minutes"]
 
 
-def _spread(value: dict[str, float | None], scale: float, digits: int) -> str | None:
+def _mean_std(value: dict[str, float | None], scale: float, digits: int) -> str | None:
     if value["mean"] is None:
         return None
     middle = f"{scale * value['mean']:.{digits}f}"

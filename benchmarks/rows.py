@@ -1,4 +1,4 @@
-"""The rows of the fair table: every method of the folder, what it is built over, and how many passes it had."""
+"""The rows of the fair table: every method, the trunk it is built over, and how many passes it has had."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Row:
     """A training run of the table.
 
     `over` names the row whose run is the trunk; empty: random weights. `freeze` None means the method's default.
-    `passes` are multiples of the recipe's epochs: a row over random weights trains twice as long as one that goes
-    on from the trunk, so that both have seen every image equally often.
+    `passes` are multiples of the recipe's epochs: a row over random weights trains twice as long as one that
+    starts from the trunk, so that both have seen every image equally often.
     """
 
     name: str
@@ -24,13 +24,13 @@ class Row:
     passes: int = 1
 
     def arguments(self) -> list[str]:
-        """Return the words of `decathlon train` that say what the method is."""
-        words = ["--method", self.method]
+        """Return the options of `decathlon train` that choose the method."""
+        arguments = ["--method", self.method]
         for setting in self.settings:
-            words += ["--set", setting]
+            arguments += ["--set", setting]
         if self.freeze is not None:
-            words.append("--freeze" if self.freeze else "--no-freeze")
-        return words
+            arguments.append("--freeze" if self.freeze else "--no-freeze")
+        return arguments
 
 
 INSIDE = "series trunk"
@@ -64,5 +64,5 @@ ROWS = (
 
 
 def passes(row: Row, rows: dict[str, Row]) -> int:
-    """Return how many times the recipe's epochs a row's weights have seen, those of its trunk included."""
+    """Return the training of a row's weights, that of its trunk included, in multiples of the recipe's epochs."""
     return row.passes + (passes(rows[row.over], rows) if row.over else 0)

@@ -3,7 +3,7 @@ r"""Cost as work grows: time of a training step with domains and images, memory 
     \b
     python -m benchmarks.scale -o benchmarks/results/NAME     writes NAME.json and NAME.png
 
-Each point is a process of its own, so that its peak memory is its own; pools are random pixels.
+Each point is measured in its own process, so that peak memory is its own; pools are random pixels.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def command(out: Path, rounds: int, point: tuple[int, int] | None, small: bool) 
 
 
 def measured(domains: int, images: int, rounds: int) -> dict[str, Any]:
-    """Return the processor milliseconds an image of a training step, and memory in MB."""
+    """Return the processor milliseconds per image of a training step, and memory in MB."""
     torch.set_num_threads(1)
     setting = Setting(torch.device("cpu"), BATCH, SIZE)
     made = model("bn", "wrn-10-1", setting, "joint", domains)
@@ -75,9 +75,9 @@ def _pool(number: int, images: int) -> ImagePool:
 
 
 def _child(domains: int, images: int, rounds: int, out: Path) -> dict[str, Any]:
-    words = [sys.executable, "-m", "benchmarks.scale", "-o", str(out), "--rounds", str(rounds)]
-    words += ["--point", str(domains), str(images)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    arguments = [sys.executable, "-m", "benchmarks.scale", "-o", str(out), "--rounds", str(rounds)]
+    arguments += ["--point", str(domains), str(images)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     click.echo(found, err=True)
     return found

@@ -4,14 +4,13 @@ r"""Speed of the toolkit's steps, in images a second and a processor second.
     python -m benchmarks.speed                                  the cases a CPU shows
     python -m benchmarks.speed --against mypackage.nets:make    the training step of any module in the same rounds
 
-All cases take turns within one process; medians over the rounds. One thread, because threads that spin beside other
-processes measure those.
+All cases take turns within one process; medians over the rounds. One thread, because timings of several threads
+measure the other processes too.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ import torch
 
 from benchmarks import cases
 from benchmarks.cases import CLASSES, Setting
-from benchmarks.machine import machine
+from benchmarks.machine import command_line, machine
 from benchmarks.timing import Case, Timing, measure
 from decathlon.errors import UsageError
 from decathlon.reports.tables import Column, Table
@@ -62,7 +61,7 @@ CASES: dict[str, Made] = {
     "--case",
     "names",
     multiple=True,
-    help="A part of the names of the cases to time, or 'against' for that alone; default: all.",
+    help="A part of the names of the cases to time; 'against' for that one only. Default: all.",
 )
 @click.option(
     "--against",
@@ -81,7 +80,7 @@ CASES: dict[str, Made] = {
 )
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write the JSON here too.")
 def command(
     names: tuple[str, ...], against: str | None, batch: int, size: int, rounds: int, seconds: float,
@@ -92,13 +91,13 @@ def command(
     setting = Setting(known_device(device), batch, size)
     made = {name: make for name, make in CASES.items() if not names or any(part in name for part in names)}
     if not made and not (against and all(part in "against" for part in names)):
-        raise click.UsageError("no case has that in its name; the cases are\n  " + "\n  ".join(CASES))
+        raise click.UsageError("no case has that in its name. Choose among\n  " + "\n  ".join(CASES))
     built = {name: make(setting) for name, make in made.items()}
     if against:
         built[f"against {against}"] = rival(against, setting)
     found = measure(built, rounds, seconds)
     about = {"machine": machine(), "bf16": setting.bf16, "threads": threads, "batch": batch, "size": size}
-    about |= {"command": shlex.join(["python", "-m", "benchmarks.speed", *sys.argv[1:]])}
+    about |= {"command": command_line("speed")}
     document = about | {"cases": {name: asdict(timing) for name, timing in found.items()}, "start": start_up()}
     if out:
         write_json(out, document)
@@ -110,28 +109,28 @@ def command(
 
 
 def rival(factory: str, setting: Setting) -> Case:
-    """Return the training step of a user's module, tried once; raises click.ClickException saying what is wrong."""
+    """Return the training step of a user's module, tried once; raises click.ClickException if it fails."""
     try:
         case = cases.foreign(factory, setting)
         case.run()
     except Exception as error:  # whatever somebody's module does
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise click.ClickException(
-            f"--against {factory} cannot be trained ({reason}): it must be MODULE:FACTORY, and "
-            f"FACTORY({CLASSES}) a module from images (batch, 3, {setting.size}, {setting.size}) to logits "
+            f"--against {factory} cannot be trained ({reason}). It must be MODULE:FACTORY, where "
+            f"FACTORY({CLASSES}) returns a module from images (batch, 3, {setting.size}, {setting.size}) to logits "
             f"(batch, {CLASSES})."
         ) from None
     return case
 
 
 def known_device(name: str) -> torch.device:
-    """Return a device that is there; raises click.UsageError."""
+    """Return an available device; raises click.UsageError."""
     try:
         device = find_device(name)
     except UsageError as error:
         raise click.UsageError(str(error)) from None
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # which waiting and the machine's name mean
+        torch.cuda.set_device(device)  # the one that timing waits for and machine() names
     return device
 
 
@@ -143,7 +142,7 @@ def table(found: Mapping[str, Timing]) -> Table:
         Column("per_cpu_second", "img/cpu-s", 1),
         Column("spread", "spread %", 0),
     )
-    rows = tuple((name, t.per_second, t.per_cpu_second, 100 * t.mean_std) for name, t in found.items())
+    rows = tuple((name, t.per_second, t.per_cpu_second, 100 * t.spread) for name, t in found.items())
     return Table("Speed", columns, rows)
 
 
@@ -162,10 +161,10 @@ def start_up() -> float:
 
 
 def flat(document: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return what stands below the table."""
-    told = {name: value for name, value in document.items() if name not in ("cases", "machine", "start")}
+    """Return the facts printed below the table."""
+    settings = {name: value for name, value in document.items() if name not in ("cases", "machine", "start")}
     start = f"{document['start']:.2f} processor seconds"
-    return [*document["machine"].items(), *told.items(), ("decathlon --help", start)]
+    return [*document["machine"].items(), *settings.items(), ("decathlon --help", start)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Archives as the challenge's, with the real names, ids, counts and sizes, and images that show nothing."""
+"""Archives like the challenge's, with the real names, ids, counts and sizes, and images that show nothing."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def write_stand_in(labels: Path, folder: Path, part: float, say: Callable[[str],
         tarfile.open(data, "w:gz", compresslevel=1) as out,
     ):
         for name in OFFICIAL:
-            told = _released(labels, name)
-            documents = {split: _annotations(name, told, split, part) for split in SPLITS}
+            released = _released(labels, name)
+            documents = {split: _annotations(name, released, split, part) for split in SPLITS}
             for split, document in documents.items():
-                called = f"decathlon-1.0/annotations/{name}_{FILES[split]}.json"
-                _add(annotations, called, json.dumps(document).encode())
+                file = f"decathlon-1.0/annotations/{name}_{FILES[split]}.json"
+                _add(annotations, file, json.dumps(document).encode())
             if name != "imagenet12":
                 _add(out, f"{name}.tar", _domain_tar(documents))
             say(f"made {name}")
@@ -54,20 +54,20 @@ def _domain_tar(documents: dict[str, dict[str, Any]]) -> bytes:
 def _released(labels: Path, name: str) -> dict[str, Any]:
     with zipfile.ZipFile(labels) as archive:
         member = next(entry for entry in archive.namelist() if entry.endswith(f"{name}_test.json"))
-        told: dict[str, Any] = json.loads(archive.read(member))
-    return told
+        released: dict[str, Any] = json.loads(archive.read(member))
+    return released
 
 
-def _annotations(name: str, told: dict[str, Any], split: str, part: float) -> dict[str, Any]:
+def _annotations(name: str, released: dict[str, Any], split: str, part: float) -> dict[str, Any]:
     """Return the released test annotations without labels, or made ones with sizes drawn from them."""
-    rest: dict[str, Any] = {"categories": told["categories"], "info": {}, "licenses": []}
+    rest: dict[str, Any] = {"categories": released["categories"], "info": {}, "licenses": []}
     if split == "test":
-        kept = told["images"][: max(1, round(part * len(told["images"])))]
+        kept = released["images"][: max(1, round(part * len(released["images"])))]
         return rest | {"images": kept, "annotations": []}
-    if name == "imagenet12":  # no image of it is there: one entry says as much as a million
+    if name == "imagenet12":  # none of its images exist: one entry serves as well as a million
         part = 1e-6
-    images = list(_images(name, told, split, part))
-    categories = [entry["id"] for entry in told["categories"]]
+    images = list(_images(name, released, split, part))
+    categories = [entry["id"] for entry in released["categories"]]
     labelled = [
         {"id": image["id"], "image_id": image["id"], "category_id": categories[i % len(categories)]}
         for i, image in enumerate(images)
@@ -75,11 +75,11 @@ def _annotations(name: str, told: dict[str, Any], split: str, part: float) -> di
     return rest | {"images": images, "annotations": labelled}
 
 
-def _images(name: str, told: dict[str, Any], split: str, part: float) -> Iterator[dict[str, Any]]:
+def _images(name: str, released: dict[str, Any], split: str, part: float) -> Iterator[dict[str, Any]]:
     facts, draw = OFFICIAL[name], random.Random(f"{name} {split}")
     first = facts.index * 10**7 + 1 + (100_000 + facts.train if split == "val" else 0)
     for number in range(max(1, round(part * facts.count(split)))):
-        like = draw.choice(told["images"])
+        like = draw.choice(released["images"])
         folder = f"{number % facts.classes + 1:04d}"
         yield {
             "id": first + number, "width": like["width"], "height": like["height"],

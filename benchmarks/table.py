@@ -2,9 +2,9 @@
 
     python -m benchmarks.table --data mini.h5 --truth annotations --out runs/table --results benchmarks/results/name
 
-Each row is trained, predicted and scored by the toolkit's own commands. Stopped and started again, it goes on where
-it was: finished runs stay, an interrupted one resumes. The results, NAME.json and NAME.md, are written after every
-row. Points are counted against the errors of the `finetune` row, which so has 250 a domain.
+Each row is trained, predicted and scored by the toolkit's own commands. Stopped and started again, it continues:
+finished runs are kept, an interrupted one resumes. The results, NAME.json and NAME.md, are written after every row.
+Points are counted against the errors of the `finetune` row, which therefore has 250 per domain.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from benchmarks.machine import machine
+from benchmarks.machine import command_line, machine
 from benchmarks.report import markdown
 from benchmarks.rows import FINETUNE, ROWS, TRUNK, Row, passes
 from decathlon.cli.main import command as decathlon
@@ -38,7 +38,7 @@ KNOWN = {row.name: row for row in ROWS}
 @click.option("--results", type=click.Path(path_type=Path), required=True, help="Results, without an ending.")
 @click.option("--trunk", default="wrn-16-1", show_default=True, help="A trunk's name.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--only", multiple=True, metavar="ROW", help="Rows to train, beside the trunk and finetune.")
+@click.option("--only", multiple=True, metavar="ROW", help="Rows to train, in addition to the trunk and finetune.")
 @click.option(
     "--epochs", type=click.IntRange(1), default=60, show_default=True, help="Of the trunk, and of each row."
 )
@@ -50,11 +50,11 @@ def command(
     """Train the rows; OPTIONS after -- go to every `decathlon train`."""
     unknown = [name for name in only if name not in KNOWN]
     if unknown:
-        raise click.UsageError(f"no row '{unknown[0]}': choose among {', '.join(KNOWN)}.")
+        raise click.UsageError(f"unknown row '{unknown[0]}'. Choose among {', '.join(KNOWN)}.")
     settings = {"data": str(data.resolve()), "trunk": trunk, "epochs": epochs, "seeds": seeds}
     _remember(out, settings | {"options": list(options)})
     about = settings | {"machine": machine(), "data": data.name}
-    about["command"] = shlex.join(["python", "-m", "benchmarks.table", *sys.argv[1:]])
+    about["command"] = command_line("table")
     common = ["--data", str(data), "--seeds", str(seeds), *options]
     found: dict[str, dict[str, Any]] = {}
     for row in ROWS:
@@ -79,7 +79,7 @@ def command(
 def _measured(
     row: Row, out: Path, data: Path, truth: Path, found: dict[str, dict[str, Any]], train: list[str]
 ) -> None:
-    """Measure a trained row against the errors of `finetune`; that row gives points to the trunk before it too."""
+    """Measure a trained row against the errors of `finetune`; that row gives the trunk before it its points too."""
     baseline = [] if row.name == TRUNK else ["--baseline", str(_folder(out, FINETUNE))]
     if row.name == FINETUNE:
         measure(row, _folder(out, FINETUNE), data, truth, [], train)
@@ -98,12 +98,14 @@ def _facts(row: Row, train: list[str]) -> dict[str, Any]:
 
 
 def _remember(out: Path, settings: dict[str, Any]) -> None:
-    """Write what the table was begun with; raises UsageError when its folder holds one of other settings."""
+    """Write the settings of the table; raises UsageError when the folder holds a table with different ones."""
     file = out / "table.json"
     before = read_json(file) if file.exists() else settings
     for name, value in settings.items():
         if before.get(name) != value:
-            raise UsageError(f"{out} was begun with {name} {before.get(name)}, not {value}: choose another --out.")
+            raise UsageError(
+                f"{out} was started with {name} {before.get(name)}, not {value}. Choose another --out."
+            )
     out.mkdir(parents=True, exist_ok=True)
     write_json(file, settings)
 
@@ -111,7 +113,7 @@ def _remember(out: Path, settings: dict[str, Any]) -> None:
 def measure(
     row: Row, folder: Path, data: Path, truth: Path, baseline: list[str], train: list[str]
 ) -> dict[str, Any]:
-    """Predict and score a trained group; return what the table says of it."""
+    """Predict and score a trained group; return its row of the table."""
     _run(["predict", str(folder), "--data", str(data)])
     file = folder / "scores.json"
     file.unlink(missing_ok=True)  # the command never overwrites
@@ -140,7 +142,7 @@ def _folder(out: Path, name: str) -> Path:
 
 
 def _over(names: tuple[str, ...]) -> set[str]:
-    """Return rows and the rows they are built over."""
+    """Return rows and the rows that they are built over."""
     return set(names) | {KNOWN[name].over for name in names}
 
 
@@ -151,9 +153,9 @@ def _train(folder: Path, train: list[str]) -> None:
         _run(["train", "--resume", "-o", str(folder)])
 
 
-def _run(words: list[str]) -> None:
-    click.secho(f"\n$ decathlon {shlex.join(words)}", bold=True, err=True)
-    decathlon.main(words, standalone_mode=False, prog_name="decathlon")
+def _run(arguments: list[str]) -> None:
+    click.secho(f"\n$ decathlon {shlex.join(arguments)}", bold=True, err=True)
+    decathlon.main(arguments, standalone_mode=False, prog_name="decathlon")
 
 
 if __name__ == "__main__":

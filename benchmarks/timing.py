@@ -1,4 +1,4 @@
-"""Interleaved timings: every case takes its turn in every round, so that a slow minute slows all of them."""
+"""Interleaved timings: every case takes its turn in every round, so that a slow minute slows them all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True)
 class Case:
-    """Work on `images` images at a call."""
+    """Work on `images` images per call."""
 
     images: int
     run: Callable[[], object]
@@ -25,11 +25,11 @@ class Timing:
     per_second: float
     per_cpu_second: float
     rounds: int
-    mean_std: float  # of the seconds: (largest - smallest) / median
+    spread: float  # of the seconds: (largest - smallest) / median
 
 
 def measure(cases: Mapping[str, Case], rounds: int = 7, seconds: float = 0.5) -> dict[str, Timing]:
-    """Time all cases, `rounds` times in turn; a turn calls its case as often as fills `seconds`."""
+    """Time all cases, `rounds` times in turn; in a turn a case is called for about `seconds`."""
     calls = {name: _calls(case, seconds) for name, case in cases.items()}
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in cases}
     for _ in range(rounds):

@@ -21,14 +21,14 @@ USE = {
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("domain")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
-@click.option("--format", "form", type=click.Choice(list(USE)), help="Default: what FILE's ending says.")
+@click.option("--format", "form", type=click.Choice(list(USE)), help="Default: by the ending of the file.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -> None:
     """Write one DOMAIN of RUN as a plain network for serving.
 
-    Adapters become part of the convolutions they stand at, and norms part of the convolution before them. The file
-    is read back, and its logits are compared with the run's, before it gets its name. It also holds the categories
-    and how images are cut and normalised.
+    Adapters become part of their convolutions, and norms part of the convolution before them. The file is read back
+    and its logits are compared with the run's before it gets its name. It also contains the categories and how
+    images are cropped and normalised.
 
     \b
     decathlon merge runs/parallel digits -o digits.safetensors
@@ -46,12 +46,12 @@ def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -
     _report(done)
     click.echo(f"wrote {out}: {found}, {out.stat().st_size / 1e6:.1f} MB", err=True)
     size = done.about["input"]["size"]
-    click.echo(f"it takes images (batch, 3, {size}, {size}); decathlon.to_input makes them", err=True)
+    click.echo(f"input: images (batch, 3, {size}, {size}), as decathlon.to_input makes", err=True)
     click.echo(f"Next: {USE[found].format(str(out))} in Python", err=True)
 
 
 def _report(done: Exported) -> None:
-    """Say what became of adapters and norms, and what that changed."""
+    """Print what happened to adapters and norms, and what that changed."""
     from collections import Counter
 
     about = done.about
@@ -62,9 +62,9 @@ def _report(done: Exported) -> None:
         err=True,
     )
     if not about["plain"]:
-        click.echo(f"{about['run']['method']} is more than its trunk: its own modules stay", err=True)
+        click.echo(f"{about['run']['method']} is more than its trunk: its own modules are kept", err=True)
     for reason, count in Counter(done.kept.values()).items():
-        click.echo(f"norms that stay: {count}, {reason}", err=True)
+        click.echo(f"norms kept: {count}, {reason}", err=True)
     before, after = (work / 1e6 for work in done.multiply_adds)
-    click.echo(f"multiply-adds an image: {before:.1f} M before, {after:.1f} M now", err=True)
+    click.echo(f"multiply-adds per image: {before:.1f} M before, {after:.1f} M now", err=True)
     click.echo(f"largest difference from the run's logits on random images: {done.difference:.1e}", err=True)

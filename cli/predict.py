@@ -1,4 +1,4 @@
-"""`decathlon predict`: the predictions of a run as a results file."""
+"""`decathlon predict`: the predictions of a run, in a results file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: results.json in the run directory.")
 @click.option("--force", is_flag=True, help="Replace existing results.")
-@click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
+@click.option("--device", help="cpu, cuda or cuda:N; default: a GPU if there is one.")
 @click.option("--merge/--no-merge", "merged", default=True, help="Merge adapters and fold norms first: faster.")
 @click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Images at a time.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
@@ -25,7 +25,7 @@ def command(
 ) -> None:  # fmt: skip
     """Predict a split with every trained domain of RUN and write a results file of the challenge.
 
-    Where RUN is a group of runs ('train --seeds'), each gets its own; those that have one are passed over.
+    If RUN is a group of runs ('train --seeds'), each run gets a results file; existing ones are kept.
 
     \b
     decathlon predict runs/mtan --data mini.h5
@@ -48,14 +48,14 @@ def command(
             refuse_existing(out or run / name, "choose another name with -o, or replace it with --force")
         trained = _predict(run, data, split, out or run / name, device, merged, batch)
     elif out is not None:
-        raise UsageError(f"{run} is a group of runs, each with results of its own: leave out -o.")
+        raise UsageError(f"{run} is a group of runs, each with its own results. Leave out -o.")
     else:
         files = [folder / name for folder in group.every().values()]
-        # the protocol is written last: without it the results may not be whole
+        # the protocol is written last: without it the results may be incomplete
         kept = [file for file in files if protocol_path(file).exists() and file.exists() and not force]
         trained = Run(files[0].parent).read().names
         for file in kept:
-            click.echo(f"{file} is there already: kept, --force replaces it", err=True)
+            click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
         for file in (file for file in files if file not in kept):
             _predict(file.parent, data, split, file, device, merged, batch)
     if split == "test":
@@ -72,7 +72,7 @@ def _predict(
 
     counts = predict_run(Run(run), data, split, out, device, merged, batch)
     for name in [name for name, count in counts.items() if not count]:
-        click.echo(f"{name} is left out: {data} holds no {split} image of it", err=True)
+        click.echo(f"{name} is left out: {data} has no {split} images of it", err=True)
     domains = several(sum(count > 0 for count in counts.values()), "domain")
     images = several(sum(counts.values()), f"{split} image")
     click.echo(f"{images} of {domains} predicted: {out}", err=True)
@@ -80,7 +80,7 @@ def _predict(
 
 
 def _next(scored: Path | None, trained: tuple[str, ...], data: Path) -> None:
-    """Say how to go on; a run that leaves out domains of the file has no total."""
+    """Print the next command; a run without some of the file's domains has no total."""
     from decathlon.data.ground_truth import SUFFIX, truth_folder
     from decathlon.data.packed_file import PackedFile
 
@@ -90,5 +90,5 @@ def _next(scored: Path | None, trained: tuple[str, ...], data: Path) -> None:
     beside = truth_folder(data)
     whole = all((beside / f"{name}{SUFFIX}").exists() for name in names)
     truth = shlex.quote(str(beside)) if whole else "FOLDER_WITH_TEST_LABELS"
-    words = f"decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}"
-    click.echo(f"Next: {words}", err=True)
+    score = f"decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}"
+    click.echo(f"Next: {score}", err=True)

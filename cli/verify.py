@@ -1,4 +1,4 @@
-"""`decathlon verify`: is a file or a directory of this project what was written?"""
+"""`decathlon verify`: check files and directories of this project for damage."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import click
 if TYPE_CHECKING:
     from decathlon.experiments.verify import Checked
 
-MAGIC = b"\x89HDF\r\n\x1a\n"  # how a packed file begins
+MAGIC = b"\x89HDF\r\n\x1a\n"  # the first bytes of a packed file
 
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def command(paths: tuple[Path, ...]) -> None:
-    """Read every byte of PATH and compare it with its checksums and with what it belongs to.
+    """Read every byte of PATH and compare it with its checksums and with the files it belongs to.
 
     PATH is a packed file, a run directory, a group of runs, weights or a merged network (.safetensors, .onnx,
     .pt2), a results file, a score.json, a saved baseline or ground truth (<domain>_test.json, or a folder of them).
-    Ends with exit code 4 if anything is wrong. A file without a checksum, of an earlier release or made by hand, is
-    read to its end all the same, and the table says so.
+    Ends with exit code 4 if anything is wrong. A file without a checksum, as .onnx files are, is read to
+    its end all the same, and the table says so.
 
     \b
     decathlon verify runs/mtan mini.h5

@@ -17,7 +17,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross entropy and part of right answers over the labelled images of a split."""
+    """Mean cross entropy and accuracy over the labelled images of a split."""
 
     loss: float
     accuracy: float
@@ -28,7 +28,7 @@ class Evaluation:
 def predict(network: nn.Module, pool: ImagePool, bf16: bool, batch: int = BATCH) -> Tensor:
     """Return logits (images, classes) for the centre crops of a pool, `batch` images at a time.
 
-    Raises DivergedError where they are not finite.
+    Raises DivergedError when they are not finite.
     """
     network.eval()
     rows = []
@@ -38,7 +38,7 @@ def predict(network: nn.Module, pool: ImagePool, bf16: bool, batch: int = BATCH)
             rows.append(network(pool.batch(index)).float())
     logits = torch.cat(rows)
     if not bool(logits.isfinite().all()):
-        raise DivergedError(f"the network of {pool.domain.name} predicts NaN or infinity: train it again.")
+        raise DivergedError(f"the network of {pool.domain.name} predicts NaN or infinity. Train it again.")
     return logits
 
 

@@ -1,4 +1,4 @@
-"""One domain of a run as a plain network in one file, checked against the run's own network before it appears."""
+"""One domain of a run as a plain network in a file, checked against the run's own network before it appears."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from decathlon.errors import UsageError, VerificationError, unknown
-from decathlon.inference.graph_formats import need_onnx, read_onnx, read_program, write_onnx, write_program
+from decathlon.inference.graph_formats import read_onnx, read_program, write_onnx, write_program
+from decathlon.inference.graph_metadata import need_onnx
 from decathlon.inference.merging import fold_norms, without_adapters
 from decathlon.inference.network_file import describe, load_merged, save_merged
 from decathlon.runs.loading import load
@@ -24,15 +25,15 @@ from decathlon.system.seeding import generator
 
 Form = Literal["safetensors", "torch-export", "onnx"]
 FORMS: dict[str, Form] = dict(zip((".safetensors", ".pt2", ".onnx"), get_args(Form), strict=True))
-TOLERANCE = 1e-3  # of a logit; of the largest one where that is above 1
-IMAGES = 3  # to check with; the graphs are made with two, so that another number is seen to work
+TOLERANCE = 1e-3  # of a logit; relative to the largest one where that exceeds 1
+IMAGES = 3  # to check with; graphs are traced with two, so this shows that another number works
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was done: places of norms `folded` and, with the reason, `kept`, and how far the logits moved.
+    """Result of an export: norms `folded`, norms `kept` with the reason, and the largest `difference` of a logit.
 
-    `adapters` counts modules that became convolutions, `multiply_adds` those of one image before and after.
+    `adapters` counts the modules that became convolutions; `multiply_adds` are of one image, before and after.
     """
 
     about: Mapping[str, Any]
@@ -44,9 +45,9 @@ class Exported:
 
 
 def find_form(path: Path, form: Form | None) -> Form:
-    """Return the format asked for or meant by the file's name; raises UsageError for neither."""
+    """Return the format given or implied by the ending of the file; raises UsageError when there is neither."""
     if form is None and path.suffix not in FORMS:
-        raise UsageError(f"{path} could be any format: say --format, or end it in {', '.join(FORMS)}.")
+        raise UsageError(f"{path} could be any format. Use --format, or a name that ends in {', '.join(FORMS)}.")
     found = form or FORMS[path.suffix]
     if found == "onnx":
         need_onnx()
@@ -60,8 +61,8 @@ def export(run: Run | str | Path, domain: str, path: str | Path, form: Form | No
     `form` is by default what the ending of `path` says: .safetensors, .pt2 (torch.export) or .onnx. The network in
     the file maps normalised images (batch, 3, size, size) to logits (batch, classes).
 
-    Raises UsageError for a run that is not finished or a domain it does not have, and VerificationError when what
-    was read back has other logits; then no file is left.
+    Raises UsageError for a run that is not finished or a domain it does not have, and VerificationError when the
+    file as read back has other logits; then no file is left.
     """
     run, path = run if isinstance(run, Run) else Run(Path(run)), Path(path)
     form = find_form(path, form)
@@ -79,8 +80,8 @@ def export(run: Run | str | Path, domain: str, path: str | Path, form: Form | No
         difference = _write_checked(folder / f"network{path.suffix}", plain, images, network(images), about, form)
         os.replace(folder / f"network{path.suffix}", part)
     adapters = sum(callable(getattr(part, "merged", None)) for part in network.modules())
-    work = _multiply_adds(network, images[:1]), _multiply_adds(plain, images[:1])
-    return Exported(about, adapters, folded, kept, difference, work)
+    multiply_adds = _multiply_adds(network, images[:1]), _multiply_adds(plain, images[:1])
+    return Exported(about, adapters, folded, kept, difference, multiply_adds)
 
 
 def _write_checked(
@@ -97,7 +98,8 @@ def _write_checked(
     difference = (read(path)(images) - expected).abs().max().item()
     if not difference <= TOLERANCE * max(1, expected.abs().max().item()):
         raise VerificationError(
-            f"as {form} the network of {about['domain']} has other logits, by {difference:.1e}: try another format."
+            f"the network of {about['domain']} in a {form} file has other logits, by {difference:.1e}. "
+            "Try another format."
         )
     return difference
 

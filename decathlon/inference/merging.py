@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from decathlon.models.layers import FrozenNorm, PointwiseConv
 from decathlon.models.surgery import M, named_norms
 
-PLAIN = (nn.Conv2d, PointwiseConv)  # other subclasses may change weight or input on the way
+PLAIN = (nn.Conv2d, PointwiseConv)  # other subclasses may change weight or input in forward
 
 
 def merge(network: M) -> M:
@@ -22,7 +22,7 @@ def merge(network: M) -> M:
 
 
 def without_adapters(network: M) -> M:
-    """Put its convolution in place of every module that can be `merged()` and unwrap frozen norms, in place."""
+    """Replace every module that has `merged()` by its convolution and unwrap frozen norms, in place."""
     for name, child in list(network.named_children()):
         if callable(merged := getattr(child, "merged", None)):
             setattr(network, name, merged())
@@ -34,7 +34,7 @@ def without_adapters(network: M) -> M:
 
 
 def fold_norms(network: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
-    """Fold every norm that can be into the convolution before it, in place; return what `foldable` found."""
+    """Fold every norm possible into the convolution before it, in place; return what `foldable` found."""
     folds, stay = foldable(network)
     for norm, conv in folds.items():
         convolution, following = network.get_submodule(conv), network.get_submodule(norm)
@@ -52,7 +52,7 @@ def foldable(network: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
     norms = dict(named_norms(network))
     try:
         graph = _Tracer().trace(network)
-    except Exception:  # a foreign trunk's forward may do anything to a tracer's stand-in; unfolded it still serves
+    except Exception:  # a foreign trunk's forward may do anything to a proxy; unfolded it still works
         return {}, dict.fromkeys(norms, "the network cannot be traced")
     modules = dict(network.named_modules())
     nodes = [node for node in graph.nodes if node.op == "call_module"]
@@ -73,7 +73,7 @@ def foldable(network: nn.Module) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def drop_norm(network: nn.Module, norm: str) -> None:
-    """Take a norm out of a network, in place; of one with an activation inside, as timm has, that stays."""
+    """Remove a norm from a network, in place; keep the activation inside it, which timm's norms have."""
     network.set_submodule(norm, getattr(network.get_submodule(norm), "act", nn.Identity()))
 
 
@@ -88,7 +88,7 @@ def _obstacle(norm: nn.BatchNorm2d, before: fx.Node, conv: nn.Module | None, cal
 
 
 class _Tracer(fx.Tracer):
-    """Sees every convolution and norm as one step, those of other packages too."""
+    """Treats every convolution and norm as a leaf, those of other packages too."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)

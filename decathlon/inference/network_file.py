@@ -1,18 +1,18 @@
-"""A merged network in a safetensors file, with all that rebuilding and serving it needs.
+"""A merged network in a safetensors file, with everything needed to rebuild and serve it.
 
-The file's JSON object says:
+The JSON object in the file:
 
     format, domain, trunk
     categories   [{id, name}], in the order of the logits
-    input        size: pixels a side of the square that the network sees, the centre of a resized image;
+    input        size: side in pixels of the square that the network sees, the centre of a resized image;
                  resize: the side of that image, of which `crop` makes the shorter, `squash` both, `full` the
                  longer (with bars in the mean colour); bicubic; mean, std: of RGB in 0..1, subtracted and divided
-                 by (`to_input` does it all)
-    plain        whether the body is the trunk's structure and nothing else
-    folded       {place of a norm that is gone: the convolution it went into}
-    run          what was asked of the run: method, regime, recipe, fit, seed, benchmark, versions, ...
+                 by (`to_input` does all of it)
+    plain        whether the body has the structure of the trunk and nothing else
+    folded       {place of a folded norm: the convolution it was folded into}
+    run          the record of the run: method, regime, recipe, fit, seed, benchmark, versions, ...
 
-Places count from the network: `body.stage1.0.bn1`. A convolution has a bias where the file holds one.
+Places are relative to the network: `body.stage1.0.bn1`. A convolution has a bias where the file holds one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import ImagePool, fit
-from decathlon.errors import DataError, DecathlonError, VerificationError
-from decathlon.inference.graph_formats import read_about
+from decathlon.errors import DataError, VerificationError
+from decathlon.inference.graph_metadata import read_metadata
 from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.trunks.registry import build
@@ -41,7 +41,7 @@ from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import read_tensors, write_tensors
 
 FORMAT = "decathlon-merged-1"
-OTHERS = {  # formats of `decathlon merge` that are read without this toolkit
+OTHERS = {  # formats of `decathlon merge` that load without this toolkit
     ".pt2": ("a torch-export", "torch.export.load({!r}).module()"),
     ".onnx": ("an ONNX", "onnxruntime.InferenceSession({!r})"),
 }
@@ -85,7 +85,7 @@ def describe(
         "run": {key: value for key, value in record.to_json().items() if key not in OF_THE_MACHINE},
     }
     about["run"]["trunk"] = {"name": record.trunk.name}  # where its weights came from was a path
-    if about["plain"]:  # a trunk with modules that cannot be merged is rebuilt through its method
+    if about["plain"]:  # a trunk whose adapters cannot be merged is rebuilt through its method
         shapes = [
             {name: tensor.shape for name, tensor in made.state_dict().items()}
             for made in (network, _structure(network.state_dict(), about))
@@ -103,7 +103,7 @@ def load_merged(path: Path | str) -> nn.Module:
     """Return the network in a file of `decathlon merge`, (batch, 3, size, size) -> logits (batch, classes).
 
     It is in evaluation mode, without gradients. Raises DataError for a file of another kind and
-    VerificationError for one that does not fit together.
+    VerificationError when its parts do not fit together.
     """
     path = Path(path)
     tensors, about = _read(path)
@@ -112,30 +112,24 @@ def load_merged(path: Path | str) -> nn.Module:
         network.load_state_dict(tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise VerificationError(f"{path} does not fit {about.get('trunk')} ({reason}): merge it again.") from None
+        raise VerificationError(f"{path} does not fit {about.get('trunk')} ({reason}). Merge it again.") from None
     return network.to(memory_format=torch.channels_last)
 
 
 def description(path: Path | str) -> dict[str, Any]:
-    """Return what a file of `decathlon merge`, of any format, says of itself: see the top of this file."""
+    """Return the description in a file of `decathlon merge`, in any format: the JSON object above."""
     path = Path(path)
     if path.suffix not in OTHERS or not path.is_file():
         return _read(path)[1]
-    try:
-        return _ours(path, read_about(path))
-    except DecathlonError:
-        raise
-    except Exception as error:  # the libraries name no class for what is no file of theirs
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} holds no description ({reason}): merge it again.") from None
+    return _checked(path, read_metadata(path))
 
 
 def to_input(image: Image.Image, about: Mapping[str, Any]) -> Tensor:
-    """Return an image as the network with that description wants it, (3, size, size): the centre, normalised."""
-    told = about["input"]
-    facts = Domain("image", 0, (), told["mean"], told["std"], crop=told["crop"])
-    pixels = fit(np.asarray(image.convert("RGB")), facts.crop, told["resize"], facts.mean)
-    return ImagePool(facts, [pixels], torch.tensor([-1]), [0], told["size"]).batch(torch.tensor([0]))[0]
+    """Return an image as the network with this description expects it, (3, size, size): its centre, normalised."""
+    spec = about["input"]
+    facts = Domain("image", 0, (), spec["mean"], spec["std"], crop=spec["crop"])
+    pixels = fit(np.asarray(image.convert("RGB")), facts.crop, spec["resize"], facts.mean)
+    return ImagePool(facts, [pixels], torch.tensor([-1]), [0], spec["size"]).batch(torch.tensor([0]))[0]
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -146,22 +140,21 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise
         kind, loader = OTHERS[path.suffix]
         raise DataError(
-            f"{path} is {kind} file by its name, no safetensors: load it with {loader.format(str(path))}."
+            f"{path} is {kind} file, not safetensors. Load it with {loader.format(str(path))}"
         ) from None
-    return tensors, _ours(path, about)
+    return tensors, _checked(path, about)
 
 
-def _ours(path: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON object of a file; raises DataError where it is not that of a merged network."""
+def _checked(path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON object of a file; raises DataError when it does not describe a merged network."""
     if about.get("format") != FORMAT:
-        make = "decathlon merge RUN DOMAIN -o FILE"
-        raise DataError(f"{path} is no merged network of this release: make one with '{make}'.")
+        raise DataError(f"{path} is not a merged network. Make one with 'decathlon merge RUN DOMAIN -o FILE'.")
     check(about, SHAPE, f"the metadata of {path}", "merge it again")
     return about
 
 
 def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> DomainNetwork:
-    """Return a network with room for the tensors of a file; its own are random."""
+    """Return an untrained network into which the tensors of a file fit."""
     classes, features = tensors["head.weight"].shape
     with seeded("merged"):
         trunk = build(about["trunk"], empty=True)

@@ -1,4 +1,4 @@
-"""Predictions of a run for a split of a packed file, as a results file of the challenge."""
+"""Predictions of a run on a split of a packed file, as a results file of the challenge."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def predict_run(
     run: Run | str | Path, data: str | Path, split: Literal["val", "test"], out: str | Path,
     device: str | None = None, merged: bool = True, batch: int = BATCH,
 ) -> dict[str, int]:  # fmt: skip
-    """Write predictions for every trained domain of a run; return the number of images by domain.
+    """Write predictions for every trained domain of a run; return the number of images per domain.
 
     A domain without images in the split has 0 and is left out. `merged` predicts with adapters merged and norms
-    folded, which is faster and equal but for rounding; `batch` images are predicted at a time. Raises DataError
-    where no domain has images, ResourceError for a lack of memory, and VerificationError when the file's categories
-    are not those the run learned, in their order.
+    folded, which is faster and equal up to rounding; `batch` images are predicted at a time. Raises DataError when
+    no domain has images, ResourceError when memory runs out, and VerificationError when the file's categories are
+    not those the run learned, in the same order.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     data, out = Path(data), Path(out)
-    refuse_unwritable(out)  # before the work of an hour
+    refuse_unwritable(out)  # before an hour of work
     record, domains = run.read_done(), list[Domain]()
     recipe, learned = record.recipe, {domain.name: domain.categories for domain in record.domains}
     model = load(run, record, find_device(device)).model
@@ -47,8 +47,8 @@ def predict_run(
             domain = packed.benchmark[name]
             if domain.category_ids != learned[name]:
                 raise VerificationError(
-                    f"{data} has other categories of {name} than {run.folder} learned: "
-                    "use the file it was trained on."
+                    f"{data} has other categories of {name} than {run.folder} learned. "
+                    "Use the file it was trained on."
                 )
             counts[name] = packed.count(name, split)
             if not counts[name]:
@@ -62,7 +62,7 @@ def predict_run(
             category_ids += [learned[name][label] for label in labels]
             domains.append(domain)
     if not image_ids:
-        raise DataError(f"{data} has no {split} split of any domain that {run.folder} learned: add one.")
+        raise DataError(f"{data} has no {split} split of any domain that {run.folder} learned. Add one.")
     write_results(out, image_ids, category_ids, _protocol(record, split, _own(recipe, domains)))
     return counts
 
@@ -70,7 +70,7 @@ def predict_run(
 def _plain(network: DomainNetwork) -> DomainNetwork:
     try:
         return merge(network)
-    except UsageError:  # adapters beside convolutions that cannot take them in, as in some of timm's
+    except UsageError:  # adapters on convolutions that cannot take them in, as in some trunks of timm
         return network
 
 
@@ -95,17 +95,17 @@ def _protocol(record: RunRecord, split: str, own: str) -> dict[str, Any]:
 
 
 def _own(recipe: Recipe, domains: list[Domain]) -> str:
-    """Say in a few words which knobs are not the same for all domains of a run, as `epochs of boats`."""
-    alike = replace(recipe, domains={})
-    said = []
-    for knob in OWN:
-        names = [d.name for d in domains if _recipe_options(recipe, d)[knob] != _recipe_options(alike, d)[knob]]
+    """Name the recipe options that differ between the domains of a run, as in `epochs of boats`."""
+    shared = replace(recipe, domains={})
+    differing = []
+    for option in OWN:
+        names = [d.name for d in domains if _effective(recipe, d)[option] != _effective(shared, d)[option]]
         if names:
-            said.append(f"{knob} of {names[0] if len(names) == 1 else f'{len(names)} domains'}")
-    return " and ".join(said)
+            differing.append(f"{option} of {names[0] if len(names) == 1 else f'{len(names)} domains'}")
+    return " and ".join(differing)
 
 
-def _recipe_options(recipe: Recipe, domain: Domain) -> dict[str, Any]:
-    """Return what a recipe comes to for a domain: `flip = false` is nothing new to one that never flips."""
+def _effective(recipe: Recipe, domain: Domain) -> dict[str, Any]:
+    """Return the options in effect for a domain: `flip = false` changes nothing for one that is never flipped."""
     facts = recipe.facts(domain)
     return vars(recipe.for_domain(domain.name)) | {"crop": facts.crop, "flip": facts.flip}

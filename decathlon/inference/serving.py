@@ -1,4 +1,4 @@
-"""Predicting with many domains at once: one pass of the trunk for all that read the same taps.
+"""Prediction with many domains at once: one pass of the trunk for all that read the same taps.
 
 Networks whose trunk is the very same tensors in evaluation mode (`feature`, frozen `mtan` and `dense` with
 `norms=trunk`) share its taps; others run whole. Networks must be in evaluation mode.
@@ -40,11 +40,11 @@ def predict_mixed(networks: Mapping[str, DomainNetwork], images: Tensor, domains
     """Return the logits (classes,) of each image by the network of its own domain.
 
     The trunk sees all images of domains that share it in one batch, each domain's own modules those of the domain.
-    Raises UsageError for a network in training mode, a domain without a network, and not one domain an image.
+    Raises UsageError for a network in training mode, a domain without a network, and a wrong number of domains.
     """
     _refuse_training(networks)
     if isinstance(domains, str) or len(domains) != len(images):
-        raise UsageError(f"there are {len(images)} images: name the domain of each of them, in a list.")
+        raise UsageError(f"there are {len(images)} images. Give the domain of each of them, in a list.")
     for name in domains:
         if name not in networks:
             raise unknown("domain", name, networks)
@@ -77,13 +77,13 @@ def merge_all(networks: Mapping[str, DomainNetwork]) -> dict[str, DomainNetwork]
 
 
 def _place(network: DomainNetwork) -> str:
-    """Return where in a network its trunk is; methods put it in different places."""
+    """Return the place of the trunk in a network; it differs between methods."""
     place: str = next(place for place, part in network.named_modules() if isinstance(part, Trunk))
     return place
 
 
 def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
-    """Return the names in groups whose networks read the same taps; a network that reads none is alone."""
+    """Return the names grouped by the taps that their networks read; a network that reads none is alone."""
     groups: dict[frozenset[int] | str, list[str]] = defaultdict(list)
     for name, network in networks.items():
         trunk = trunk_in(network)
@@ -95,10 +95,10 @@ def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
 
 
 def _refuse_training(networks: Mapping[str, DomainNetwork]) -> None:
-    """Raise UsageError for networks that would take statistics from the batch, and keep them."""
+    """Raise UsageError for networks that would use, and keep, the statistics of the batch."""
     for name, network in networks.items():
         if network.training:
-            raise UsageError(f"the network of {name} is in training mode: call its eval() first.")
+            raise UsageError(f"the network of {name} is in training mode. Call its eval() first.")
 
 
 def _taps(network: DomainNetwork, images: Tensor) -> tuple[Tensor, ...]:
@@ -113,6 +113,6 @@ def _moves(trunk: nn.Module) -> bool:
 
 
 def _read(network: DomainNetwork, taps: tuple[Tensor, ...]) -> Tensor:
-    reader: Any = network.body  # `sharing` lets no body in that cannot read taps
+    reader: Any = network.body  # `sharing` groups only bodies that can read taps
     logits: Tensor = network.head(reader.read(taps))
     return logits

@@ -30,15 +30,15 @@ def test_raises_and_what_stands_in_except_blocks_are_counted_once() -> None:
     assert error_lines.gaps(SOURCE, {6, 8, 10, 12}) == (4, [])
 
 
-def test_every_module_of_the_rooms_is_met_once() -> None:
+def test_every_module_is_found_once() -> None:
     found = list(error_lines.files())
     assert len({path.resolve() for path in found}) == len(found)
-    assert {path.relative_to(error_lines.ROOT).parts[0] for path in found} == set(error_lines.ROOMS)
+    assert {path.relative_to(error_lines.ROOT).parts[0] for path in found} == set(error_lines.PACKAGES)
 
 
 def test_the_report_names_what_no_test_ran(tmp_path: Path) -> None:
     data = CoverageData(str(tmp_path / "data"))
-    data.add_lines({str(error_lines.ROOT / "decathlon" / "lock.py"): range(1, 1000)})
+    data.add_lines({str(error_lines.ROOT / "decathlon" / "system" / "locks.py"): range(1, 1000)})
     data.write()
     outcome = CliRunner().invoke(
         error_lines.command, ["--data", str(tmp_path / "data"), "--json", str(tmp_path / "x.json")]

@@ -1,4 +1,4 @@
-"""The GPU benchmark, rehearsed on a CPU: the floors' arithmetic, the files, and what it says without a GPU."""
+"""The GPU benchmark, rehearsed on a CPU: the floors' arithmetic, the files, and the error without a GPU."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_a_rehearsal_writes_json_and_markdown(tmp_path: Path) -> None:
     assert [row["case"] for row in document["rows"]] == list(gpu.CASES) and document["rehearsal"]
     assert all(row[way] > 0 for row in document["rows"] for way in (*gpu.WAYS, "graphs_part", "first"))
     page = out.with_name("2026-11-gpu.md").read_text()
-    assert "numbers say nothing" in page and page.count("| parallel resnet26, frozen |") == 1
+    assert "numbers mean nothing" in page and page.count("| parallel resnet26, frozen |") == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     done = CliRunner().invoke(gpu.command, ["-o", str(tmp_path / "x")])
-    assert done.exit_code == 2 and done.output.count("\n") == 1 and "say --rehearse" in done.output
+    assert done.exit_code == 2 and "Use --rehearse" in done.output
     assert not list(tmp_path.iterdir())
 
 
@@ -86,6 +86,6 @@ def test_a_way_that_fails_leaves_the_others_and_parts_are_of_their_floors(monkey
 
 
 def test_a_product_is_two_operations_a_term_and_a_copy_reads_and_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    once = Timing(per_second=3.0, per_cpu_second=3.0, rounds=1, mean_std=0.0)
+    once = Timing(per_second=3.0, per_cpu_second=3.0, rounds=1, spread=0.0)
     monkeypatch.setattr("benchmarks.floor.measure", lambda cases, **options: dict.fromkeys(cases, once))
     assert ceilings(CPU, side=10, megabytes=1, seconds=1.0) == Ceilings(2 * 10**3 * 3.0, 2 * 2**20 * 3.0)

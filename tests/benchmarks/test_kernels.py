@@ -1,4 +1,4 @@
-"""The kernels' benchmark: without a GPU it says so or rehearses; a kernel that is not its reference is named."""
+"""The kernel benchmark: without a GPU it says so or rehearses; kernels that differ are named."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def small() -> Comparison:
 def test_without_a_gpu_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     done = CliRunner().invoke(kernels.command, [])
-    assert done.exit_code == 2 and "timing kernels needs a GPU: run this on one, or add --rehearse" in done.output
+    assert done.exit_code == 2 and "no GPU was found. Use --rehearse" in done.output
 
 
 def test_a_rehearsal_compares_every_kernel(tmp_path: Path) -> None:

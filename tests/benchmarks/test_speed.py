@@ -109,7 +109,7 @@ def test_what_is_timed_is_counted_by_the_median(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("benchmarks.timing._turn", turn)
     found = measure({"case": Case(3, lambda: next(seconds))}, rounds=3, seconds=2.0)["case"]
     assert (found.per_second, found.per_cpu_second, found.rounds) == (6 / 5, 6 / 2, 3)
-    assert found.mean_std == (6 - 2) / 5
+    assert found.spread == (6 - 2) / 5
 
 
 def test_cases_are_what_they_are_called(monkeypatch: pytest.MonkeyPatch) -> None:

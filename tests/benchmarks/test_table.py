@@ -83,13 +83,13 @@ def test_a_row_that_does_not_exist_is_refused(tiny: Path, tmp_path: Path) -> Non
         str(tmp_path / "r"),
     ]
     done = CliRunner().invoke(table.command, [*words, "--only", "featre"])
-    assert done.exit_code == 2 and "no row 'featre'" in done.output
+    assert done.exit_code == 2 and "unknown row 'featre'. Choose among" in done.output
 
 
-def test_a_table_begun_otherwise_is_refused(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_are_refused(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "ROWS", ROWS[:1])
     make(tiny, tmp_path)
-    with pytest.raises(UsageError, match="was begun with epochs 1, not 2: choose another --out"):
+    with pytest.raises(UsageError, match="was started with epochs 1, not 2. Choose another --out"):
         make(tiny, tmp_path, epochs=2)
 
 

@@ -49,7 +49,7 @@ def test_networks_in_training_mode_are_refused_unchanged() -> None:
     networks["b"].train()
     before = {name: tensor.clone() for name, tensor in networks["b"].state_dict().items()}
     for predict in (lambda: predict_all(networks, images()), lambda: predict_mixed(networks, images(1), ["a"])):
-        with pytest.raises(UsageError, match="the network of b is in training mode: call its eval"):
+        with pytest.raises(UsageError, match="the network of b is in training mode. Call its eval"):
             predict()
     assert all(torch.equal(before[name], tensor) for name, tensor in networks["b"].state_dict().items())
 

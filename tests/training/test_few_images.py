@@ -80,7 +80,7 @@ def test_logits_that_are_no_numbers_are_refused(trained: Run, tiny: Path, value:
     network, pool = network_and_pool(trained, tiny)
     with torch.no_grad():
         next(network.head.parameters()).fill_(value)
-    with pytest.raises(DivergedError, match="^the network of apples predicts NaN or infinity: train it again.$"):
+    with pytest.raises(DivergedError, match="^the network of apples predicts NaN or infinity. Train it again.$"):
         predict(network, pool, bf16=False)
 
 
