@@ -11,7 +11,7 @@ import re
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.challenge.layout import ANNOTATIONS, LAYOUT, Source
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
-from decathlon.data_prep.sources.coco_json import ID_STEP, AnnotationFile, read_file, refuse_twice
+from decathlon.data_prep.sources.coco_json import ID_STEP, AnnotationFile, read_file, refuse_duplicates
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
@@ -74,9 +74,8 @@ def _read_domain(source: Source, name: str, kinds: set[str]) -> PlannedDomain:
             raise DataError(
                 f"{other.origin}: its categories differ from those of {first.origin}: correct one of them."
             )
-    refuse_twice(
-        [i for split in splits.values() for i in split.image_ids.tolist()], f"{name}: over its splits, image id"
-    )
+    ids = [i for split in splits.values() for i in split.image_ids.tolist()]
+    refuse_duplicates(ids, f"{name}: its splits have a duplicate image id")
     planned = {split: _plan(source, file) for split, file in splits.items()}
     return PlannedDomain(name, first.categories[0].id // ID_STEP, first.categories, planned)
 

@@ -217,22 +217,25 @@ def spoil(change: Callable[[dict[str, list[dict[str, object]]]], object]) -> Cal
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (spoil(lambda d: d.pop("images")), "'images' is missing or not a list"),
-        (spoil(lambda d: d.update(images=[], annotations=[])), "without images is no data set"),
-        (spoil(lambda d: d["annotations"].pop()), "1 of 4 images without a category (3.png): annotate them"),
+        (spoil(lambda d: d.pop("images")), "images is missing"),
+        (spoil(lambda d: d.update(images=[], annotations=[])), "'images' is empty"),
+        (spoil(lambda d: d["annotations"].pop()), "1 of 4 images without a category (3.png). Annotate them"),
         (
             spoil(lambda d: d["annotations"].append({"image_id": 0, "category_id": 10})),
-            "1 of 4 images with several categories (0.png): keep the annotations of one category an image",
+            "1 of 4 images with several categories (0.png). Keep the annotations of one category per image",
         ),
         (spoil(lambda d: d["annotations"][0].update(category_id=4)), "has category id 4, which is not in"),
-        (spoil(lambda d: d["annotations"][0].update(image_id=9)), "an annotation is of image id 9, which is not"),
-        (spoil(lambda d: d["annotations"][0].update(image_id=True)), "'image_id' is True, not a whole number"),
-        (spoil(lambda d: d["images"][0].update(id=1)), "image id 1 stands there twice"),
-        (spoil(lambda d: d["images"][0].update(file_name="../0.png")), "leads out of its folder"),
+        (spoil(lambda d: d["annotations"][0].update(image_id=9)), "an annotation has image id 9, which is not"),
+        (
+            spoil(lambda d: d["annotations"][0].update(image_id=True)),
+            "annotations[0].image_id is true, not a whole number",
+        ),
+        (spoil(lambda d: d["images"][0].update(id=1)), "'images' has a duplicate id 1"),
+        (spoil(lambda d: d["images"][0].update(file_name="../0.png")), "not a relative path inside its folder"),
         (spoil(lambda d: d["images"][0].update(file_name="1.png")), "image 1.png is named twice"),
-        (spoil(lambda d: d["categories"][0].update(name="b")), "the category name 'b' is empty or stands there"),
+        (spoil(lambda d: d["categories"][0].update(name="b")), "duplicate category name 'b'"),
         (lambda path: path.write_text('{"images": NaN}'), "is not valid JSON"),
-        (lambda path: path.write_text("[]"), "holds no object"),
+        (lambda path: path.write_text("[]"), "the whole is a list, not an object"),
     ],
 )
 def test_a_wrong_annotation_is_refused(tmp_path: Path, change: Callable[[Path], object], message: str) -> None:

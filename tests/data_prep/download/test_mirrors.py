@@ -62,7 +62,7 @@ def test_names_and_groups_select_each_file_once() -> None:
         DATA, "train_32x32.mat", "test_32x32.mat",
     ]  # fmt: skip
     assert select(files, ()) == select(files, ("official",))
-    with pytest.raises(UsageError, match="unknown file or group 'cifar': did you mean cifar100"):
+    with pytest.raises(UsageError, match="unknown file or group 'cifar'.*cifar100"):
         select(files, ("cifar",))
 
 
@@ -93,31 +93,31 @@ def test_a_new_file(tmp_path: Path) -> None:
     [
         ("x = [", "my.toml is not valid TOML"),
         ("\xff", "my.toml is not valid TOML"),
-        ('mirrors = ["https://a/b"]', "unknown key mirrors, write one table"),
-        ("files = 3", "files must be tables"),
-        ("[files.b.zip]\nbytes = 3", 'files."b" has the unknown key zip'),
-        ("[files]\nb = 3", 'files."b" must be a table'),
-        ('[files."b"]\nmirror = []', 'files."b" has the unknown key mirror: did you mean mirrors'),
-        ('[files."b"]\nbytes = "3"', "bytes must be a number of bytes above 0, not '3'"),
-        ('[files."b"]\nbytes = true', "bytes must be a number"),
-        ('[files."b"]\nbytes = 0', "bytes must be a number"),
-        ('[files."b"]\nbytes = 3.0', "bytes must be a number"),
-        ('[files."b"]\nsha256 = "ab"', "sha256 must be 64 hexadecimal digits, not 'ab'"),
-        (f'[files."b"]\nsha256 = "{"g" * 64}"', "sha256 must be 64 hexadecimal digits"),
-        (f'[files."b"]\nmd5 = "{SHA256}"', "md5 must be 32 hexadecimal digits"),
-        ('[files."b"]\nmirrors = "https://a/b"', "mirrors must be a list of http or https URLs"),
-        ('[files."b"]\nmirrors = ["https://a/b", "file:///etc/passwd"]', "mirrors must be a list of http"),
-        ('[files."b"]\nmirrors = ["https:///b"]', "mirrors must be a list of http"),
-        ('[files."b"]\nmirrors = ["https://a:x/b"]', "mirrors must be a list of http"),
-        ('[files."b"]\nmirrors = ["https://a/b c"]', "mirrors must be a list of http"),
-        ('[files."b"]\nmirrors = ["https://a/b\\r\\nX: y"]', "mirrors must be a list of http"),
-        ('[files."b"]\nmirrors = [3]', "mirrors must be a list of http"),
-        ('[files."b"]\ngroup = 3', "group must be one line of text"),
-        ('[files."b"]\nabout = "a\\u001b[31m"', "about must be one line of text"),
-        ('[files."b"]\nmirrors = ["https://a/b"]', 'files."b" has no sha256 or md5: add one'),
-        (f'[files."b"]\nmd5 = "{MD5}"', 'files."b" has no mirrors: add a list'),
-        (f'[files."{DATA}"]\nmd5 = "{MD5}"', "has no mirrors: add a list"),
-        *((f'[files."{name}"]\nmd5 = "{MD5}"', "is no plain file name")
+        ('mirrors = ["https://a/b"]', "unknown key mirrors. Write one table"),
+        ("files = 3", "files is 3, not an object. Write one table"),
+        ("[files.b.zip]\nbytes = 3", "unknown key 'zip' in"),
+        ("[files]\nb = 3", "files['b'] is 3, not an object"),
+        ('[files."b"]\nmirror = []', "unknown key 'mirror' in"),
+        ('[files."b"]\nbytes = "3"', "files['b'].bytes is '3', not a number of bytes above 0"),
+        ('[files."b"]\nbytes = true', "not a number of bytes"),
+        ('[files."b"]\nbytes = 0', "not a number of bytes"),
+        ('[files."b"]\nbytes = 3.0', "not a number of bytes"),
+        ('[files."b"]\nsha256 = "ab"', "sha256 is 'ab', not 64 hexadecimal digits"),
+        (f'[files."b"]\nsha256 = "{"g" * 64}"', "not 64 hexadecimal digits"),
+        (f'[files."b"]\nmd5 = "{SHA256}"', "not 32 hexadecimal digits"),
+        ('[files."b"]\nmirrors = "https://a/b"', "mirrors is 'https://a/b', not a list"),
+        ('[files."b"]\nmirrors = ["https://a/b", "file:///etc/passwd"]', "not a http or https URL"),
+        ('[files."b"]\nmirrors = ["https:///b"]', "not a http or https URL"),
+        ('[files."b"]\nmirrors = ["https://a:x/b"]', "not a http or https URL"),
+        ('[files."b"]\nmirrors = ["https://a/b c"]', "not a http or https URL"),
+        ('[files."b"]\nmirrors = ["https://a/b\\r\\nX: y"]', "not a http or https URL"),
+        ('[files."b"]\nmirrors = [3]', "not a http or https URL"),
+        ('[files."b"]\ngroup = 3', "group is 3, not one line of text"),
+        ('[files."b"]\nabout = "a\\u001b[31m"', "not one line of text"),
+        ('[files."b"]\nmirrors = ["https://a/b"]', 'files."b" has no sha256 or md5. Add one'),
+        (f'[files."b"]\nmd5 = "{MD5}"', 'files."b" has no mirrors. Add a list'),
+        (f'[files."{DATA}"]\nmd5 = "{MD5}"', "has no mirrors. Add a list"),
+        *((f'[files."{name}"]\nmd5 = "{MD5}"', "is not a plain file name")
           for name in ("../b", "/b", "a/b", "..", ".b", "", "a\\\\b", "C:b", "a\\nb")),
     ],
 )  # fmt: skip
