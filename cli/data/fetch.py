@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from decathlon.data_prep.download.mirrors import KnownFile
-    from decathlon.data_prep.download.settings import Fetching
+    from decathlon.data_prep.download.transfer import Fetching
     from decathlon.reports.tables import Table
 
 
@@ -54,7 +54,7 @@ def command(
       decathlon data fetch cifar100 svhn -o originals
     """
     from decathlon.data_prep.download.mirrors import known_files, select
-    from decathlon.data_prep.download.settings import Fetching
+    from decathlon.data_prep.download.transfer import Fetching
     from decathlon.reports.terminal import write
     from decathlon.system.progress import download_bar
 

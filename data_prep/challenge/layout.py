@@ -16,6 +16,7 @@ from decathlon.errors import DataError, UsageError
 
 ANNOTATIONS = "annotations"
 IMAGES = "data"
+FACTS = "benchmark.json"
 MAX_ANNOTATIONS = 2 << 30  # bytes of one file; ImageNet's for training has some 250 MB
 LAYOUT = "annotations/<domain>_{train,val,test_stripped}.json and the images they name"
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from decathlon.data_prep.custom.add_request import DEFAULT, Addition
 from decathlon.data_prep.custom.collection import Collection, first
-from decathlon.data_prep.custom.duplicates import superfluous, torn, twins, warnings
-from decathlon.data_prep.custom.scan import Survey, survey
+from decathlon.data_prep.custom.scan import Survey, superfluous, survey, torn, twins, warnings
 from decathlon.data_prep.custom.split_report import gaps
 from decathlon.data_prep.custom.stratified_split import assign
 from decathlon.data_prep.packing.pipeline import Packing

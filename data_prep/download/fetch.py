@@ -8,8 +8,7 @@ from decathlon.data_prep.download.http_client import GiveUp, TryAgain
 from decathlon.data_prep.download.messages import interrupted, no_link, nowhere
 from decathlon.data_prep.download.mirrors import KnownFile
 from decathlon.data_prep.download.partial_file import Part, digest_of
-from decathlon.data_prep.download.settings import Fetching
-from decathlon.data_prep.download.transfer import check_room, download, host
+from decathlon.data_prep.download.transfer import Fetching, check_room, download, host
 from decathlon.errors import DecathlonError, UsageError, VerificationError
 from decathlon.system.locks import locked
 

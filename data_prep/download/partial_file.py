@@ -61,7 +61,9 @@ class Part:
         self.discard()
 
 
-def digest_of(path: Path, algorithm: str, progress: Callable[[str, int, int], None]) -> str:
+def digest_of(
+    path: Path, algorithm: str, progress: Callable[[str, int, int], None] = lambda what, done, total: None
+) -> str:
     """Return the digest of a file in hexadecimal digits, read in blocks."""
     digest = hashlib.new(algorithm, usedforsecurity=False)  # MD5 too: against damage, as others published it
     size, done = path.stat().st_size, 0

@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import http.client
+import random
 import re
 import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from decathlon.data_prep.download.http_client import GiveUp, OutOfRange, TryAgain, read, request
 from decathlon.data_prep.download.mirrors import KnownFile
 from decathlon.data_prep.download.partial_file import Part
-from decathlon.data_prep.download.settings import Fetching
 from decathlon.errors import DecathlonError
 
 _BLOCK = 1 << 18
 _PARTIAL = 206
+_LONGEST_WAIT = 60.0  # seconds, whatever a server asks for
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How to fetch: `retries` of a mirror without one new byte, `timeout` in seconds without a byte.
+
+    `say` gets lines for the user, `progress` what is done, the bytes so far and in all (None: unknown); `pause`
+    sleeps for seconds.
+    """
+
+    retries: int = 4
+    timeout: float = 30.0
+    force: bool = False
+    say: Callable[[str], None] = lambda line: None
+    progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
+    pause: Callable[[float], None] = time.sleep
+
+    def wait(self, failed: int, wished: float | None) -> float:
+        """Return the seconds before the next try: what the server wishes, else 1, 2, 4, … by the failures."""
+        if wished is not None:
+            return min(wished, _LONGEST_WAIT)
+        mean_std = random.uniform(0.5, 1.5)  # so that many clients do not come back at once; decides no result
+        return min(2.0 ** min(failed - 1, 10) * mean_std, _LONGEST_WAIT)
 
 
 def download(file: KnownFile, url: str, part: Part, how: Fetching) -> None:

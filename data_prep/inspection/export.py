@@ -15,8 +15,7 @@ from PIL import Image
 
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.challenge.benchmark_json import FACTS
-from decathlon.data_prep.challenge.layout import ANNOTATIONS
+from decathlon.data_prep.challenge.layout import ANNOTATIONS, FACTS
 from decathlon.system.files import appearing, write_json
 
 _AT_ONCE = 64  # images in memory

@@ -13,9 +13,8 @@ import numpy as np
 
 from decathlon.data.domains import SPLITS, Category
 from decathlon.data.official import OFFICIAL, is_official
-from decathlon.data_prep.originals.class_counts import ClassCounts, check_counts, read_counts
 from decathlon.data_prep.originals.original import Examples, Original
-from decathlon.data_prep.originals.stratified_draw import draw, shares
+from decathlon.data_prep.originals.stratified_draw import ClassCounts, check_counts, draw, read_counts, shares
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.sources.coco_json import ID_STEP
 from decathlon.errors import DataError

@@ -11,6 +11,8 @@ harmonic numbers H. Its least value becomes 0, its greatest 255.
 
 from __future__ import annotations
 
+import importlib.util
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -18,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from decathlon.data_prep.originals.video import video_frames
 from decathlon.data_prep.packing.decoding import MAX_SIDE, decode
 from decathlon.data_prep.sources.image_ref import Picture
-from decathlon.errors import DataError
+from decathlon.errors import DataError, UsageError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -72,3 +73,30 @@ def to_bytes(pooled: npt.NDArray[np.float64]) -> Pixels:
     if high - low < 1e-6:  # of rounding
         return np.full(pooled.shape, 128, np.uint8)
     return np.rint((pooled - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def require_av() -> None:
+    """Raise UsageError when the package av is not installed: before long work, not in the middle of it."""
+    if importlib.util.find_spec("av") is None:
+        raise UsageError("decoding videos needs the package av: pip install av, or extract their frames yourself.")
+
+
+def video_frames(video: Picture) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield the frames (height, width, 3) in RGB of a video file, wherever its bytes are.
+
+    Raises UsageError when av is not installed, DataError naming the video when it is damaged.
+    """
+    require_av()
+    import av
+
+    data = Picture.read(video)  # as a file: `video.read` may be what asks for the frames
+    assert isinstance(data, bytes)
+    try:
+        with av.open(io.BytesIO(data)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+    except (av.error.FFmpegError, IndexError) as error:  # the latter: it has no video stream
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{video.name} is a broken video ({reason}): copy it again or take it out of the lists."
+        ) from None

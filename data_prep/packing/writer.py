@@ -123,7 +123,6 @@ class PackWriter:
         for split in kept.splits(domain):
             name = f"{domain}/{split}"
             self._copied[name] = kept.copy_split(domain, split, self._file)
-            self._file[name].attrs["digest"] = fixed(self._copied[name])  # older files have it in another form
 
     def finish(self, benchmark: Benchmark) -> str:
         """Write the benchmark's facts, the digest over everything and the mark that the file is complete."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from decathlon.data_prep.sources.archives import Archive, Room, is_archive, open_archive, stem
 from decathlon.data_prep.sources.image_ref import Picture
@@ -72,6 +74,27 @@ class Tree:
         except UnicodeDecodeError:
             raise DataError(f"{name} is no text file: copy it again from the original.") from None
         return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def matlab(self, name: str, *variables: str) -> list[Any]:
+        """Return variables of a .mat file as scipy's `loadmat` does; only three of the ten originals need it.
+
+        Raises UsageError when scipy is not installed, DataError naming the file when it is damaged or lacks one.
+        """
+        try:
+            from scipy.io import loadmat
+        except ImportError:
+            raise UsageError(f"reading {name} needs scipy. Install it with: pip install scipy") from None
+        try:
+            found = loadmat(io.BytesIO(self.read(name)), variable_names=variables)
+        except DataError:
+            raise
+        except Exception as error:  # scipy documents none; damage ends in a dozen kinds
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"{name} is not a sound Matlab file ({reason}). Copy or download it again.") from None
+        for variable in variables:
+            if variable not in found:
+                raise DataError(f"{name} holds no {variable}. Take the file from the original.")
+        return [found[variable] for variable in variables]
 
 
 def open_tree(paths: Sequence[Path], layout: str) -> Tree:

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from decathlon.data_prep.originals.matlab import read_mat
 from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
@@ -64,7 +63,7 @@ def _labels(tree: Tree) -> Mapping[int, str]:
         rows = filter(None, map(_ROW.match, tree.lines(table)))
         return {int(row[1]): row[2] for row in rows}
     truth, meta = tree.one(_TRUTH), tree.one("meta.mat")
-    (synsets,) = read_mat(tree.read(meta), meta, "synsets")
+    (synsets,) = tree.matlab(meta, "synsets")
     try:
         ids, wnids = (
             [np.ravel(value)[0] for value in np.ravel(synsets[field])] for field in ("ILSVRC2012_ID", "WNID")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from decathlon.data_prep.originals.matlab import read_mat
 from decathlon.data_prep.originals.original import Examples, Original
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.data_prep.sources.image_ref import Picture
@@ -24,7 +23,7 @@ def read(tree: Tree) -> Original:
 
 
 def _examples(tree: Tree, file: str) -> Examples:
-    pixels, digits = (np.asarray(found) for found in read_mat(tree.read(file), file, "X", "y"))
+    pixels, digits = (np.asarray(found) for found in tree.matlab(file, "X", "y"))
     digits = digits.ravel()
     if pixels.ndim == 3:  # of a single image
         pixels = pixels[..., None]

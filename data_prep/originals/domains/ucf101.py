@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 
-from decathlon.data_prep.originals.dynamic_image import Dynamic
+from decathlon.data_prep.originals.dynamic_image import Dynamic, require_av
 from decathlon.data_prep.originals.original import Examples, Original, labelled
-from decathlon.data_prep.originals.video import require_av
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from decathlon.data_prep.originals.matlab import read_mat
 from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
@@ -19,8 +18,8 @@ _CLASSES = 102
 def read(tree: Tree) -> Original:
     """Return the data set; raises DataError for damage and missing files."""
     table, sets = tree.one("imagelabels.mat"), tree.one("setid.mat")
-    (labels,) = read_mat(tree.read(table), table, "labels")
-    numbers = read_mat(tree.read(sets), sets, "trnid", "valid", "tstid")
+    (labels,) = tree.matlab(table, "labels")
+    numbers = tree.matlab(sets, "trnid", "valid", "tstid")
     files = {int(match[1]): file for file, match in tree.matching(r"image_(\d{5})\.jpg")}
     flowers = np.asarray(labels).ravel()
     names = tuple(sorted(f"Flower1{i + 1}" for i in range(_CLASSES)))

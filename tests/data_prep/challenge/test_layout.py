@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.challenge import known_digests
 from decathlon.data_prep.challenge.layout import open_source
 from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.download.mirrors import KnownFile, known_files
@@ -143,9 +142,8 @@ def test_strict_takes_the_known_file_and_no_unknown_one(tmp_path: Path, monkeypa
     path = archive(root, tmp_path / "mine.tar")
     with pytest.raises(VerificationError, match="no digest is known for .*mine.tar"):
         prepare([path], tmp_path / "a.h5", strict=True)
-    monkeypatch.setattr(
-        known_digests, "known_files", lambda: {"mine.tar": KnownFile("mine.tar", "sha256", sha256(path))}
-    )
+    known = {"mine.tar": KnownFile("mine.tar", "sha256", sha256(path))}
+    monkeypatch.setattr("decathlon.data_prep.challenge.prepare.known_files", lambda: known)
     lines: list[str] = []
     prepare([path], tmp_path / "a.h5", Packing(say=lines.append), strict=True)
     assert lines[0] == f"{path} has the known SHA-256"

@@ -21,7 +21,7 @@ import pytest
 from decathlon.data_prep.download.fetch import fetch
 from decathlon.data_prep.download.http_client import GiveUp, _Redirects
 from decathlon.data_prep.download.mirrors import KnownFile
-from decathlon.data_prep.download.settings import Fetching
+from decathlon.data_prep.download.transfer import Fetching
 from decathlon.errors import BusyError, DecathlonError, Interrupted, UsageError, VerificationError
 from tests.helpers import web_server as web
 from tests.helpers.web_server import Page, Server, honest, status

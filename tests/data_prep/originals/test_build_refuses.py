@@ -168,11 +168,11 @@ def test_matlab_files_without_scipy_or_damaged(tmp_path: Path, monkeypatch: pyte
     data = (tmp_path / "test_32x32.mat").read_bytes()
     (tmp_path / "test_32x32.mat").write_bytes(data[: len(data) // 2])
     with pytest.raises(
-        DataError, match=r"test_32x32.mat is no sound Matlab file \(.*\): copy or download it again"
+        DataError, match=r"test_32x32.mat is not a sound Matlab file \(.*\). Copy or download it again"
     ):
         run("svhn", "--from", tmp_path, "-o", tmp_path / "x.h5")
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(UsageError, match=r"train_32x32.mat needs scipy: pip install scipy"):
+    with pytest.raises(UsageError, match=r"train_32x32.mat needs scipy\. Install it with: pip install scipy"):
         run("svhn", "--from", tmp_path, "-o", tmp_path / "x.h5")
 
 
