@@ -35,9 +35,9 @@ def read_annotation(path: Path) -> Collection:
             f"{path}: {len(bare):,} of {total} without a category ({first(bare)}). Annotate them or remove them "
             "from 'images'."
         )
-    if torn := [files[image] for image, found in seen.items() if len(found) > 1]:
+    if mixed := [files[image] for image, found in seen.items() if len(found) > 1]:
         raise DataError(
-            f"{path}: {len(torn):,} of {total} with several categories ({first(torn)}). Keep the annotations of "
+            f"{path}: {len(mixed):,} of {total} with several categories ({first(mixed)}). Keep the annotations of "
             "one category per image, such as those of the largest object, or cut the objects out."
         )
     examples = [Example(name, classes[seen[image].pop()]) for image, name in files.items()]

@@ -28,9 +28,9 @@ def read(tree: Tree) -> Original:
         entries = []
         for number in np.asarray(split).ravel().tolist():
             if not 1 <= number <= len(flowers):
-                raise DataError(f"{sets} lists image {number}, {table} labels {len(flowers):,}: copy both again.")
+                raise DataError(f"{sets} lists image {number}, {table} labels {len(flowers):,}. Copy both again.")
             if number not in files:
-                raise tree.lacks(f"jpg/image_{number:05d}.jpg")
+                raise tree.missing(f"jpg/image_{number:05d}.jpg")
             entries.append((files[number], f"Flower1{flowers[number - 1]}"))
         return labelled(table, entries, names, tree.picture)
 

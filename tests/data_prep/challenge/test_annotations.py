@@ -158,7 +158,7 @@ def test_two_domains_cannot_have_the_same_ids(tmp_path: Path) -> None:
 
 def test_a_domain_cannot_take_the_name_of_the_facts(tmp_path: Path) -> None:
     write_domain(tmp_path, "benchmark", 1)
-    with pytest.raises(DataError, match="cannot be called 'benchmark'"):
+    with pytest.raises(DataError, match="cannot be named 'benchmark'"):
         read_domains(opened(tmp_path))
 
 
@@ -166,5 +166,5 @@ def test_a_source_without_annotations_says_what_belongs_there(tmp_path: Path) ->
     write_source(tmp_path)
     shutil.rmtree(tmp_path / "annotations")
     (tmp_path / "annotations").mkdir()
-    with pytest.raises(DataError, match="holds no annotations of a domain: it must hold annotations/<domain>_"):
+    with pytest.raises(DataError, match="has no annotations of a domain. It must contain annotations/<domain>_"):
         read_domains(opened(tmp_path))
