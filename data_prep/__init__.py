@@ -1,1 +1,1 @@
-"""Image files on disk become one packed HDF5 file; nothing here imports torch."""
+"""Turn image files into one packed HDF5 file; nothing here imports torch."""

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from decathlon.data.torch_dataset import PackedDomain
     from decathlon.data_prep.challenge.prepare import prepare
     from decathlon.data_prep.custom.add import add
-    from decathlon.data_prep.custom.add_request import Addition
+    from decathlon.data_prep.custom.add_request import AddRequest
     from decathlon.data_prep.packing.check import problems
-    from decathlon.data_prep.packing.pipeline import Packing
+    from decathlon.data_prep.packing.pipeline import PackOptions
     from decathlon.data_prep.synth.write import synthesize
     from decathlon.errors import DecathlonError
     from decathlon.experiments.launch import train
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from decathlon.scoring.score import Score, score
 
 __all__ = [
-    "__version__", "Addition", "DecathlonError", "Method", "Options", "PackedDomain", "PackedFile", "Packing",
+    "__version__", "AddRequest", "DecathlonError", "Method", "Options", "PackedDomain", "PackedFile", "PackOptions",
     "Recipe", "Request", "Score", "add", "description", "export", "find_baseline", "find_recipe", "load_merged",
     "load_run", "merge_all", "option", "predict_all", "predict_mixed", "predict_run", "prepare", "problems",
     "read_results", "read_truth", "resume", "score", "sharing", "synthesize", "to_input", "train",
@@ -45,13 +45,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME = {  # of every public name, the module that defines it
-    "Addition": "data_prep.custom.add_request",
+    "AddRequest": "data_prep.custom.add_request",
     "DecathlonError": "errors",
     "Method": "models.method",
     "Options": "models.method",
     "PackedDomain": "data.torch_dataset",
     "PackedFile": "data.packed_file",
-    "Packing": "data_prep.packing.pipeline",
+    "PackOptions": "data_prep.packing.pipeline",
     "Recipe": "config.recipe",
     "Request": "experiments.request",
     "Score": "scoring.score",

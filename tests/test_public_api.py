@@ -93,7 +93,7 @@ def test_data(kind: AsPath, tiny: Path, tmp_path: Path) -> None:
     assert decathlon.problems(kind(tiny)) == []
     benchmark = decathlon.synthesize(kind(tmp_path / "drawn"), table=TABLE[:1])
     assert benchmark.names == (TABLE[0].name,)
-    one = decathlon.Packing(workers=1)
+    one = decathlon.PackOptions(workers=1)
     done = decathlon.prepare(kind(tmp_path / "drawn"), kind(tmp_path / "drawn.h5"), one)
     again = decathlon.prepare([kind(tmp_path / "drawn")], kind(tmp_path / "again.h5"), one)
     assert done.digest == again.digest and done.path == tmp_path / "drawn.h5"
@@ -108,8 +108,8 @@ def test_a_data_set_of_ones_own(kind: AsPath, tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (20 * number, 0, 0)).save(file)
     where: Any = {"source": kind(tmp_path / "set"), "truth": kind(tmp_path / "truth")}
-    addition = decathlon.Addition("mine", **where)
-    added = decathlon.add(kind(tmp_path / "mine.h5"), addition, decathlon.Packing(workers=1))
+    addition = decathlon.AddRequest("mine", **where)
+    added = decathlon.add(kind(tmp_path / "mine.h5"), addition, decathlon.PackOptions(workers=1))
     assert added.prepared.images == 12
     assert [domain.name for domain in decathlon.read_truth(kind(tmp_path / "truth")).domains] == ["mine"]
 

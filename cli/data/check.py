@@ -1,4 +1,4 @@
-"""`decathlon data check`: read a packed file from end to end and say whether it is whole."""
+"""`decathlon data check`: verify a packed file from end to end."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def command(file: Path) -> None:
-    """Read every byte of the packed FILE and compare it with its checksums, digests and facts.
+    """Verify every byte of the packed FILE against its checksums, digests and facts.
 
-    Prints one line for each problem and ends with exit code 4 if there is one. Official domains must have the
-    official numbers of images.
+    Prints one line per problem, and exits with code 4 if there is any. Official domains must have the official
+    numbers of images.
     """
     from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.inspection.describe import check_table
@@ -25,6 +25,6 @@ def command(file: Path) -> None:
     for problem in found:
         click.echo(problem)
     if found:
-        raise VerificationError(f"{file} has {len(found)} problem{'s' * (len(found) > 1)}: do not train on it.")
+        raise VerificationError(f"{file} has {len(found)} problem{'s' * (len(found) > 1)}. Do not train on it.")
     with PackedFile(file) as packed:
         write([check_table(packed)], "table", [f"digest {packed.digest}"])

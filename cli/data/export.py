@@ -13,7 +13,7 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to make.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to create.")
 @click.option(
     "--format",
     "kind",
@@ -22,14 +22,14 @@ import click
     show_default=True,
     help="png keeps every pixel, jpg is smaller.",
 )
-@click.option("--quality", type=click.IntRange(1, 100), help="Of jpg, from 1 to 100; by default 95.")
+@click.option("--quality", type=click.IntRange(1, 100), help="Quality of jpg, from 1 to 100. [default: 95]")
 def command(
     file: Path, domains: tuple[str, ...], output: Path, kind: Literal["png", "jpg"], quality: int | None
 ) -> None:
     """Write each DOMAIN of the packed FILE, or all, to a new folder as images and annotations.
 
-    The folder has the official layout and holds the domains' facts too, in benchmark.json: 'decathlon data prepare'
-    packs it again, from png of all domains to the same digest.
+    The folder has the official layout, with the domains' facts in benchmark.json: 'decathlon data prepare' packs it
+    again, from png of all domains to the same digest.
 
     \b
     Examples:
@@ -37,9 +37,9 @@ def command(
       decathlon data export decathlon.h5 dtd svhn -o two/ --format jpg --quality 90
     """
     if quality is not None and kind == "png":
-        raise click.UsageError("png has no quality: leave out --quality or add --format jpg.")
+        raise click.UsageError("png has no quality. Leave out --quality or add --format jpg.")
     from decathlon.data.packed_file import PackedFile
-    from decathlon.data_prep.inspection.export import Form, export
+    from decathlon.data_prep.inspection.export import ImageFormat, export
     from decathlon.data_prep.packing.pipeline import SIDE
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable
@@ -47,7 +47,7 @@ def command(
 
     begun = time.monotonic()
     with PackedFile(file) as packed, terminable(), image_bar() as (say, progress):
-        done = export(packed, domains, output, Form(kind, quality or 95), say, progress)
+        done = export(packed, domains, output, ImageFormat(kind, quality or 95), say, progress)
     seconds = time.monotonic() - begun
     click.echo(
         f"wrote {output}: {done.images:,} images of {several(len(done.domains), 'domain')}, in {seconds:.1f} s "
@@ -55,7 +55,7 @@ def command(
         err=True,
     )
     if kind == "jpg":
-        click.echo("jpg changed the pixels: what is packed from it has another digest.", err=True)
+        click.echo("jpg changes the pixels: a file packed from it has another digest.", err=True)
     side = f" --side {done.side}" if done.side > SIDE else ""
     again = shlex.quote(f"{output.name}.h5")
     click.echo(f"Next: decathlon data prepare {shlex.quote(str(output))} -o {again}{side}", err=True)

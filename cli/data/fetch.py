@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from decathlon.data_prep.download.mirrors import KnownFile
-    from decathlon.data_prep.download.settings import Fetching
+    from decathlon.data_prep.download.transfer import FetchOptions
     from decathlon.reports.tables import Table
 
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     "folder",
     type=click.Path(path_type=Path),
     default=Path("."),
-    help="Folder; default: this one.",
+    help="The folder to download to. [default: the current one]",
 )
-@click.option("--mirrors", type=click.Path(path_type=Path), metavar="FILE.toml", help="More files and mirrors.")
+@click.option("--mirrors", type=click.Path(path_type=Path), metavar="FILE.toml", help="Your own files and mirrors.")
 @click.option("--list", "as_list", is_flag=True, help="List the known files and download nothing.")
 @click.option(
     "--retries",
     type=click.IntRange(min=0),
     default=4,
     show_default=True,
-    help="Tries more of a mirror that sends no new byte, before the next one.",
+    help="Retries of a mirror that sends no new byte, before trying the next one.",
 )
-@click.option("--force", is_flag=True, help="Replace a file that is there with another digest.")
+@click.option("--force", is_flag=True, help="Replace an existing file that has another digest.")
 def command(
     names: tuple[str, ...], folder: Path, mirrors: Path | None, as_list: bool, retries: int, force: bool
 ) -> None:
     """Download files by NAME, or all of a group: 'official' (the default), or a domain for its originals.
 
-    What was interrupted goes on where it stopped. A file appears under its name only when its digest is right; one
-    that is there already is checked and kept.
+    Interrupted downloads are resumed. A file appears under its name only when its digest is right; an existing one
+    is checked and kept.
 
-    --mirrors adds your own links, tried before the known ones, and other files (then with sha256 or md5):
+    --mirrors adds your own links, tried before the known ones, and other files (with their sha256 or md5):
 
     \b
       [files."decathlon-1.0-data.tar.gz"]
@@ -54,7 +54,7 @@ def command(
       decathlon data fetch cifar100 svhn -o originals
     """
     from decathlon.data_prep.download.mirrors import known_files, select
-    from decathlon.data_prep.download.settings import Fetching
+    from decathlon.data_prep.download.transfer import FetchOptions
     from decathlon.reports.terminal import write
     from decathlon.system.progress import download_bar
 
@@ -63,54 +63,54 @@ def command(
         write([_table(select(known, names) if names else list(known.values()))], "table")
         return
     with download_bar() as (say, progress):
-        how = Fetching(retries, force=force, say=say, progress=progress)
-        _fetch_all(select(known, names), set(names), folder, how)
+        options = FetchOptions(retries, force=force, say=say, progress=progress)
+        _fetch_all(select(known, names), set(names), folder, options)
 
 
-def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, how: Fetching) -> None:
-    """Fetch one file after the other; the last failure is raised, those before it are lines."""
+def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, options: FetchOptions) -> None:
+    """Fetch one file after the other; the last failure is raised, earlier ones are printed."""
     from decathlon.data_prep.download.fetch import fetch
     from decathlon.data_prep.download.messages import next_step
     from decathlon.errors import DecathlonError, Interrupted
 
     failure: DecathlonError | None = None
-    files = _open(files, named, folder, how)
+    files = _open(files, named, folder, options)
     for file in files:
         begun = time.monotonic()
         try:
-            new = fetch(file, folder, how)
+            new = fetch(file, folder, options)
         except Interrupted:
             raise
         except DecathlonError as error:
             if failure:
-                how.say(f"Error: {failure}")
+                options.say(f"Error: {failure}")
             failure = error
             continue
-        _tell(file, folder, new, time.monotonic() - begun, how)
+        _tell(file, folder, new, time.monotonic() - begun, options)
     if failure:
         raise failure
     for group in dict.fromkeys(file.group for file in files):
-        how.say(f"Next: {next_step([file for file in files if file.group == group], folder)}")
+        options.say(f"Next: {next_step([file for file in files if file.group == group], folder)}")
 
 
-def _open(files: list[KnownFile], named: set[str], folder: Path, how: Fetching) -> list[KnownFile]:
-    """Leave out what has no open link and was only asked for with its group, if anything is left then."""
+def _open(files: list[KnownFile], named: set[str], folder: Path, options: FetchOptions) -> list[KnownFile]:
+    """Leave out files without an open link that were not requested by name, unless nothing would be left."""
     closed = [f for f in files if not f.mirrors and f.name not in named and not (folder / f.name).exists()]
     if len(closed) == len(files):
         return files
     for file in closed:
-        how.say(f"left out {file.name} ({file.about}), which has no open link: {file.manual}")
+        options.say(f"left out {file.name} ({file.about}), which has no open link: {file.manual}")
     return [file for file in files if file not in closed]
 
 
-def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, how: Fetching) -> None:
+def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, options: FetchOptions) -> None:
     path = folder / file.name
     size = path.stat().st_size / 1e6
     checked = f"its {file.checked_by} is the known one"
     if new:
-        how.say(f"wrote {path}: {size:,.1f} MB in {seconds:,.1f} s; {checked}")
+        options.say(f"wrote {path}: {size:,.1f} MB in {seconds:,.1f} s; {checked}")
     else:
-        how.say(f"{path} is already there; {checked}")
+        options.say(f"{path} is already there; {checked}")
 
 
 def _table(files: list[KnownFile]) -> Table:
@@ -136,4 +136,4 @@ def _table(files: list[KnownFile]) -> Table:
         )
         for file in files
     )
-    return Table("Files that 'decathlon data fetch' knows", columns, rows)
+    return Table("Files known to 'decathlon data fetch'", columns, rows)

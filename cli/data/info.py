@@ -1,4 +1,4 @@
-"""`decathlon data info`: what a packed file holds."""
+"""`decathlon data info`: describe a packed file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def command(file: Path, as_json: bool) -> None:
     from decathlon.system.strict_json import dump_json
 
     with PackedFile(file) as packed:
-        told = describe(packed)
+        info = describe(packed)
     if as_json:
-        click.echo(dump_json(told), nl=False)
+        click.echo(dump_json(info), nl=False)
     else:
-        notes = [f"baseline: {told['baseline']}"] if told["baseline"] else []
-        write([info_table(told)], "table", [*notes, f"digest {told['digest']}"])
+        notes = [f"baseline: {info['baseline']}"] if info["baseline"] else []
+        write([info_table(info)], "table", [*notes, f"digest {info['digest']}"])

@@ -12,8 +12,8 @@ import click
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The packed file to write.")
-@click.option("--name", help="The benchmark's name; by default the source's.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes that decode; by default one a core.")
+@click.option("--name", help="The name of the benchmark. [default: that of the source]")
+@click.option("--workers", type=click.IntRange(min=1), help="Decoding processes. [default: one per core]")
 @click.option(
     "--side",
     type=click.IntRange(1, 65_535),
@@ -21,20 +21,20 @@ import click
     show_default=True,
     help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
 )
-@click.option("--strict", is_flag=True, help="Refuse archives whose digest is not the known one.")
+@click.option("--strict", is_flag=True, help="Refuse archives without a known digest.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
 def command(
     source: tuple[Path, ...], output: Path, name: str | None, workers: int | None, side: int, strict: bool,
     force: bool,
 ) -> None:  # fmt: skip
-    """Decode every image of the SOURCEs once and write them, with all facts that training needs, to one file.
+    """Decode every image of the SOURCEs once and pack them, with all the facts that training needs, into one file.
 
-    A SOURCE is a folder in the official layout, a .tar or .tar.gz of one, or a part of it; together they hold
-    annotations/<domain>_train.json, _val.json and _test_stripped.json (COCO style) and the images they name. The
-    official archives are read as they are, those inside them and in a folder too: nothing is unpacked on the disk.
-    A domain without any image is left out. <domain>_test.json is the scorer's truth and is never packed. A
-    benchmark.json beside the folder 'annotations' gives the domains' facts; without it official domains get the
-    published ones, others are measured.
+    A SOURCE is a folder in the official layout, a .tar or .tar.gz of one, or a part of it; together they have
+    annotations/<domain>_train.json, _val.json and _test_stripped.json (COCO style) and the images listed there. The
+    official archives are read as they are, including those inside them or in a folder: nothing is unpacked to disk.
+    A domain without a single image is left out. <domain>_test.json is the ground truth for scoring and is never
+    packed. A benchmark.json beside the folder 'annotations' gives the domains' facts; without it official domains
+    get the published ones, others are measured.
 
     \b
     Examples:
@@ -42,13 +42,13 @@ def command(
       decathlon data prepare decathlon-1.0-devkit.tar.gz decathlon-1.0-data.tar.gz -o nine.h5
     """
     from decathlon.data_prep.challenge.prepare import prepare
-    from decathlon.data_prep.packing.pipeline import Packing
+    from decathlon.data_prep.packing.pipeline import PackOptions
     from decathlon.system.progress import image_bar
     from decathlon.system.signals import terminable
 
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):
-        done = prepare(source, output, Packing(side, workers, say, progress), name, force, strict)
+        done = prepare(source, output, PackOptions(side, workers, say, progress), name, force, strict)
     seconds = time.monotonic() - begun
     click.echo(
         f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "

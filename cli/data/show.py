@@ -1,4 +1,4 @@
-"""`decathlon data show`: look at a packed file."""
+"""`decathlon data show`: draw the images of a packed file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to make; by default FILE-look.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to create. [default: FILE-look]")
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test", "all"]),
@@ -18,23 +18,29 @@ import click
     show_default=True,
     help="Which images to show.",
 )
-@click.option("--images", type=click.IntRange(1, 500), default=48, show_default=True, help="Images on a sheet.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which images to draw.")
+@click.option("--images", type=click.IntRange(1, 500), default=48, show_default=True, help="Images per sheet.")
 @click.option(
-    "--recipe", default="common", show_default=True, metavar="NAME|FILE", help="Whose cuts and mirroring to show."
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the choice of images."
 )
 @click.option(
-    "--size", type=click.IntRange(8, 512), help="Pixels a side of what the network sees; by default the recipe's."
+    "--recipe",
+    default="common",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="The recipe whose augmentation to show.",
+)
+@click.option(
+    "--size", type=click.IntRange(8, 512), help="Side of the network's input, in pixels. [default: the recipe's]"
 )
 def command(
     file: Path, domains: tuple[str, ...], output: Path | None, split: str, images: int, seed: int, recipe: str,
     size: int | None,
 ) -> None:  # fmt: skip
-    """Draw the images of the packed FILE to look at: of every DOMAIN, or of all, into a new folder.
+    """Draw images of each DOMAIN of the packed FILE, or of all, into a new folder.
 
-    For each domain: a contact sheet of every split, with classes below the images (or ids, where classes are not
-    known); a sheet of images before and after augmentation, as a network in training sees them; and how many
-    images every class has. The same seed draws the same images.
+    For each domain: a contact sheet per split, with classes below the images (or ids, if classes are unknown); a
+    sheet of images before and after augmentation, as a network sees them in training; and a histogram of images per
+    class. The same seed draws the same images.
 
     \b
     Examples:

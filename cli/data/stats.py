@@ -13,8 +13,8 @@ import click
 def command(file: Path, as_json: bool) -> None:
     """Measure mean and standard deviation over all pixels of each domain in the packed FILE.
 
-    Over the train split, or val or test where there is none; beside them stand those that training uses, which
-    the file holds.
+    They are measured on the train split, without one on val or test, and shown beside those in the file, which
+    training uses.
     """
     from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.inspection.describe import statistics, statistics_table
@@ -22,8 +22,8 @@ def command(file: Path, as_json: bool) -> None:
     from decathlon.system.strict_json import dump_json
 
     with PackedFile(file) as packed:
-        told = statistics(packed)
+        measured = statistics(packed)
     if as_json:
-        click.echo(dump_json(told), nl=False)
+        click.echo(dump_json(measured), nl=False)
     else:
-        write([statistics_table(told)], "table")
+        write([statistics_table(measured)], "table")

@@ -1,4 +1,4 @@
-"""`decathlon data synth`: make the synthetic benchmark."""
+"""`decathlon data synth`: draw the synthetic benchmark."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which images to draw.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the images.")
 def command(out: Path, seed: int) -> None:
     """Draw ten small domains into the new folder OUT, in the official layout.
 
-    It takes seconds and about 20 MB, and needs no download. Seed 0 is the benchmark that baselines were measured
-    on; another seed draws other images of the same classes.
+    It takes seconds and about 20 MB, and needs no download. The baselines were measured on seed 0; another seed
+    draws other images of the same classes.
 
     \b
-    Example:
+    Examples:
       decathlon data synth synth/
       decathlon data prepare synth/ -o synth.h5
     """

@@ -9,30 +9,31 @@ from pathlib import Path
 from typing import Protocol
 
 from decathlon.data.domains import SPLITS
-from decathlon.data_prep.sources.archives import SUFFIXES, Archive, Room, is_archive, open_archive, stem
+from decathlon.data_prep.sources.archives import SUFFIXES, Archive, MemoryBudget, is_archive, open_archive, stem
 from decathlon.data_prep.sources.file_names import keeps, plain
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 
 ANNOTATIONS = "annotations"
 IMAGES = "data"
-MAX_ANNOTATIONS = 2 << 30  # bytes of one file; ImageNet's for training has some 250 MB
+FACTS = "benchmark.json"
+MAX_ANNOTATIONS = 2 << 30  # bytes of one file; that of ImageNet's train split has some 250 MB
 LAYOUT = "annotations/<domain>_{train,val,test_stripped}.json and the images they name"
 
 
 class Holder(Protocol):
-    """Some of a source's files, by their names in the official layout."""
+    """Part of a source: files by their names in the official layout."""
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files directly in a folder."""
 
     def find(self, name: str) -> Picture | None:
-        """Return where a file is; None when it is not here."""
+        """Return the place of a file; None if it is not here."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Files on the disk; `inside`, with a slash, is what of a name the folder's own path stands for already."""
+    """Files on the disk; `inside` is the beginning of their names, with a slash, that `root` already stands for."""
 
     root: Path
     inside: str = ""
@@ -40,12 +41,12 @@ class Folder:
     def names(self, folder: str) -> list[str]:
         """Return the names of the files directly in a folder."""
         place = self.root / f"{folder}/".removeprefix(self.inside)
-        # what is no file is named too, so that to read it says so
+        # other things than files are included, so that reading them raises an error
         return [f"{folder}/{path.name}" for path in place.iterdir() if not path.is_dir()] if place.is_dir() else []
 
     def find(self, name: str) -> Picture | None:
-        """Return where a file is; None when it is not here."""
-        path = f"{self.root}/{name.removeprefix(self.inside)}"  # a Path would cost as much as looking
+        """Return the place of a file; None if it is not here."""
+        path = f"{self.root}/{name.removeprefix(self.inside)}"  # a Path would cost as much as the look-up
         return Picture(name, path) if os.path.lexists(path) else None
 
 
@@ -61,75 +62,75 @@ class Indexed:
         return [name for name in self.members if name.rpartition("/")[0] == folder]
 
     def find(self, name: str) -> Picture | None:
-        """Return where a file is; None when it is not here."""
+        """Return the place of a file; None if it is not here."""
         member = self.members.get(plain(name))
         return None if member is None else self.archive.picture(member)
 
 
 @dataclass(frozen=True)
 class Source:
-    """All files of a benchmark, wherever they are; `name` is what the user's first path is called."""
+    """All files of a benchmark, from all paths; `name` is that of the user's first path."""
 
     name: str
     holders: tuple[Holder, ...]
 
     @property
     def archives(self) -> tuple[Path, ...]:
-        """The archives that are read, each once."""
+        """The archives in use, each once."""
         return tuple(dict.fromkeys(holder.archive.path for holder in self.holders if isinstance(holder, Indexed)))
 
     def names(self, folder: str) -> list[str]:
-        """Return the sorted names of files directly in `folder`; raises DataError for one that is there twice."""
+        """Return the sorted names of files directly in `folder`; raises DataError for duplicates."""
         names = sorted(name for holder in self.holders for name in holder.names(folder))
         for one, two in zip(names, names[1:], strict=False):
             if one == two:
-                raise DataError(f"{one} is in two of the sources: leave out one of them.")
+                raise DataError(f"{one} is in two of the sources. Leave out one of them.")
         return names
 
     def has(self, name: str) -> bool:
-        """Say whether there is a file of that name."""
+        """Say whether a file has that name."""
         return any(holder.find(name) for holder in self.holders)
 
     def picture(self, name: str) -> Picture:
-        """Return where a file is; reading one that is nowhere says so. Raises DataError for one in two sources."""
+        """Return the place of a file; a missing one raises when read. Raises DataError for one in two sources."""
         found = [picture for holder in self.holders if (picture := holder.find(name)) is not None]
         if len(found) > 1:
-            raise DataError(f"{name} is in two of the sources: leave out one of them.")
+            raise DataError(f"{name} is in two of the sources. Leave out one of them.")
         return found[0] if found else Picture(name)
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one file; raises DataError saying why when it cannot be read."""
+        """Return the bytes of one file; raises DataError if it cannot be read."""
         data = self.picture(name).load(MAX_ANNOTATIONS)
         assert isinstance(data, bytes)
         return data
 
 
 def open_source(paths: Sequence[Path]) -> Source:
-    """Return what folders and archives hold together: annotations in one, images there or in others.
+    """Open folders and archives as one source: annotations in one, images in the same or in others.
 
-    Raises UsageError when there is nothing at a path, DataError when nothing of the official layout is there.
+    Raises UsageError for a path that does not exist, DataError without any file of the official layout.
     """
-    room = Room()
-    holders = [holder for path in paths for holder in _open(path, room)]
+    budget = MemoryBudget()
+    holders = [holder for path in paths for holder in _open(path, budget)]
     source = Source(stem(paths[0].resolve()), tuple(holders))
     if not source.names(ANNOTATIONS):
-        told = ", ".join(str(path) for path in paths)
-        raise DataError(f"{told} holds no folder 'annotations': name folders or archives that hold {LAYOUT}.")
+        names = ", ".join(str(path) for path in paths)
+        raise DataError(f"{names} has no folder 'annotations'. Pass folders or archives with {LAYOUT}.")
     return source
 
 
-def _open(path: Path, room: Room) -> list[Holder]:
+def _open(path: Path, budget: MemoryBudget) -> list[Holder]:
     if path.is_dir():
-        return _open_folder(path, room)
+        return _open_folder(path, budget)
     if not path.exists():
-        raise UsageError(f"there is no {path}: name a folder or an archive in the official layout.")
+        raise UsageError(f"{path} does not exist. Pass a folder or an archive in the official layout.")
     if not (path.is_file() and is_archive(path)):
-        raise DataError(f"{path} is neither a folder nor a tar archive: name one that holds {LAYOUT}.")
-    return [_indexed(archive) for archive in open_archive(path, room)]
+        raise DataError(f"{path} is neither a folder nor a tar archive. Pass one with {LAYOUT}.")
+    return [_indexed(archive) for archive in open_archive(path, budget)]
 
 
-def _open_folder(folder: Path, room: Room) -> list[Holder]:
-    """Return a folder's holders: itself, or the one benchmark in it, and the archives beside or under `data`."""
+def _open_folder(folder: Path, budget: MemoryBudget) -> list[Holder]:
+    """Return a folder's holders: itself, or the one benchmark in it, and the archives in it or in `data`."""
     if folder.resolve().name == ANNOTATIONS:
         return [Folder(folder, f"{ANNOTATIONS}/")]
     if any((folder / split).is_dir() for split in SPLITS):
@@ -137,26 +138,26 @@ def _open_folder(folder: Path, room: Room) -> list[Holder]:
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     roots = [path for path in candidates if (path / ANNOTATIONS).is_dir()]
     if len(roots) > 1 and roots[0] != folder:
-        raise DataError(f"{folder} holds several benchmarks: name one that holds {LAYOUT}.")
+        raise DataError(f"{folder} holds several benchmarks. Pass one with {LAYOUT}.")
     root = roots[0] if roots else folder
     inside = "" if roots or (root / IMAGES).is_dir() else f"{IMAGES}/"
     places = [place for place in (root, root / IMAGES) if place.is_dir()]
     there = [path for place in places for path in sorted(place.iterdir()) if keeps(path.name)]
     holders: list[Holder] = [Folder(root, inside)]
     for path in [path for path in there if path.name.endswith(SUFFIXES) and not path.is_dir()]:
-        holders += _open(path, room)
+        holders += _open(path, budget)
     return holders
 
 
 def _indexed(archive: Archive) -> Indexed:
-    """Name an archive's members as the official layout does.
+    """Map the names of the official layout to an archive's members.
 
-    All beside a folder `annotations` are named from there. An archive of images alone begins anywhere above or in
-    `data`; one of a single domain may begin with train, val and test, and is then called as the domain is.
+    Names are relative to the folder that contains `annotations`. An archive of images alone may begin anywhere
+    above or in `data`; one of a single domain may begin with train, val and test, and has the domain's name.
     """
     tops = {name.partition(f"{ANNOTATIONS}/")[0] for name in archive.members if _annotations(name)}
     if len(tops) > 1:
-        raise DataError(f"{archive.name} holds several benchmarks: name one that holds {LAYOUT}.")
+        raise DataError(f"{archive.name} holds several benchmarks. Pass one with {LAYOUT}.")
     if tops:
         top = tops.pop()
         return Indexed(archive, {name.removeprefix(top): name for name in archive.members if name.startswith(top)})
@@ -170,7 +171,7 @@ def _annotations(name: str) -> bool:
 
 
 def _official(name: str, called: str) -> str:
-    """Return `data/<domain>/...` for the name of an image in an archive that is called so."""
+    """Return `data/<domain>/...` for the name of an image in an archive named `called`."""
     parts = name.split("/")
     if IMAGES in parts[:-1]:
         return "/".join(parts[parts.index(IMAGES) :])

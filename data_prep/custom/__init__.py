@@ -1,1 +1,1 @@
-"""A user's own data set, read from the forms people keep images in, as one more domain of a packed file."""
+"""Add a user's own data set, in any common format, to a packed file as one more domain."""

@@ -1,4 +1,4 @@
-"""A tree of class folders, as torchvision's ImageFolder reads it, perhaps with train, val and test above them."""
+"""A tree of class folders, as read by torchvision's ImageFolder, optionally below train, val and test."""
 
 from __future__ import annotations
 
@@ -8,24 +8,31 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from decathlon.data.domains import SPLITS
-from decathlon.data_prep.custom.collection import SPLIT_WORDS, Collection, Example, collect, first
+from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, collect, first
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 
-# torchvision's list
-OTHERS = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd")  # images all the same: told, not left out
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+OTHERS = (
+    ".gif",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".jxl",
+    ".psd",
+)  # also images: unusable, but not left out
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision
 
 
 def read_folder(root: Path) -> Collection:
-    """Read the images of a tree: the class is the folder below the root, or below train, val and test.
+    """Read the images of a tree; the class is the folder below the root, or below train, val and test.
 
-    Raises DataError when there are no class folders, or splits with images beside them.
+    Raises DataError without class folders, or for images directly in a split.
     """
     tops = _folders(root)
-    given = bool(tops) and all(name.lower() in SPLIT_WORDS for name in tops)
-    starts = [(f"{name}/", SPLIT_WORDS[name.lower()]) for name in tops] if given else [("", None)]
+    given = bool(tops) and all(name.lower() in SPLIT_NAMES for name in tops)
+    starts = [(f"{name}/", SPLIT_NAMES[name.lower()]) for name in tops] if given else [("", None)]
     files = [(name, inside, split) for inside, split in starts for name in _walk(f"{root}/{inside}", inside)]
     images = [entry for entry in files if _is_image(entry[0])]
     depth = 2 if given else 1
@@ -34,7 +41,9 @@ def read_folder(root: Path) -> Collection:
         raise DataError(_no_classes(root, len(images), given))
     loose = [name for name, _, _ in images if name.count("/") < depth]
     if given and loose:
-        raise DataError(f"{root}/{loose[0]} lies in a split and in no class folder: move it into one or out.")
+        raise DataError(
+            f"{root}/{loose[0]} is in a split but in no class folder. Move it into one, or out of the split."
+        )
     examples = [Example(name, name.split("/")[depth - 1], split) for name, _, split in inner]
     classes = {name for inside, _ in starts for name in _folders(root / inside)}
     notes = [*_left_out(files, loose), *_nested(root, examples, depth)]
@@ -45,7 +54,7 @@ def read_folder(root: Path) -> Collection:
 
 
 def _walk(folder: str, inside: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Yield the files below a folder by their names from the root; links are followed, but never in a circle."""
+    """Yield the files below a folder, named from the root; links are followed, but never in a circle."""
     place = os.stat(folder)
     here = place.st_dev, place.st_ino
     if here in above:
@@ -74,17 +83,17 @@ def _is_image(name: str) -> bool:
 
 def _no_classes(root: Path, images: int, given: bool) -> str:
     if given:
-        return f"{root} has splits without class folders: images must lie in <split>/<class>/."
+        return f"{root} has splits without class folders. Put the images into <split>/<class>/."
     if images:
         return (
-            f"{root} holds {several(images, 'image')} and no class folders: put each class into a folder, or name "
-            "a CSV file path,label."
+            f"{root} has {several(images, 'image')} and no class folders. Put each class into a folder, or pass a "
+            "CSV file path,label."
         )
-    return f"{root} holds no images: name a folder of class folders, a CSV file or a COCO annotation."
+    return f"{root} has no images. Pass a folder of class folders, a CSV file or a COCO annotation file."
 
 
 def _left_out(files: Iterable[tuple[str, str, str | None]], loose: list[str]) -> Iterator[str]:
-    others = Counter(os.path.splitext(name)[1] or "no ending" for name, _, _ in files if not _is_image(name))
+    others = Counter(os.path.splitext(name)[1] or "no extension" for name, _, _ in files if not _is_image(name))
     if others:
         yield f"left out {several(others.total(), 'file')} of other kinds: {first(others)}"
     if loose:
@@ -92,13 +101,13 @@ def _left_out(files: Iterable[tuple[str, str, str | None]], loose: list[str]) ->
 
 
 def _nested(root: Path, examples: list[Example], depth: int) -> Iterator[str]:
-    """Say that a lone class may be a folder of classes."""
+    """Note that a single class may be a folder of classes."""
     if len({example.label for example in examples}) > 1:
         return
-    yield f"Warning: there is one class, {examples[0].label}"
+    yield f"Warning: there is only one class, {examples[0].label}"
     inner = {example.name.split("/")[depth] for example in examples if example.name.count("/") > depth}
     if len(inner) > 1:
-        yield f"if the folders in it are the classes ({first(inner)}), name {root / examples[0].label} instead"
+        yield f"if the folders in it are the classes ({first(inner)}), pass {root / examples[0].label} instead"
     tables = sorted(path.name for path in root.iterdir() if path.suffix.lower() in (".csv", ".json"))
     if tables:
-        yield f"if {tables[0]} tells the classes, name {root / tables[0]} instead"
+        yield f"if {tables[0]} lists the classes, pass {root / tables[0]} instead"

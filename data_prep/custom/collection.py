@@ -1,4 +1,4 @@
-"""Labelled images of one data set, whatever form they were kept in."""
+"""The labelled images of one data set, in any format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 
-SPLIT_WORDS = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -21,13 +21,13 @@ SPLIT_WORDS = {
     "validation": "val",
     "dev": "val",
 }
-SPLIT_WORDS |= {"test": "test", "testing": "test"}
-_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; what is no UTF-8 on the disk
+SPLIT_NAMES |= {"test": "test", "testing": "test"}
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; names on disk that are not UTF-8
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One image: its name in the data set, its class, and its split where the data set has splits."""
+    """One image: its name in the data set, its class, and its split if the data set has splits."""
 
     name: str
     label: str
@@ -36,11 +36,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Collection:
-    """A data set's images in the order of their names as strings, whatever their order was.
+    """A data set's images, sorted by name as strings.
 
-    `kind` says what it was recognised as. `classes` are sorted as strings, a label is a position in them.
-    `picture(i)` is image i. `splits` are those of the images, None when the data set has none. `notes` say what was
-    left out.
+    `kind` is its recognised format. `classes` are sorted as strings; a label is a position in them. `picture(i)` is
+    image i. `splits` are those of the images, None if the data set has none. `notes` tell what was left out.
     """
 
     kind: str
@@ -64,10 +63,10 @@ def collect(
 ) -> Collection:
     """Return examples as a collection; `picture(name)` finds an image, `classes` may name some without images.
 
-    Raises DataError when there are none, a name stands twice, or one cannot be written into a file.
+    Raises DataError without images, for duplicate names, and for names that cannot be written to a file.
     """
     if not examples:
-        raise DataError(f"{kind} without images is no data set: check what --from names.")
+        raise DataError(f"{kind} without images cannot be added. Check the path of --from.")
     examples = sorted(examples, key=lambda example: example.name)
     _refuse_unfit(examples)
     names = tuple(example.name for example in examples)
@@ -75,17 +74,19 @@ def collect(
     position = {name: label for label, name in enumerate(found)}
     labels = np.array([position[example.label] for example in examples], np.int32)
     splits = tuple(example.split for example in examples if example.split)
-    told = [*notes, *_empty(set(classes) - set(found)), *_as_numbers(found)]
-    return Collection(kind, tuple(found), names, labels, lambda i: picture(names[i]), splits or None, tuple(told))
+    details = [*notes, *_empty(set(classes) - set(found)), *_as_numbers(found)]
+    return Collection(
+        kind, tuple(found), names, labels, lambda i: picture(names[i]), splits or None, tuple(details)
+    )
 
 
 def _refuse_unfit(examples: Sequence[Example]) -> None:
     for one, two in zip(examples, examples[1:], strict=False):
         if one.name == two.name:
-            raise DataError(f"image {one.name} is named twice: leave it one label.")
+            raise DataError(f"duplicate image {one.name}. Keep one label for it.")
     for example in examples:
         if _UNFIT.search(example.name + example.label):
-            raise DataError(f"{ascii(example.name)} or its class holds characters that are no text: rename it.")
+            raise DataError(f"{ascii(example.name)} or its class has unprintable characters. Rename it.")
 
 
 def _empty(classes: set[str]) -> list[str]:
@@ -95,17 +96,15 @@ def _empty(classes: set[str]) -> list[str]:
 
 
 def _as_numbers(classes: list[str]) -> list[str]:
-    """Say in which order classes are that people would count."""
+    """Note the order of classes that people would sort as numbers."""
     natural = sorted(classes, key=lambda name: [(len(run), run) for run in re.findall(r"\d+|\D+", name)])
     numbered = all(any(character.isdigit() for character in name) for name in classes)
     if not numbered or natural == classes:
         return []
-    return [
-        f"classes are in the order of their names as text, as the official ones are: {first(classes, sort=False)}"
-    ]
+    return [f"classes are sorted by name as text, like the official ones: {first(classes, sort=False)}"]
 
 
 def first(names: Iterable[str], number: int = 3, sort: bool = True) -> str:
-    """Return the first few names, and dots when there are more."""
-    told = sorted(names) if sort else list(names)
-    return ", ".join(told[:number]) + (", …" if len(told) > number else "")
+    """Return the first few names, with dots if there are more."""
+    listed = sorted(names) if sort else list(names)
+    return ", ".join(listed[:number]) + (", …" if len(listed) > number else "")

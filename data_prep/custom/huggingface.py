@@ -1,4 +1,4 @@
-"""A folder that `save_to_disk` of Hugging Face's `datasets` wrote: one data set, or several as splits."""
+"""A folder written by `save_to_disk` of Hugging Face's `datasets`: one data set, or several as splits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from decathlon.data_prep.custom.collection import SPLIT_WORDS, Collection, Example, collect
+from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, collect
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 from decathlon.system.text import several
@@ -22,33 +22,31 @@ def is_huggingface(folder: Path) -> bool:
 def read_huggingface(folder: Path) -> Collection:
     """Read a saved data set with one image column and one column of classes.
 
-    Images are called by their split and number. Raises UsageError when the package is missing, DataError for
-    other columns and unknown splits.
+    Images are named by split and number. Raises UsageError if the package is missing, DataError for other columns
+    and unknown splits.
     """
     try:
         import datasets
     except ImportError:
         raise UsageError(
-            f"{folder} is a Hugging Face data set, which needs datasets: pip install 'visual-decathlon[datasets]'."
+            f"{folder} is a Hugging Face data set. To read it run: pip install 'visual-decathlon[datasets]'"
         ) from None
     try:
         saved = datasets.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} is no whole Hugging Face data set ({error}): save it again.") from None
+        raise DataError(f"{folder} is not a complete Hugging Face data set ({error}). Save it again.") from None
     splits = saved if isinstance(saved, Mapping) else {"": saved}
     examples: list[Example] = []
     found: dict[str, tuple[Any, int, str]] = {}
     for name, part in splits.items():
-        if name and name.lower() not in SPLIT_WORDS:
-            raise DataError(
-                f"{folder} has a split '{name}', which is none of train, val and test: rename or drop it."
-            )
+        if name and name.lower() not in SPLIT_NAMES:
+            raise DataError(f"{folder} has a split '{name}', not train, val or test. Rename or drop it.")
         image, labels = _column(datasets.Image, part, folder), _labels(datasets.ClassLabel, part, folder)
         part = part.cast_column(image, datasets.Image(decode=False))
         digits = len(str(len(part)))
         for i, label in enumerate(labels):
             called = f"{name or 'image'}/{i:0{digits}d}"
-            examples.append(Example(called, label, SPLIT_WORDS[name.lower()] if name else None))
+            examples.append(Example(called, label, SPLIT_NAMES[name.lower()] if name else None))
             found[called] = part, i, image
     kind = f"a Hugging Face data set with {', '.join(splits)}" if isinstance(saved, Mapping) else ""
     return collect(kind or "a Hugging Face data set", examples, lambda called: _picture(called, *found[called]))
@@ -58,20 +56,20 @@ def _column(kind: type, part: Any, folder: Path) -> str:
     """Return the one column of that kind."""
     names = [str(name) for name, feature in part.features.items() if isinstance(feature, kind)]
     if len(names) != 1:
-        told = ", ".join(names) or "none"
+        found = ", ".join(names) or "none"
         raise DataError(
-            f"{folder} must have one {kind.__name__} column and has {told}: remove others with remove_columns, or "
+            f"{folder} must have one {kind.__name__} column and has {found}. Remove others with remove_columns, or "
             f"make one with cast_column."
         )
     return names[0]
 
 
 def _labels(kind: type, part: Any, folder: Path) -> list[str]:
-    """Return the class of every image; a column called `label` may hold the names themselves."""
+    """Return the class of every image; a column `label` may hold the names themselves."""
     if not any(isinstance(feature, kind) for feature in part.features.values()) and "label" in part.features:
         values = list(part["label"])
         if not all(isinstance(value, str) and value.strip() for value in values):
-            raise DataError(f"{folder}: its column 'label' must hold ClassLabel or the classes' names: cast it.")
+            raise DataError(f"{folder}: its column 'label' must hold ClassLabel or class names. Cast it.")
         return values
     column = _column(kind, part, folder)
     names = part.features[column].names
@@ -79,7 +77,7 @@ def _labels(kind: type, part: Any, folder: Path) -> list[str]:
     unlabelled = sum(position is None or position < 0 for position in positions)
     if unlabelled:
         raise DataError(
-            f"{folder}: {unlabelled:,} of {several(len(positions), 'image')} without a class: drop their split, or "
+            f"{folder}: {unlabelled:,} of {several(len(positions), 'image')} without a class. Drop their split, or "
             "filter them out."
         )
     return [names[position] for position in positions]

@@ -1,4 +1,4 @@
-"""A collection and its split, numbered as the official domains are."""
+"""Number a split collection in the way of the official domains."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from decathlon.data_prep.sources.coco_json import ID_STEP
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
-FIRST_IMAGE = 200_000  # ids of images come after it, those of categories before
+FIRST_IMAGE = 200_000  # image ids come after it, category ids before
 MOST_IMAGES = ID_STEP - FIRST_IMAGE - 1
 
 
 def plan(
     name: str, index: int, collection: Collection, place: Mapping[int, str], flip: bool, crop: CropPolicy
 ) -> PlannedDomain:
-    """Return a domain of the images in `place`, which tells the split of a position.
+    """Return a domain of the images in `place`, which maps a position to its split.
 
     Ids are `index` times 10^7 plus a class's rank, or plus 200,000 and an image's rank over train, val and test.
-    Raises DataError when there are more images or classes than ids.
+    Raises DataError for more images or classes than ids.
     """
     if len(place) > MOST_IMAGES or len(collection.classes) > FIRST_IMAGE:
         raise DataError(
-            f"{name} has {len(place):,} images of {len(collection.classes):,} classes: a domain holds at most "
+            f"{name} has {len(place):,} images of {len(collection.classes):,} classes. A domain can have at most "
             f"{MOST_IMAGES:,} of {FIRST_IMAGE:,}."
         )
     categories = tuple(Category(index * ID_STEP + rank, c) for rank, c in enumerate(collection.classes, 1))
@@ -46,7 +46,7 @@ def plan(
 def positions_of(split: str, collection: Collection, place: Mapping[int, str]) -> list[int]:
     """Return the positions of a split's images in the order they are packed.
 
-    Test images are mixed, by a digest of their names: in the order of their classes ids would tell the labels.
+    Test images are shuffled, by a digest of their names: in class order their ids would reveal the labels.
     """
     found = sorted(position for position, its in place.items() if its == split)
     if split != "test":

@@ -1,16 +1,18 @@
-"""Every image of a data set looked at before anything is packed: which cannot be used, and which are the same."""
+"""Check every image of a data set before packing: which are unusable, and which are identical."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 
 from decathlon.data_prep.custom.collection import Collection
-from decathlon.data_prep.packing.decoding import Chunk, decode, wary
-from decathlon.data_prep.packing.pipeline import Packing, chunks, worker_count
+from decathlon.data_prep.packing.decoding import Chunk, decode, strict_pillow
+from decathlon.data_prep.packing.pipeline import PackOptions, chunks, worker_count
 from decathlon.data_prep.packing.plan import PlannedSplit
 from decathlon.data_prep.packing.workers import ordered
 from decathlon.data_prep.sources.image_ref import Picture
@@ -18,33 +20,33 @@ from decathlon.errors import DataError
 from decathlon.system.text import several
 
 LISTED = 10
+_FIRST = ("test", "val", "train")  # evaluation keeps its images
+_LISTED_SETS = 3
 
 
 @dataclass(frozen=True)
-class Survey:
-    """`digests` by position, of the pixels that would be packed; `broken` says by position what is wrong."""
+class Scan:
+    """By position: `digests` of the pixels to be packed, and in `broken` what is wrong with unusable images."""
 
     digests: dict[int, bytes]
     broken: dict[int, str]
 
     def refuse_broken(self, origin: str) -> None:
-        """Raise DataError naming the first images that cannot be used, if there are any."""
+        """Raise DataError naming the first unusable images, if any."""
         if not self.broken:
             return
         total = len(self.digests) + len(self.broken)
-        head = (
-            f"{origin}: {several(len(self.broken), 'image')} of {total:,} cannot be used: mend them, take them out,"
-        )
-        raise DataError("\n".join([f"{head} or leave them out with --skip-broken.", *self.listed()]))
+        head = f"{origin}: {several(len(self.broken), 'image')} of {total:,} cannot be used. Fix them, remove them,"
+        raise DataError("\n".join([f"{head} or leave them out with --skip-broken:", *self.listed()]))
 
     def listed(self) -> list[str]:
-        """Return an indented line for each of the first images that cannot be used."""
+        """Return an indented line for each of the first unusable images."""
         lines = [f"  {reason}" for reason in list(self.broken.values())[:LISTED]]
         return lines + ["  …"] * (len(self.broken) > LISTED)
 
 
-def survey(collection: Collection, how: Packing) -> Survey:
-    """Decode every image; equal digests are equal pixels at the size that is packed."""
+def scan(collection: Collection, options: PackOptions) -> Scan:
+    """Decode every image; equal digests mean equal pixels at the packed size."""
     count = len(collection)
 
     def pictures(begin: int, end: int) -> list[Picture]:
@@ -52,18 +54,18 @@ def survey(collection: Collection, how: Packing) -> Survey:
 
     everything = PlannedSplit("", np.arange(count), collection.labels, pictures)
     found: list[bytes | str] = []
-    with closing(ordered(_look, chunks([everything], how), worker_count(how, count))) as results:
+    with closing(ordered(_digest_chunk, chunks([everything], options), worker_count(options, count))) as results:
         for result in results:
             found += result
-            how.progress(len(found), count)
+            options.progress(len(found), count)
     digests = {position: each for position, each in enumerate(found) if isinstance(each, bytes)}
-    return Survey(digests, {position: each for position, each in enumerate(found) if isinstance(each, str)})
+    return Scan(digests, {position: each for position, each in enumerate(found) if isinstance(each, str)})
 
 
-def _look(chunk: Chunk) -> list[bytes | str]:
-    """Return for every image the digest of its pixels and size, or what is wrong with it."""
+def _digest_chunk(chunk: Chunk) -> list[bytes | str]:
+    """Return for every image the digest of its size and pixels, or what is wrong with it."""
     found: list[bytes | str] = []
-    with wary():
+    with strict_pillow():
         for picture in chunk.pictures:
             try:
                 image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge, chunk.upright)
@@ -71,3 +73,57 @@ def _look(chunk: Chunk) -> list[bytes | str]:
             except DataError as error:
                 found.append(str(error))
     return found
+
+
+def find_duplicates(digests: Mapping[int, bytes]) -> list[list[int]]:
+    """Return the positions of identical images, in lists of two or more."""
+    same: dict[bytes, list[int]] = defaultdict(list)
+    for position, digest in digests.items():
+        same[digest].append(position)
+    return [positions for positions in same.values() if len(positions) > 1]
+
+
+def redundant(found: Iterable[list[int]], splits: tuple[str, ...] | None) -> set[int]:
+    """Return all but one of identical images; the one kept is in test, else in val, else in train."""
+    drop: set[int] = set()
+    for positions in found:
+        kept = min(positions, key=lambda i: (_FIRST.index(splits[i]) if splits else 0, i))
+        drop.update(position for position in positions if position != kept)
+    return drop
+
+
+def conflicting(collection: Collection, found: Iterable[list[int]]) -> list[str]:
+    """Return the names of identical images with different classes, joined by " = "."""
+    sets = [positions for positions in found if len({int(collection.labels[i]) for i in positions}) > 1]
+    return [" = ".join(collection.names[i] for i in positions) for positions in sets]
+
+
+def duplicate_warnings(
+    collection: Collection, place: Mapping[int, str], found: Iterable[list[int]]
+) -> Iterator[str]:
+    """Yield warnings about identical images; `place` has the split of every packed image."""
+    sets = [packed for positions in found if len(packed := [i for i in positions if i in place]) > 1]
+    astride = [positions for positions in sets if len({place[i] for i in positions}) > 1]
+    if astride:
+        yield (
+            f"Warning: identical images in more than one split, {several(len(astride), 'time')}: "
+            f"{_name_images(collection, place, astride)}; --drop-duplicates keeps one of each."
+        )
+    conflicting = [positions for positions in sets if len({int(collection.labels[i]) for i in positions}) > 1]
+    if conflicting:
+        yield (
+            f"Warning: identical images in more than one class, {several(len(conflicting), 'time')}: "
+            f"{_name_images(collection, place, conflicting)}; correct the labels."
+        )
+    repeated = sum(len(positions) - len({place[i] for i in positions}) for positions in sets)
+    if repeated:
+        yield f"identical images within a split: {repeated:,} beyond the first of each"
+
+
+def _name_images(collection: Collection, place: Mapping[int, str], sets: list[list[int]]) -> str:
+    """Name the first sets, one image of every split or class."""
+    shown = []
+    for positions in sets[:_LISTED_SETS]:
+        kinds = {(place[i], int(collection.labels[i])): i for i in reversed(positions)}
+        shown.append(" = ".join(f"{collection.names[i]} ({place[i]})" for i in sorted(kinds.values())))
+    return ", ".join(shown) + (", …" if len(sets) > _LISTED_SETS else "")

@@ -1,4 +1,4 @@
-"""What became of a data set: its splits, and how many images of a class they have."""
+"""Report the splits of a data set, and how many images per class they have."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _COLUMNS = (
     Column("images", "images", 0),
     Column("percent", "%", 1),
     Column("classes", "classes", 0),
-    Column("fewest", "fewest images of a class", 0),
+    Column("fewest", "fewest images per class", 0),
     Column("most", "most", 0),
 )
 
 
 def split_table(name: str, collection: Collection, place: Mapping[int, str]) -> Table:
-    """Return a row a split: its images, the classes it has, and the fewest and most images of one of those."""
+    """Return one row per split: its images, its classes, and the fewest and most images of those."""
     counts = {split: _counts(collection, place, split) for split in SPLITS if split in place.values()}
     rows = tuple(_row(split, count, len(place)) for split, count in counts.items())
     return Table(name, _COLUMNS, rows, _row("all", np.sum([*counts.values()], axis=0), len(place)))
@@ -42,9 +42,9 @@ def _row(split: str, counts: np.ndarray[tuple[int], np.dtype[np.int64]], total: 
 
 
 def gaps(collection: Collection, place: Mapping[int, str], grouped: bool = False) -> list[str]:
-    """Return a line for each split that lacks classes, and for splits there are not.
+    """Return a line for each missing split, and each split that lacks classes.
 
-    They are warnings where groups were kept whole: too few of them fill no split, and nobody asked for that.
+    They are warnings if groups were kept together: too few of them can leave a split empty unintentionally.
     """
     lines = []
     for split in SPLITS:

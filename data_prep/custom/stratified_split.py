@@ -1,7 +1,7 @@
-"""A stratified split: every class in the same parts, groups never divided, the same for any order of files.
+"""A stratified split: every class in the same parts, groups never divided, independent of the order of files.
 
-Groups are taken largest first, equal ones in an order drawn from the seed and their names; each goes where most of
-its classes' images are missing. Without groups that is, in every class, the method of largest remainders.
+Groups are assigned largest first, ties in an order drawn from the seed and their names; each goes to the split that
+lacks most images of its classes. Without groups this is the method of largest remainders within every class.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from decathlon.data_prep.custom.add_request import Parts
 
-PRIORITY = ("train", "test", "val")  # which split a class that is too small for all of them goes without last
+PRIORITY = ("train", "test", "val")  # a class too small for all splits is missing from the last ones
 
 
 def assign(labels: Sequence[int], groups: Sequence[str], parts: Parts, seed: int) -> list[str]:
@@ -36,7 +36,7 @@ def _draw(name: str, seed: int) -> bytes:
 
 
 class _Shares:
-    """What every split has of every class, and what it should have."""
+    """The images every split has of every class, and should have."""
 
     def __init__(self, contents: dict[str, Counter[int]], parts: Parts) -> None:
         self.splits = [split for split in PRIORITY if split in parts]
@@ -60,18 +60,18 @@ class _Shares:
         self.place[group] = split
 
     def lack(self, split: str, group: str) -> float:
-        """Return by how much putting the group there brings the split nearer to its part of the group's classes.
+        """Return by how much adding the group brings the split closer to its part of the group's classes.
 
         The distance is the sum over classes of (images there - images due)^2 / images of the class.
         """
-        nearer = 0.0
+        closer = 0.0
         for label, images in self._contents[group].items():
             due = self._due(split, label)
-            nearer += images * (2 * due - 100 * images) / self._size[label]
-        return nearer
+            closer += images * (2 * due - 100 * images) / self._size[label]
+        return closer
 
     def fill(self, split: str) -> None:
-        """Give the split a group of every class it has none of, the smallest that another split can spare."""
+        """Give the split a group of every class it lacks, the smallest that another split can spare."""
         bare = {label for label in self._size if not self._groups[split, label]}
         of: dict[int, list[str]] = defaultdict(list)
         for group in self.place:
@@ -79,19 +79,19 @@ class _Shares:
                 of[label].append(group)
         for label in sorted(bare):
             spare = [group for group in of[label] if self._can_spare(group, split)]
-            if spare and not self._groups[split, label]:  # a group of several classes may have come since
-                self.put(min(spare, key=lambda group: self._dear(group, label)), split)
+            if spare and not self._groups[split, label]:  # a group of several classes may have been added since
+                self.put(min(spare, key=lambda group: self._cost(group, label)), split)
 
-    def _dear(self, group: str, label: int) -> tuple[int, int]:
-        """Return what makes a group hard to spare: its size, then how short of the class its split is."""
+    def _cost(self, group: str, label: int) -> tuple[int, int]:
+        """Return the cost of moving a group: its size, then how much its split lacks of the class."""
         return self._contents[group].total(), self._due(self.place[group], label)
 
     def _due(self, split: str, label: int) -> int:
-        """Return how much of a class, in hundredths of an image, a split should have beyond what it has."""
+        """Return how many images of a class, in hundredths, a split still lacks."""
         return self._size[label] * self._parts[split] - 100 * self._images[split, label]
 
     def _can_spare(self, group: str, split: str) -> bool:
-        """Say whether a group may move: its own split keeps others of its classes, or comes after this one."""
+        """Say whether a group may move: its split keeps others of its classes, or has a lower priority."""
         own = self.place[group]
         later = self.splits.index(own) > self.splits.index(split)
         return later or all(self._groups[own, label] > 1 for label in self._contents[group])

@@ -1,4 +1,4 @@
-"""HTTP without surprises: http and https only, one sentence for every way a request fails."""
+"""HTTP without surprises: http and https only, and one reason for every way a request can fail."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from decathlon import __version__
 
-_PASSING = (408, 425, 429, 500, 502, 503, 504)  # status codes that may be gone at the next try
+_PASSING = (408, 425, 429, 500, 502, 503, 504)  # status codes worth another try
 _NO_RANGE = 416
 
 
 class TryAgain(Exception):
-    """A request failed in a way that may pass; `wait` in seconds, None for no wish of the server."""
+    """A request failed in a way that may pass; `wait` is the server's Retry-After in seconds, None without one."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class TryAgain(Exception):
 
 
 class GiveUp(Exception):
-    """A mirror does not have the file; `wrong` says that it serves another one under its name."""
+    """A mirror does not have the file; `wrong` if it serves another one under that name."""
 
     def __init__(self, reason: str, wrong: bool = False) -> None:
         super().__init__(reason)
@@ -38,25 +38,25 @@ class GiveUp(Exception):
 
 
 class OutOfRange(Exception):
-    """The server has no bytes at the asked place."""
+    """The server has no bytes in the requested range."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follow redirects, but never from https to less."""
+    """Follow redirects, but never from https to anything less."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """Return the request for the new place; raises GiveUp where the connection would no longer be safe."""
+        """Return the request for the new URL; raises GiveUp if the connection would no longer be safe."""
         if not newurl.isascii() or not newurl.isprintable():
-            raise GiveUp("it sends on to what is no address")
+            raise GiveUp("it redirects to an invalid URL")
         if req.type == "https" and urlsplit(newurl).scheme != "https":
-            raise GiveUp(f"it sends from https on to {newurl:.200}, which is refused")
+            raise GiveUp(f"it redirects from https to {newurl:.200}, which is refused")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener that knows http and https only: build_opener's would also read file: and ftp:."""
+    """Return an opener for http and https only: build_opener's would also read file: and ftp:."""
     opener = urllib.request.OpenerDirector()
     opener.addheaders = [("User-Agent", f"visual-decathlon/{__version__}")]
     for handler in (
@@ -74,7 +74,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 @contextlib.contextmanager
 def request(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[http.client.HTTPResponse]:
-    """Yield the answer to a GET; `timeout` in seconds without a byte.
+    """Yield the response to a GET; `timeout` in seconds without a byte.
 
     Raises TryAgain, GiveUp or OutOfRange.
     """
@@ -85,7 +85,7 @@ def request(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[ht
 
 
 def read(response: http.client.HTTPResponse, size: int) -> bytes:
-    """Return up to `size` bytes of an answer as soon as some are there, none at its end; raises TryAgain."""
+    """Return up to `size` bytes of a response as soon as some arrive, none at its end; raises TryAgain."""
     with _translated():
         return response.read1(size)
 
@@ -98,7 +98,7 @@ def _translated() -> Iterator[None]:
         error.close()
         raise _refusal(error) from None
     except http.client.InvalidURL as error:
-        raise GiveUp(f"it is no URL ({error})") from None
+        raise GiveUp(f"it is not a valid URL ({error})") from None
     except http.client.HTTPException as error:
         raise TryAgain(f"the connection broke ({type(error).__name__})") from None
     except OSError as error:  # URLError is one, and a timeout
@@ -108,9 +108,9 @@ def _translated() -> Iterator[None]:
 def _refusal(error: urllib.error.HTTPError) -> Exception:
     if error.code == _NO_RANGE:
         return OutOfRange()
-    if 300 <= error.code < 400:  # left here: loops, and places that are not http
-        return GiveUp(f"it sends on to a place that is refused ({_line(error.reason)})")
-    reason = f"it answers {error.code} {_line(error.reason)}".rstrip()
+    if 300 <= error.code < 400:  # only loops and non-http URLs get here
+        return GiveUp(f"its redirect is refused ({_line(error.reason)})")
+    reason = f"it returns {error.code} {_line(error.reason)}".rstrip()
     if error.code in _PASSING:
         return TryAgain(reason, _retry_after(error.headers.get("Retry-After")))
     return GiveUp(reason)
@@ -119,18 +119,18 @@ def _refusal(error: urllib.error.HTTPError) -> Exception:
 def _unreachable(error: OSError) -> Exception:
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
-        return TryAgain("no byte came for too long")
+        return TryAgain("no data arrived for too long")
     if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-        return GiveUp("there is no such host")
+        return GiveUp("the host does not exist")
     if isinstance(cause, ssl.SSLCertVerificationError):
         return GiveUp(f"its certificate is not valid ({_line(cause.verify_message)})")
-    if not isinstance(cause, OSError):  # no scheme of ours
+    if not isinstance(cause, OSError):  # an unsupported scheme
         return GiveUp(_line(cause))
     return TryAgain(_line(cause.strerror or cause))
 
 
 def _retry_after(text: str | None) -> float | None:
-    """Return the seconds a server asks to wait, from a number or a date; None where it says nothing readable."""
+    """Return the seconds of a Retry-After header, a number or a date; None if missing or unreadable."""
     if text is None:
         return None
     if re.fullmatch(r"[0-9]{1,9}", text.strip()):
@@ -143,5 +143,5 @@ def _retry_after(text: str | None) -> float | None:
 
 
 def _line(text: object) -> str:
-    """Return a server's words on one short line without control characters."""
+    """Return a server's text as one short line without control characters."""
     return re.sub(r"\s+|[^ -~]", " ", str(text)).strip()[:200]

@@ -13,10 +13,10 @@ from decathlon.system.files import read_json, sync, write_json
 _BLOCK = 1 << 20
 
 
-class Part:
-    """The part `.NAME.part` of a file, and `.NAME.part.json`: its URL and the version the server named.
+class PartialFile:
+    """The partial file `.NAME.part`, and `.NAME.part.json` with its URL and the version the server named.
 
-    Bytes are added only to those of the same URL and version, so that no file is put together from two.
+    Bytes are only appended to those of the same URL and version, so that no file is a mixture of two.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -26,44 +26,48 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Return the bytes that have come, 0 without a part."""
+        """Return the number of bytes received so far."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     @property
     def origin(self) -> tuple[str, str]:
-        """Return the URL and the version (an ETag or a date) of the part; ("", "") when nothing says them."""
+        """Return URL and version (an ETag or a date) of the bytes; ("", "") if unknown."""
         try:
             about = read_json(self._about)
             return str(about["url"]), str(about["version"])
-        except (DataError, KeyError, TypeError):  # a lost or damaged note costs a new download only
+        except (DataError, KeyError, TypeError):  # a lost or damaged note only costs a new download
             return "", ""
 
     def version(self, url: str) -> str:
-        """Return the version of a part that can go on from `url`, "" if there is none."""
+        """Return the version of the bytes if they can be resumed from `url`, else ""."""
         begun, version = self.origin
         return version if begun == url and self.size else ""
 
     def begin(self, url: str, version: str) -> None:
-        """Make the part empty and note where the bytes to come are from."""
+        """Start an empty file and note where its bytes come from."""
         self.path.write_bytes(b"")
         write_json(self._about, {"url": url, "version": version})
 
     def discard(self) -> None:
-        """Remove the part and its note."""
+        """Remove the partial file and its note."""
         self.path.unlink(missing_ok=True)
         self._about.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Give the part its final name, durably."""
+        """Give the file its final name, durably."""
         sync(self.path)
         os.replace(self.path, self.target)
         sync(self.target.parent)
         self.discard()
 
 
-def digest_of(path: Path, algorithm: str, progress: Callable[[str, int, int], None]) -> str:
+def digest_of(
+    path: Path, algorithm: str, progress: Callable[[str, int, int], None] = lambda what, done, total: None
+) -> str:
     """Return the digest of a file in hexadecimal digits, read in blocks."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)  # MD5 too: against damage, as others published it
+    digest = hashlib.new(
+        algorithm, usedforsecurity=False
+    )  # MD5 too: it finds damage, and some are published only so
     size, done = path.stat().st_size, 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

@@ -1,27 +1,54 @@
-"""One request for a file: the bytes that are still missing, added to its part."""
+"""One request for a file: download the missing bytes and append them to the partial file."""
 
 from __future__ import annotations
 
 import http.client
+import random
 import re
 import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from decathlon.data_prep.download.http_client import GiveUp, OutOfRange, TryAgain, read, request
 from decathlon.data_prep.download.mirrors import KnownFile
-from decathlon.data_prep.download.partial_file import Part
-from decathlon.data_prep.download.settings import Fetching
+from decathlon.data_prep.download.partial_file import PartialFile
 from decathlon.errors import DecathlonError
 
 _BLOCK = 1 << 18
 _PARTIAL = 206
+_LONGEST_WAIT = 60.0  # seconds, even if a server asks for more
 
 
-def download(file: KnownFile, url: str, part: Part, how: Fetching) -> None:
-    """Add what is missing of `file` from `url` to its part.
+@dataclass(frozen=True)
+class FetchOptions:
+    """How to download: `retries` per mirror without a new byte, `timeout` in seconds without a byte.
 
-    Raises TryAgain when the connection broke, GiveUp when this mirror does not have the file, DecathlonError when
-    the disk is too small, OSError when it cannot be written.
+    `say` gets lines for the user, `progress` the activity, the bytes so far and in total (None: unknown); `pause`
+    sleeps for seconds.
+    """
+
+    retries: int = 4
+    timeout: float = 30.0
+    force: bool = False
+    say: Callable[[str], None] = lambda line: None
+    progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
+    pause: Callable[[float], None] = time.sleep
+
+    def wait(self, failed: int, retry_after: float | None) -> float:
+        """Return the seconds before the next try: the server's Retry-After, else 1, 2, 4, … by failures."""
+        if retry_after is not None:
+            return min(retry_after, _LONGEST_WAIT)
+        jitter = random.uniform(0.5, 1.5)  # so that many clients do not return at once; affects no result
+        return min(2.0 ** min(failed - 1, 10) * jitter, _LONGEST_WAIT)
+
+
+def download(file: KnownFile, url: str, part: PartialFile, options: FetchOptions) -> None:
+    """Append the missing bytes of `file` from `url` to its partial file.
+
+    Raises TryAgain if the connection broke, GiveUp if this mirror does not have the file, DecathlonError if the
+    disk is too small, OSError if it cannot be written.
     """
     if file.size is not None and part.size > file.size:
         part.discard()
@@ -31,36 +58,38 @@ def download(file: KnownFile, url: str, part: Part, how: Fetching) -> None:
     offset = part.size if version else 0
     headers = {"Range": f"bytes={offset}-", "If-Range": version} if offset else {}
     try:
-        with request(url, headers, how.timeout) as response:
+        with request(url, headers, options.timeout) as response:
             total = _total(response, offset)
             if response.status == _PARTIAL:
                 _check_same(response, part, version)
             _check_total(total, file, part)
             if response.status != _PARTIAL and offset:
-                how.say(f"{host(url)} does not go on after {offset / 1e6:,.1f} MB: from the beginning again")
+                options.say(f"{host(url)} cannot resume after {offset / 1e6:,.1f} MB; starting over")
             if response.status != _PARTIAL:
                 part.begin(url, _version(response))
-            _receive(response, part, total or file.size, how)
+            _receive(response, part, total or file.size, options)
     except OutOfRange:
         _beyond(file, part)
 
 
-def check_room(part: Part, total: int) -> None:
-    """Raise DecathlonError when the disk has no room for the missing bytes of a file of `total` bytes."""
+def check_room(part: PartialFile, total: int) -> None:
+    """Raise DecathlonError if the disk has no room for the missing bytes of a file of `total` bytes."""
     free, missing = shutil.disk_usage(part.target.parent).free, total - part.size
     if missing > free:
         raise DecathlonError(
             f"{part.target.name} needs {missing / 1e6:,.1f} MB more and {part.target.parent} has "
-            f"{free / 1e6:,.1f} MB: free some space or choose another folder with -o."
+            f"{free / 1e6:,.1f} MB. Free some space or choose another folder with -o."
         )
 
 
 def host(url: str) -> str:
-    """Return a URL's host, and its port where one is written."""
+    """Return a URL's host, with the port if it has one."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _receive(response: http.client.HTTPResponse, part: Part, total: int | None, how: Fetching) -> None:
+def _receive(
+    response: http.client.HTTPResponse, part: PartialFile, total: int | None, options: FetchOptions
+) -> None:
     done = part.size
     limit = shutil.disk_usage(part.path.parent).free + done if total is None else total
     with part.path.open("ab") as out:
@@ -69,7 +98,7 @@ def _receive(response: http.client.HTTPResponse, part: Part, total: int | None, 
             if done > limit:
                 break
             out.write(block)
-            how.progress("fetching", done, total)
+            options.progress("fetching", done, total)
     if done > limit:
         part.discard()
         raise GiveUp(f"it sends more than the {limit:,} bytes the file has", wrong=True)
@@ -78,28 +107,28 @@ def _receive(response: http.client.HTTPResponse, part: Part, total: int | None, 
 
 
 def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
-    """Return the file's size as the server tells it, None where it does not; raises GiveUp on nonsense."""
+    """Return the file's size by the response headers, None without one; raises GiveUp on nonsense."""
     if response.status == _PARTIAL:
         found = re.fullmatch(
             r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip()
         )
         if not found or int(found[1]) != offset:
-            raise GiveUp("it sends another range than was asked for")
+            raise GiveUp("it sends another range than requested")
         return None if found[3] == "*" else int(found[3])
     if response.status != http.client.OK:
-        raise GiveUp(f"it answers {response.status} {response.reason}")
+        raise GiveUp(f"it returns {response.status} {response.reason}")
     return response.length
 
 
-def _check_same(response: http.client.HTTPResponse, part: Part, version: str) -> None:
-    """Raise TryAgain, from the beginning, when the server goes on with another version than the part's."""
-    told = _version(response)
-    if told and told != version:
+def _check_same(response: http.client.HTTPResponse, part: PartialFile, version: str) -> None:
+    """Raise TryAgain, from the beginning, if the server resumes with another version of the file."""
+    current = _version(response)
+    if current and current != version:
         part.discard()
-        raise TryAgain("the file changed there since the download began", wait=0)
+        raise TryAgain("the file changed on the server since the download began", wait=0)
 
 
-def _check_total(total: int | None, file: KnownFile, part: Part) -> None:
+def _check_total(total: int | None, file: KnownFile, part: PartialFile) -> None:
     if total is None:
         return
     if file.size is not None and total != file.size:
@@ -108,14 +137,14 @@ def _check_total(total: int | None, file: KnownFile, part: Part) -> None:
 
 
 def _version(response: http.client.HTTPResponse) -> str:
-    """Return the strong ETag, else the date of last change, else "": what If-Range compares (RFC 9110, 13.1.5)."""
+    """Return the value for If-Range (RFC 9110, 13.1.5): the strong ETag, else Last-Modified, else ""."""
     tag = str(response.headers.get("ETag", "")).strip()
     return tag if tag.startswith('"') else str(response.headers.get("Last-Modified", "")).strip()
 
 
-def _beyond(file: KnownFile, part: Part) -> None:
-    """A part that the server has no further bytes for is whole, if nobody knows the size, or of no use."""
+def _beyond(file: KnownFile, part: PartialFile) -> None:
+    """Take a partial file without further bytes on the server as complete if no size is known; else discard it."""
     if file.size is None and part.size:
         return
     part.discard()
-    raise TryAgain("it has no bytes after those that came", wait=0)
+    raise TryAgain("it has no bytes after those received", wait=0)

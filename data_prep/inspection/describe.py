@@ -1,4 +1,4 @@
-"""What a packed file holds, as values for people and programs."""
+"""Describe a packed file, for people and programs."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def _column(file: PackedFile, domain: str, split: str, column: str) -> npt.NDArr
     return np.concatenate([*file.blocks(domain, split, column)])
 
 
-def info_table(told: dict[str, Any]) -> Table:
-    """Return what `describe` returned as a table with a total row."""
+def info_table(info: dict[str, Any]) -> Table:
+    """Return the result of `describe` as a table with a total row."""
     columns = (
         Column("domain", "domain"),
         Column("classes", "classes", 0),
@@ -66,12 +66,12 @@ def info_table(told: dict[str, Any]) -> Table:
         Column("megabytes", "MB", 1),
         Column("baseline_error", "baseline error %", 2),
     )
-    rows = tuple(_info_row(name, entry) for name, entry in told["domains"].items())
-    entries = told["domains"].values()
+    rows = tuple(_info_row(name, entry) for name, entry in info["domains"].items())
+    entries = info["domains"].values()
     totals = (sum(entry[key] for entry in entries) for key in ("classes", *SPLITS))
     megabytes = sum(entry["bytes"] for entry in entries) / 1e6
     footer: Row = ("total", *totals, "", "", "", "", megabytes, "")
-    return Table(told["name"], columns, rows, footer)
+    return Table(info["name"], columns, rows, footer)
 
 
 def _info_row(name: str, entry: dict[str, Any]) -> Row:
@@ -95,7 +95,7 @@ def _range(ends: list[int]) -> str:
 
 
 def statistics(file: PackedFile) -> dict[str, Any]:
-    """Return every domain's mean and standard deviation, measured anew, with those the file holds."""
+    """Return every domain's mean and standard deviation, measured again, with those in the file."""
     domains = {}
     for domain in file.benchmark:
         moments = measure(file, domain.name)
@@ -110,22 +110,22 @@ def statistics(file: PackedFile) -> dict[str, Any]:
     return {"name": file.benchmark.name, "digest": file.digest, "domains": domains}
 
 
-def statistics_table(told: dict[str, Any]) -> Table:
-    """Return what `statistics` returned as a table, two rows a domain."""
+def statistics_table(measured: dict[str, Any]) -> Table:
+    """Return the result of `statistics` as a table, two rows per domain."""
     columns = (
         Column("domain", "domain"),
         Column("of", "of"),
         *(Column(f"{kind}_{colour}", f"{kind} {colour}", 4) for kind in ("mean", "std") for colour in "RGB"),
     )
     rows: list[Row] = []
-    for name, entry in told["domains"].items():
+    for name, entry in measured["domains"].items():
         rows.append((name, f"{entry['split']}, measured", *entry["mean"], *entry["std"]))
         rows.append(("", "in the file", *entry["stored_mean"], *entry["stored_std"]))
-    return Table(told["name"], columns, tuple(rows))
+    return Table(measured["name"], columns, tuple(rows))
 
 
 def check_table(file: PackedFile) -> Table:
-    """Return the number of images of every split of a file that was found whole."""
+    """Return the number of images of every split of a file without problems."""
     columns = (Column("domain", "domain"), *(Column(split, split, 0) for split in SPLITS), Column("state", "state"))
     rows = [
         (domain.name, *(file.count(domain.name, split) or None for split in SPLITS), "ok")

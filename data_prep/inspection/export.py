@@ -1,4 +1,4 @@
-"""Packed domains written back as image files and annotations, in the official layout."""
+"""Write packed domains back as image files and annotations, in the official layout."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from PIL import Image
 
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.challenge.benchmark_json import FACTS
-from decathlon.data_prep.challenge.layout import ANNOTATIONS
+from decathlon.data_prep.challenge.layout import ANNOTATIONS, FACTS
 from decathlon.system.files import appearing, write_json
 
 _AT_ONCE = 64  # images in memory
 
 
 @dataclass(frozen=True)
-class Form:
-    """How images are written: `png` keeps every pixel, `jpg` of a `quality` from 1 to 100 does not."""
+class ImageFormat:
+    """How images are written: `png` keeps every pixel, `jpg` with a `quality` from 1 to 100 does not."""
 
     kind: Literal["png", "jpg"] = "png"
     quality: int = 95
 
     def save(self, pixels: npt.NDArray[np.uint8], path: Path) -> None:
-        """Write pixels (height, width, 3); grey ones as one channel, from which they come back the same."""
+        """Write pixels (height, width, 3); gray images as one channel, which restores the same pixels."""
         grey = (pixels == pixels[..., :1]).all()
         image = Image.fromarray(np.ascontiguousarray(pixels[..., 0]) if grey else pixels)
         if self.kind == "png":
@@ -50,15 +49,15 @@ class Exported:
 
 @dataclass(frozen=True)
 class _Split:
-    """One split to write; `files` by place in it."""
+    """One split to write."""
 
     domain: Domain
     name: str
     columns: dict[str, npt.NDArray[Any]]
-    form: Form
+    form: ImageFormat
 
     def file(self, place: int) -> str:
-        """Return the name of the file of an image; its folder is the class's number, as names may hold a `/`."""
+        """Return the file name of an image; its folder is the number of its class, whose name may have a `/`."""
         folder = "test" if self.name == "test" else f"{self.name}/{self.columns['label'][place] + 1:04d}"
         return f"data/{self.domain.name}/{folder}/{place + 1:06d}.{self.form.kind}"
 
@@ -81,18 +80,18 @@ def export(
     packed: PackedFile,
     names: Sequence[str],
     out: Path,
-    form: Form,
+    form: ImageFormat,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Exported:
     """Write the named domains, by default all, to the new folder `out`, which appears when it is complete.
 
-    It is what `decathlon data prepare` reads: from PNG files of all domains it makes a file of the same digest. A
-    test split with labels gets them in both of its annotation files, `_test.json` and `_test_stripped.json`: the
-    packed file did not hide them either.
+    `decathlon data prepare` reads it: from PNG files of all domains it makes a file with the same digest. Known
+    test labels are written to both annotation files, `_test.json` and `_test_stripped.json`: the packed file does
+    not hide them either.
 
-    Raises UsageError for an unknown domain or where `out` exists, DataError where the file is damaged,
-    DecathlonError where `out` cannot be written.
+    Raises UsageError for an unknown domain or if `out` exists, DataError if the file is damaged, DecathlonError if
+    `out` cannot be written.
     """
     wanted = {packed.benchmark[name].name for name in names or packed.benchmark.names}
     kept = replace(packed.benchmark, domains=tuple(d for d in packed.benchmark if d.name in wanted))
@@ -109,12 +108,12 @@ def export(
             side = max(side, int(np.minimum(columns["height"], columns["width"]).max()))
             _annotate(packed, split, root, say)
         write_json(root / FACTS, kept.to_json())
-        os.sync()  # of all files at once: a million of them, each flushed, would take hours
+        os.sync()  # all files at once: flushing each of a million would take hours
     return Exported(kept.names, done, side)
 
 
 def _save_images(packed: PackedFile, split: _Split, root: Path) -> Iterator[int]:
-    """Write a split's images; yield how many it has done, now and then."""
+    """Write a split's images; yield the number written, now and then."""
     made: set[Path] = set()
     for i, pixels in enumerate(packed.images(split.domain.name, split.name, _AT_ONCE)):
         path = root / split.file(i)
@@ -133,8 +132,8 @@ def _annotate(packed: PackedFile, split: _Split, root: Path, say: Callable[[str]
     unknown = int((labels < 0).sum())
     if unknown and (split.name != "test" or unknown < len(labels)):
         say(
-            f"Warning: {split.domain.name}/{split.name} has {unknown:,} images without a label: 'data prepare' "
-            "takes labels for all of a split, or for none of a test split."
+            f"Warning: {split.domain.name}/{split.name} has {unknown:,} images without a label; 'data prepare' "
+            "needs labels for a whole split, or for none of a test split."
         )
     endings = {"test": ["test_stripped"] if unknown else ["test_stripped", "test"]}.get(split.name, [split.name])
     categories = [
@@ -156,7 +155,7 @@ def _annotate(packed: PackedFile, split: _Split, root: Path, say: Callable[[str]
 
 
 def _write_lists(path: Path, info: dict[str, Any], lists: dict[str, Iterable[dict[str, Any]]]) -> None:
-    """Write an annotation file entry by entry: as one text, that of ImageNet would take gigabytes of memory."""
+    """Write an annotation file entry by entry: as one string, that of ImageNet would take gigabytes of memory."""
     with path.open("w", encoding="utf-8") as file:
         file.write(f'{{"info": {json.dumps(info)}')
         for key, entries in lists.items():

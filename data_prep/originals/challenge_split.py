@@ -1,8 +1,8 @@
-"""An original data set as the challenge split it, as far as that is known.
+"""Split an original data set as the challenge did, as far as that is known.
 
-The challenge numbered its images in random orders of its own and never said which image of the original is which.
-So the images are given ids that no official image has: predictions for a built domain can be scored against the
-truth that is written with it, and are refused, not scored wrongly, against the released one.
+The challenge numbered its images in random order and never published which image of the original is which. The
+images therefore get ids that no official image has: predictions for a built domain can be scored against the test
+labels written with it, and are refused, not scored wrongly, against the released ones.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ import numpy as np
 
 from decathlon.data.domains import SPLITS, Category
 from decathlon.data.official import OFFICIAL, is_official
-from decathlon.data_prep.originals.class_counts import ClassCounts, check_counts, read_counts
 from decathlon.data_prep.originals.original import Examples, Original
-from decathlon.data_prep.originals.stratified_draw import draw, shares
+from decathlon.data_prep.originals.stratified_draw import ClassCounts, check_counts, draw, read_counts, shares
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.sources.coco_json import ID_STEP
 from decathlon.errors import DataError
 
-FIRST_ID = 5_000_000  # above all official ids of a domain, which end below 1.6 million
+FIRST_ID = 5_000_000  # above the official ids of every domain, which end below 1.6 million
 
 
 def plan(name: str, original: Original, annotations: Path | None = None) -> tuple[PlannedDomain, list[str]]:
-    """Return the domain with all its labels, and lines for the user about what is not as in the challenge.
+    """Return the domain with all its labels, and notes for the user about differences from the challenge.
 
-    `annotations` is a folder or archive of the official ones, to draw their number of images of each class. Raises
-    DataError when those contradict the original.
+    `annotations` is a folder or archive of the official ones; their number of images per class is then drawn.
+    Raises DataError if they contradict the original.
     """
     index = OFFICIAL[name].index
     ids = (index * ID_STEP + rank for rank in range(1, len(original.names) + 1))
@@ -44,15 +43,15 @@ def plan(name: str, original: Original, annotations: Path | None = None) -> tupl
             next_id += len(examples)
     for split in ("train", "test"):
         if split not in planned:
-            raise DataError(f"{name}: its original has too few images for a {split} split: complete it.")
+            raise DataError(f"{name}: the original has too few images for a {split} split. Complete it.")
     domain = PlannedDomain(name, index, categories, planned)
     return domain, [*_notes(original, counts), *_warnings(domain)]
 
 
 def _split(name: str, original: Original, counts: ClassCounts | None) -> dict[str, Examples]:
-    """Return the original's own splits, those that it has not drawn from its images for training.
+    """Return the original's own splits; missing ones are drawn from its training images.
 
-    As many of each class as the official annotations say, else as many in all as official and in proportion.
+    They get the number of images per class of the official annotations, else the official total in proportion.
     """
     official, classes = OFFICIAL[name], len(original.names)
     found = {"train": original.train, "val": original.val, "test": original.test}
@@ -62,34 +61,34 @@ def _split(name: str, original: Original, counts: ClassCounts | None) -> dict[st
     for split in missing:
         pool = found["train"]
         assert pool is not None
-        number = round(size * official.count(split) / whole)  # the official number where the original is complete
+        number = round(size * official.count(split) / whole)  # the official number if the original is complete
         wanted = shares(pool.labels, classes, number) if counts is None else counts.of(split, pool.labels)
         found["train"], found[split] = draw(pool, wanted, official.index, SPLITS.index(split))
     return {split: examples for split in SPLITS if (examples := found[split]) is not None}
 
 
 def _notes(original: Original, counts: ClassCounts | None) -> list[str]:
-    """Return what is to be said of a split that is not the challenge's own."""
+    """Return notes about splits that differ from the challenge's."""
     drawn = [split for split in ("val", "test") if getattr(original, split) is None]
     notes = list(original.notes)
     if drawn:
-        way = "in proportion to the classes" if counts is None else "with the official number of each class"
+        way = "in proportion to the classes" if counts is None else "with the official number per class"
         notes.append(
-            f"which images the challenge took for {' and '.join(drawn)} is not known: they are drawn from the "
-            f"images for training, {way}, the same ones every time."
+            f"it is not known which images the challenge took for {' and '.join(drawn)}: they are drawn from the "
+            f"training images, {way}, the same ones every time."
         )
-    notes.append("the released test labels number the images otherwise: score with the labels that --truth writes.")
+    notes.append("the released test labels have other image ids: score with the labels that --truth writes.")
     return [f"Note: {note}" for note in notes]
 
 
 def _warnings(domain: PlannedDomain) -> list[str]:
     official = OFFICIAL[domain.name]
     if is_official(domain.name, len(domain.categories), domain.counts.get("test")):
-        return []  # packing warns of the other splits
-    told = [("classes", len(domain.categories), official.classes)]
-    told += [(split, domain.counts.get(split, 0), official.count(split)) for split in SPLITS]
+        return []  # packing warns about the other splits
+    numbers = [("classes", len(domain.categories), official.classes)]
+    numbers += [(split, domain.counts.get(split, 0), official.count(split)) for split in SPLITS]
     differences = ", ".join(
-        f"{own:,} {what} for {published:,}" for what, own, published in told if own != published
+        f"{own:,} {what} instead of {published:,}" for what, own, published in numbers if own != published
     )
     return [
         f"Warning: this is not the official {domain.name} ({differences}): its statistics are measured, and it has "

@@ -16,8 +16,8 @@ from decathlon.errors import DataError
 class Examples:
     """Labelled images: `picture(i)` is the i-th, `labels` (n,) are positions in the original's names.
 
-    Images of one group, as the frames of one scene, are kept in one split as far as its size allows; `groups`
-    (n,) numbers them, None: every image is its own. `origin` is for messages.
+    Images of one group, such as frames of one scene, stay in one split as far as its size allows; `groups` (n,)
+    numbers them, None: every image is its own group. `origin` is for messages.
     """
 
     origin: str
@@ -29,11 +29,11 @@ class Examples:
         return len(self.labels)
 
     def pictures(self, begin: int, end: int) -> list[Picture]:
-        """Return the images from a position to another."""
+        """Return the images from `begin` to `end`."""
         return [self.picture(i) for i in range(begin, end)]
 
     def grouped(self, keys: Sequence[object]) -> Examples:
-        """Return the same images, those with equal keys in one group."""
+        """Return the same images, grouped by equal keys."""
         number: dict[object, int] = {}
         return replace(self, groups=np.array([number.setdefault(key, len(number)) for key in keys], np.int64))
 
@@ -51,8 +51,8 @@ class Examples:
 class Original:
     """A data set; `names` are its classes in the order of the released files.
 
-    `val` and `test` are None where the original has none: they are then drawn from `train`. `notes` are sentences
-    for the user about what differs from the challenge.
+    `val` and `test` are None if the original has no such split: it is then drawn from `train`. `notes` tell the
+    user about differences from the challenge.
     """
 
     names: tuple[str, ...]
@@ -65,13 +65,13 @@ class Original:
 def labelled(
     origin: str, entries: Iterable[tuple[str, str]], names: Sequence[str], picture: Callable[[str], Picture]
 ) -> Examples:
-    """Return examples from pairs of a file and its class's name; raises DataError for a class that is not known."""
+    """Return examples from pairs of file and class name; raises DataError for an unknown class."""
     label_of = {name: label for label, name in enumerate(names)}
     files, labels = [], []
     for file, name in entries:
         if name not in label_of:
             raise DataError(
-                f"{origin}: {file} has the class {name!r}, which is none of the {len(names)} there are."
+                f"{origin}: {file} has the class {name!r}. It must be one of the original's {len(names)}."
             )
         files.append(file)
         labels.append(label_of[name])

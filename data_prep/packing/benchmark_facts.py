@@ -1,4 +1,4 @@
-"""A benchmark's facts where it brings none of its own: the published ones, else measured."""
+"""A benchmark's facts, if its source has no benchmark.json: the published ones, else measured."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ OFFICIAL_BASELINE = "Finetune of Rebuffi et al. 2017, table 1"
 
 
 def is_published(domain: PlannedDomain) -> bool:
-    """Say whether the published statistics and errors are this domain's.
+    """Say whether the published statistics and errors apply to this domain.
 
-    The test images decide; where there are none, the numbers of train and val images do.
+    The number of test images decides; without test images, those of train and val do.
     """
     counts = domain.counts
     if not is_official(domain.name, len(domain.categories), counts.get("test")):
@@ -25,7 +25,7 @@ def is_published(domain: PlannedDomain) -> bool:
 
 
 def known_facts(domain: PlannedDomain, moments: Mapping[str, Moments]) -> Domain:
-    """Return a domain's published facts, with measured statistics and no baseline where they are not its own."""
+    """Return a domain's published facts; if they do not apply, measured statistics and no baseline error."""
     official = OFFICIAL.get(domain.name)
     published = official if is_published(domain) else None
     statistics = published or moments[domain.name]
@@ -43,7 +43,7 @@ def known_facts(domain: PlannedDomain, moments: Mapping[str, Moments]) -> Domain
 
 
 def known_benchmark(source_name: str, domains: Sequence[Domain]) -> Benchmark:
-    """Return a benchmark of `domains`, with the official name if all of them are official, else the source's."""
+    """Return a benchmark of `domains`, named officially if all of them are official, else as the source."""
     scored = [domain.baseline_error is not None for domain in domains]
     return Benchmark(
         OFFICIAL_NAME if all(scored) else source_name, tuple(domains), OFFICIAL_BASELINE if any(scored) else ""

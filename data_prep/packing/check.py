@@ -1,4 +1,4 @@
-"""A packed file read again from end to end: what in it is damaged, and what is not as published."""
+"""Read a packed file from end to end: find damage, and official domains with unofficial numbers of images."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from decathlon.system.strict_json import dump_json
 
 
 def problems(path: str | Path) -> list[str]:
-    """Read a packed file to its end and return a sentence for everything wrong with it, none when it is sound.
-
-    Raises DataError when there is no such file.
-    """
+    """Return one message per problem of the packed file; raises DataError if the file does not exist."""
     path = Path(path)
     found: list[str] = []
     try:
@@ -36,7 +33,7 @@ def problems(path: str | Path) -> list[str]:
 
 
 def miscounts(file: PackedFile) -> Iterator[str]:
-    """Yield every split of an official domain that has not the official number of images."""
+    """Yield a message for each split of an official domain without the official number of images."""
     for domain in file.benchmark:
         splits = file.splits(domain.name)
         if "test" not in splits or not is_official(
@@ -50,7 +47,7 @@ def miscounts(file: PackedFile) -> Iterator[str]:
 
 
 def damage(file: PackedFile) -> Iterator[str]:
-    """Yield what contradicts the file's own checksums, digests and facts, reading every byte."""
+    """Yield whatever contradicts the file's own checksums, digests and facts; every byte is read."""
     digests = {"benchmark": sha256(dump_json(file.benchmark.to_json()).encode()).hexdigest()}
     ids: list[npt.NDArray[np.int64]] = []
     for domain in file.benchmark:
@@ -63,17 +60,17 @@ def damage(file: PackedFile) -> Iterator[str]:
                 yield str(error)
                 continue
             if digest != digests[name]:
-                yield f"{name} does not have the digest it was packed with: prepare the file again."
+                yield f"{name} does not have the digest it was packed with. Prepare the file again."
             ids.append(columns["image_id"])
             yield from _contradictions(name, domain, columns)
-    if ids and (twice := _first_double(np.concatenate(ids))) is not None:
-        yield f"image id {twice} stands in it twice: prepare the file again."
+    if ids and (duplicate := _first_duplicate(np.concatenate(ids))) is not None:
+        yield f"duplicate image id {duplicate}. Prepare the file again."
     if combine(digests) != file.digest:
-        yield f"{file.path} does not have the digest it was packed with: prepare it again."
+        yield f"{file.path} does not have the digest it was packed with. Prepare it again."
 
 
 def _read_columns(file: PackedFile, domain: str, split: str) -> tuple[dict[str, npt.NDArray[np.int64]], str]:
-    """Return every column but the pixels, of which only the number is kept, and the digest of all."""
+    """Return every column, of the pixels only their number, and the digest of all."""
     columns: dict[str, npt.NDArray[np.int64]] = {}
     digests = {}
     for column in COLUMNS:
@@ -90,15 +87,15 @@ def _read_columns(file: PackedFile, domain: str, split: str) -> tuple[dict[str, 
 def _contradictions(name: str, domain: Domain, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[str]:
     height, width, offset, label = (columns[column] for column in ("height", "width", "offset", "label"))
     if not len(height) == len(width) == len(label) == len(columns["image_id"]) == len(offset) - 1 > 0:
-        yield f"{name} has columns of different lengths: prepare the file again."
+        yield f"{name} has columns of different lengths. Prepare the file again."
         return
     begins = np.concatenate([[0], np.cumsum(3 * height * width)])
     if not np.array_equal(offset, begins) or offset[-1] != columns["pixels"][0]:
-        yield f"{name} has offsets that do not fit its heights and widths: prepare the file again."
+        yield f"{name} has offsets that do not fit its heights and widths. Prepare the file again."
     if label.min() < -1 or label.max() >= len(domain.categories):
-        yield f"{name} has labels outside its {len(domain.categories)} categories: prepare the file again."
+        yield f"{name} has labels outside its {len(domain.categories)} categories. Prepare the file again."
 
 
-def _first_double(ids: npt.NDArray[np.int64]) -> int | None:
+def _first_duplicate(ids: npt.NDArray[np.int64]) -> int | None:
     values, counts = np.unique(ids, return_counts=True)
     return int(values[counts > 1][0]) if (counts > 1).any() else None

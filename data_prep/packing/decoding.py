@@ -1,4 +1,4 @@
-"""One image file decoded without trust, and chunks of them for worker processes."""
+"""Decode untrusted image files, one at a time or in chunks for worker processes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
-FORMATS = ("JPEG", "PNG", "PPM")  # left open, an EPS named .jpg would reach Ghostscript
+FORMATS = ("JPEG", "PNG", "PPM")  # without this list an EPS named .jpg would reach Ghostscript
 MAX_PIXELS = 50_000_000  # 150 MB decoded
 MAX_SIDE = 65_535  # heights and widths are stored as uint16
-MAX_RATIO = 32  # of the sides: thinner ones become huge where their shorter side is enlarged, here or in training
-_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # what fits 8 bits a channel
+MAX_RATIO = 32  # of the sides: a thinner image becomes huge when its shorter side is enlarged, here or in training
+_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # modes of 8 bits per channel
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, OverflowError,
 )  # fmt: skip
@@ -30,7 +30,7 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some images of one `origin`, as an annotation file, to be decoded together."""
+    """Some images to decode together; `origin` names their source, such as an annotation file."""
 
     origin: str
     pictures: tuple[Picture, ...]
@@ -41,7 +41,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A chunk's pixels, flat RGB one image after the other, with the images' sizes."""
+    """A chunk's pixels as flat RGB, one image after the other, and the sizes of the images."""
 
     pixels: bytes
     height: npt.NDArray[np.uint16]
@@ -51,7 +51,7 @@ class Decoded:
 def decode_chunk(chunk: Chunk) -> Decoded:
     """Decode every image of a chunk; raises DataError naming its origin and the image."""
     pixels, height, width = [], [], []
-    with wary():
+    with strict_pillow():
         for picture in chunk.pictures:
             try:
                 image = decode(picture.read(), picture.name, chunk.side, chunk.enlarge, chunk.upright)
@@ -64,8 +64,8 @@ def decode_chunk(chunk: Chunk) -> Decoded:
 
 
 @contextlib.contextmanager
-def wary() -> Iterator[None]:
-    """Let Pillow be silent about metadata, which is not used, and refuse images that would fill the memory."""
+def strict_pillow() -> Iterator[None]:
+    """Silence Pillow about metadata, which is not used, and refuse images that would exhaust memory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -75,11 +75,12 @@ def wary() -> Iterator[None]:
 def decode(
     data: bytes | npt.NDArray[np.uint8], name: str, side: int, enlarge: bool = False, upright: bool = False
 ) -> Image.Image:
-    """Decode one image file, or pixels, to RGB; a shorter side above `side` is resized to it, in proportion.
+    """Decode one image file, or pixels, to RGB; a shorter side above `side` is reduced to it, in proportion.
 
-    With `enlarge` one below `side` is, too. Shrinking takes Pillow's Lanczos filter, enlarging the bicubic one.
-    With `upright` a photograph's orientation tag is applied; the challenge did not. Raises DataError for what is
-    broken, cut short, too large, too thin, or gray of more than 8 bits (of colours Pillow takes the upper 8).
+    With `enlarge` a shorter side below `side` is enlarged to it. Shrinking uses Pillow's Lanczos filter, enlarging
+    the bicubic one. With `upright` the orientation tag of a photograph is applied; the challenge did not do that.
+    Raises DataError for images that are broken, cut short, too large, too thin, or gray with more than 8 bits (of
+    colours Pillow keeps the upper 8).
     """
     if isinstance(data, np.ndarray):
         return _fit(Image.fromarray(data).convert("RGB"), name, side, enlarge)
@@ -88,20 +89,20 @@ def decode(
             if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
                 raise Image.DecompressionBombError
             if image.mode not in _MODES:
-                raise DataError(f"{name} has pixels of kind {image.mode}: convert it to 8 bits a channel.")
+                raise DataError(f"{name} has the pixel mode {image.mode}. Convert it to 8 bits per channel.")
             return _fit(_rgb(ImageOps.exif_transpose(image) if upright else image), name, side, enlarge)
     except UnidentifiedImageError:
-        raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image: convert it.") from None
+        raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image. Convert it.") from None
     except _BOMB:
         raise DataError(
-            f"{name} has more than {MAX_PIXELS:,} pixels or a side above {MAX_SIDE:,}: shrink it."
+            f"{name} has more than {MAX_PIXELS:,} pixels or a side above {MAX_SIDE:,}. Shrink it."
         ) from None
     except _BROKEN as error:
-        raise DataError(f"{name} is a broken image ({error}): replace it or take it out.") from None
+        raise DataError(f"{name} is a broken image ({error}). Replace or remove it.") from None
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if "transparency" in image.info:  # else Pillow guesses a transparent colour for RGB
+    if "transparency" in image.info:  # otherwise Pillow guesses a transparent colour for RGB
         image = image.convert("RGBA")
     return image.convert("RGB")
 
@@ -109,10 +110,12 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _fit(image: Image.Image, name: str, side: int, enlarge: bool) -> Image.Image:
     short, long = sorted(image.size)
     if long > MAX_RATIO * short:
-        raise DataError(f"{name} has {image.width} x {image.height} pixels, more than {MAX_RATIO} to 1: crop it.")
+        raise DataError(
+            f"{name} has {image.width} x {image.height} pixels, above the aspect ratio {MAX_RATIO} to 1. Crop it."
+        )
     if short == side or (short < side and not enlarge):
         return image
     width, height = (max(side, round(length * side / short)) for length in image.size)
-    # Lanczos rings where it enlarges: dark and bright lines beside every edge.
+    # Lanczos rings when enlarging: dark and bright lines beside every edge.
     resampling = Image.Resampling.LANCZOS if short > side else Image.Resampling.BICUBIC
     return image.resize((width, height), resampling)

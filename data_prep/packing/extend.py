@@ -1,4 +1,4 @@
-"""A packed file with more domains: a new one, or one that exists and keeps what it holds."""
+"""Add domains to a packed file, or start a new one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from decathlon.data.domains import Benchmark
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing.benchmark_facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
-from decathlon.data_prep.packing.pipeline import Packing, Prepared, pack
+from decathlon.data_prep.packing.pipeline import PackOptions, Prepared, pack
 from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.packing.plan import PlannedDomain
 from decathlon.errors import DataError, UsageError
@@ -23,32 +23,34 @@ from decathlon.system.locks import locked
 from decathlon.system.resources import writing
 
 
-def extend(output: Path, domains: Sequence[PlannedDomain], how: Packing, force: bool) -> Prepared:
-    """Pack domains into the file `output`, beside those that it holds already; it is replaced when all is verified.
+def extend(output: Path, domains: Sequence[PlannedDomain], options: PackOptions, force: bool) -> Prepared:
+    """Pack domains into the file `output`, beside those in it; it is replaced once everything is verified.
 
-    With `force` a domain that is there is packed anew. Raises UsageError when it is there without `force`,
-    DataError when another domain has its index or `output` is no packed file, BusyError when another process is
-    extending the same file, and what `pack` raises.
+    With `force` an existing domain is packed again. Raises UsageError for an existing domain without `force`,
+    DataError if another domain has its index or `output` is not a packed file, BusyError if another process is
+    extending the same file, and whatever `pack` raises.
     """
     with held(output), contextlib.ExitStack() as stack:
         kept = stack.enter_context(PackedFile(output)) if output.exists() else None
         if kept is not None:
             _refuse_clashes(kept, domains, force)
         total = sum(len(domain) for domain in domains)
-        beside = f", which holds {', '.join(kept.benchmark.names)}" if kept else ""
-        how.say(f"packing {total:,} images of {', '.join(domain.name for domain in domains)} into {output}{beside}")
+        beside = f", next to {', '.join(kept.benchmark.names)}" if kept else ""
+        options.say(
+            f"packing {total:,} images of {', '.join(domain.name for domain in domains)} into {output}{beside}"
+        )
 
         def describe(moments: Mapping[str, Moments]) -> Benchmark:
             return extended(kept.benchmark if kept else Benchmark(output.stem, ()), domains, moments)
 
         # the file itself, not a link to it, is replaced
-        return replace(pack(domains, output.resolve(), describe, how, kept), path=output)
+        return replace(pack(domains, output.resolve(), describe, options, kept), path=output)
 
 
 def refuse_there(output: Path, names: Sequence[str], force: bool, truth: Path | None = None) -> None:
-    """Raise UsageError when one of the domains is in the file already: to be asked before long work.
+    """Raise UsageError if one of the domains is already in the file; call it before long work.
 
-    `truth` is where its test labels should be: one that was killed between the two files left the domain alone.
+    `truth` is the file for its test labels: a command killed between the two files leaves the domain without it.
     """
     if force or not output.exists():
         return
@@ -59,26 +61,26 @@ def refuse_there(output: Path, names: Sequence[str], force: bool, truth: Path | 
         alone = truth is not None and kept.count(there[0], "test") > 0 and not truth.exists()
     if alone:
         raise UsageError(
-            f"{output} holds {there[0]} already, without the labels of its test images in {truth}: "
-            "--force packs it anew and writes both."
+            f"{output} already has {there[0]}, but {truth} with its test labels is missing. "
+            "Add --force to pack it again and write both."
         )
-    raise UsageError(f"{output} holds {there[0]} already: choose another file, or --force to pack it anew.")
+    raise UsageError(f"{output} already has {there[0]}. Choose another file, or add --force to pack it again.")
 
 
 def extended(old: Benchmark, domains: Sequence[PlannedDomain], moments: Mapping[str, Moments]) -> Benchmark:
-    """Return a benchmark with more domains, in order of index; those of a name that is there replace it.
+    """Return a benchmark with more domains, in order of index; a domain replaces one of the same name.
 
-    It keeps its name, unless it then is the official ten.
+    The benchmark keeps its name, unless it becomes the official ten.
     """
     new = [known_facts(domain, moments) for domain in domains]
     names = {domain.name for domain in new}
     all_domains = sorted([*(d for d in old if d.name not in names), *new], key=lambda domain: domain.index)
-    told = [old.baseline] if old.baseline else []
+    baselines = [old.baseline] if old.baseline else []
     if any(domain.baseline_error is not None for domain in new) and OFFICIAL_BASELINE not in old.baseline:
-        told.append(OFFICIAL_BASELINE)
+        baselines.append(OFFICIAL_BASELINE)
     official = {domain.name for domain in all_domains if domain.baseline_error is not None} == set(OFFICIAL)
     name = OFFICIAL_NAME if official and len(all_domains) == len(OFFICIAL) else old.name
-    return Benchmark(name, tuple(all_domains), "; ".join(told))
+    return Benchmark(name, tuple(all_domains), "; ".join(baselines))
 
 
 def _refuse_clashes(kept: PackedFile, domains: Sequence[PlannedDomain], force: bool) -> None:
@@ -88,14 +90,14 @@ def _refuse_clashes(kept: PackedFile, domains: Sequence[PlannedDomain], force: b
         if there.get(domain.index, domain.name) != domain.name:
             raise DataError(
                 f"{kept.path}: {there[domain.index]} has the ids of domain {domain.index}, which {domain.name} "
-                "needs: choose another file."
+                "needs. Choose another file."
             )
 
 
 def held(output: Path) -> AbstractContextManager[None]:
-    """Hold the file's lock: of two that extend it at once, the later would drop what the earlier added.
+    """Hold the file's lock: of two processes extending it at once, the later would drop the earlier's domains.
 
-    A block inside another one of the same process changes nothing: hold it to read, plan and then `extend`.
+    It can be nested within a process: hold it to read, plan and then `extend`.
     """
     real = output.resolve()
     with writing(output):
@@ -104,15 +106,15 @@ def held(output: Path) -> AbstractContextManager[None]:
 
 
 def check_output(output: Path, sources: Sequence[Path], force: bool) -> None:
-    """Raise UsageError for an output that must not be written, before long work.
+    """Raise UsageError for an output that must not be written; call it before long work.
 
-    It is a folder, a device, one of the sources, something else than a packed file, or, without `force`, there.
+    That is a folder, a device, one of the sources, any other kind of file, or, without `force`, an existing file.
     """
     if output.is_dir():
-        raise UsageError(f"{output} is a folder: name a file in it.")
+        raise UsageError(f"{output} is a folder. Name a file in it.")
     if any(source.exists() and output.exists() and source.samefile(output) for source in sources):
-        raise UsageError(f"{output} is what is read: write to another file.")
+        raise UsageError(f"{output} is one of the sources. Write to another file.")
     if not force:
         refuse_existing(output, "choose another name or add --force")
     elif output.exists() and not (output.is_file() and h5py.is_hdf5(output)):
-        raise UsageError(f"{output} is no packed file, and --force replaces only those: choose another name.")
+        raise UsageError(f"{output} is not a packed file, and --force replaces only those. Choose another name.")

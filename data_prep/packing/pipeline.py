@@ -1,4 +1,4 @@
-"""From planned domains to a packed file: decode the images, write, verify, rename."""
+"""Turn planned domains into a packed file: decode the images, write, verify, rename."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Progress = Callable[[int, int], None]
 Describe = Callable[[Mapping[str, Moments]], Benchmark]
 SIDE = 72
 _CHUNK_IMAGES = 128  # about 2 MB decoded
-_CHUNK_BYTES = 32 << 20  # of image files in memory; one may be larger
-_FEW_IMAGES = 1_500  # decoded sooner than worker processes start
+_CHUNK_BYTES = 32 << 20  # of encoded images in memory; a single one may be larger
+_FEW_IMAGES = 1_500  # faster to decode than to start worker processes
 
 
 @dataclass(frozen=True)
-class Packing:
-    """How to pack: shorter `side` in pixels; `workers`, None for one a core; who hears of it.
+class PackOptions:
+    """How to pack: shorter `side` in pixels; number of `workers`, None for one per core.
 
-    `say` gets lines for the user, `progress` the numbers of images done and in all. With `enlarge` images smaller
-    than `side` are resized to it, too, with `upright` turned as their orientation tags say.
+    `say` gets lines for the user, `progress` the numbers of images done and in total. `enlarge` enlarges images
+    below `side` to it; `upright` rotates images by their orientation tags.
     """
 
     side: int = SIDE
@@ -47,12 +47,12 @@ class Packing:
     upright: bool = False
 
 
-PACKING = Packing()
+PACK_OPTIONS = PackOptions()
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was packed; `memory`: bytes that this process and its workers held at most, each at its own time."""
+    """What was packed; `memory` is the sum of the peaks of this process and its workers, in bytes."""
 
     path: Path
     images: int
@@ -61,32 +61,36 @@ class Prepared:
 
 
 def pack(
-    domains: Sequence[PlannedDomain], output: Path, describe: Describe, how: Packing, kept: PackedFile | None = None
+    domains: Sequence[PlannedDomain],
+    output: Path,
+    describe: Describe,
+    options: PackOptions,
+    kept: PackedFile | None = None,
 ) -> Prepared:
-    """Pack domains into the file `output`, beside those of the file `kept`; it appears when whole and verified.
+    """Pack domains into the file `output`, beside those of the file `kept`; it appears complete and verified.
 
-    `describe` returns the benchmark's facts, from the measured moments of those domains that nobody published.
-    Raises DataError for a bad image, ResourceError where the file cannot be written, VerificationError when the
-    disk gave back other bytes than were written.
+    `describe` returns the benchmark's facts from the measured moments of domains without published ones. Raises
+    DataError for a bad image, ResourceError if the file cannot be written, VerificationError if the disk returns
+    other bytes than were written.
     """
-    with replacing(output) as part:  # what cannot be read is a DataError already
-        digest, workers = _write(part, domains, describe, how, kept)
-        how.say("verifying")
-        _verify(part, digest, kept, how.say)
+    with replacing(output) as part:  # unreadable images raise DataError already
+        digest, workers = _write(part, domains, describe, options, kept)
+        options.say("verifying")
+        _verify(part, digest, kept, options.say)
     return Prepared(output, sum(len(domain) for domain in domains), digest, own_peak() + workers)
 
 
 def _write(
-    part: Path, domains: Sequence[PlannedDomain], describe: Describe, how: Packing, kept: PackedFile | None
+    part: Path, domains: Sequence[PlannedDomain], describe: Describe, options: PackOptions, kept: PackedFile | None
 ) -> tuple[str, int]:
-    """Write the file; return its digest and the bytes that worker processes held at most."""
+    """Write the file; return its digest and the peak memory of the worker processes in bytes."""
     splits = [(domain, name, split) for domain in domains for name, split in domain.splits.items()]
     total, done = sum(len(split) for _, _, split in splits), 0
-    # Only what nobody published is measured, over the split that `decathlon data stats` measures too.
+    # Only domains without published statistics are measured, on the split that `decathlon data stats` uses.
     moments = {domain.name: Moments() for domain in domains if not is_published(domain)}
-    pieces = chunks((split for _, _, split in splits), how)
+    pieces = chunks((split for _, _, split in splits), options)
     with (
-        contextlib.closing(ordered(decode_chunk, pieces, worker_count(how, total))) as results,
+        contextlib.closing(ordered(decode_chunk, pieces, worker_count(options, total))) as results,
         PackWriter(part) as writer,
     ):
         if kept is not None:
@@ -94,20 +98,20 @@ def _write(
                 writer.copy(kept, other)
         for domain, name, split in splits:
             measured = moments.get(domain.name) if name == measured_split(domain.splits) else None
-            out = writer.split(domain.name, name, len(split) * how.side**2 * 3)
+            out = writer.split(domain.name, name, len(split) * options.side**2 * 3)
             end = done + len(split)
             while done < end:
                 decoded = next(results)
                 out.append(decoded)
                 done += len(decoded.height)
-                how.progress(done, total)
+                options.progress(done, total)
                 _measure(measured, decoded)
             out.close(split.labels, split.image_ids)
         return writer.finish(describe(moments)), workers_peak()
 
 
 def _others(kept: PackedFile, domains: Sequence[PlannedDomain]) -> list[str]:
-    """Return the domains of a packed file that are not packed anew."""
+    """Return the domains of a packed file that are not replaced."""
     new = {domain.name for domain in domains}
     return [name for name in kept.benchmark.names if name not in new]
 
@@ -117,17 +121,17 @@ def _measure(measured: Moments | None, decoded: Decoded) -> None:
         measured.add(decoded.pixels)
 
 
-def chunks(splits: Iterable[PlannedSplit], how: Packing) -> Iterator[Chunk]:
-    """Yield every image of the splits in order, some at a time."""
+def chunks(splits: Iterable[PlannedSplit], options: PackOptions) -> Iterator[Chunk]:
+    """Yield the images of the splits in order, in chunks."""
     for split in splits:
         for begin in range(0, len(split), _CHUNK_IMAGES):
             pictures = split.pictures(begin, min(begin + _CHUNK_IMAGES, len(split)))
             for part in _light(pictures):
-                yield Chunk(split.origin, part, how.side, how.enlarge, how.upright)
+                yield Chunk(split.origin, part, options.side, options.enlarge, options.upright)
 
 
 def _light(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, ...]]:
-    """Yield pictures in parts that workers can be sent: a few large ones fill a pipe, and memory."""
+    """Yield pictures in parts small enough to send to a worker: a few large ones fill pipe and memory."""
     part: list[Picture] = []
     held = 0
     for picture in pictures:
@@ -139,9 +143,9 @@ def _light(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, ...]]:
     yield tuple(part)
 
 
-def worker_count(how: Packing, images: int) -> int:
-    """Return how many processes decode so many images."""
-    return how.workers or (1 if images < _FEW_IMAGES else os.cpu_count() or 1)
+def worker_count(options: PackOptions, images: int) -> int:
+    """Return the number of processes to decode this many images."""
+    return options.workers or (1 if images < _FEW_IMAGES else os.cpu_count() or 1)
 
 
 def _verify(part: Path, digest: str, kept: PackedFile | None, say: Say) -> None:
@@ -149,11 +153,11 @@ def _verify(part: Path, digest: str, kept: PackedFile | None, say: Say) -> None:
         found = list(damage(file))
         if found and kept is not None and any(damage(kept)):
             where = f"decathlon data check {shlex.quote(str(kept.path))}"
-            raise VerificationError(f"{kept.path} is damaged: '{where}' says where; prepare it again.")
+            raise VerificationError(f"{kept.path} is damaged. Prepare it again; for details run: {where}")
         if found or file.digest != digest:
-            first = found[0].replace(str(part), "the file") if found else "its digest is another one"
+            first = found[0].replace(str(part), "the file") if found else "its digest differs"
             raise VerificationError(
-                f"what was written does not read back ({first}): check the disk and prepare again."
+                f"the file does not read back as written ({first}). Check the disk and prepare again."
             )
         for line in miscounts(file):
             say(f"Warning: {line}")

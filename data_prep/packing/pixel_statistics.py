@@ -27,7 +27,7 @@ class Moments:
         self._squares = [0, 0, 0]
 
     def add(self, pixels: bytes | npt.NDArray[np.uint8]) -> None:
-        """Take in flat RGB values; their number must be a multiple of 3."""
+        """Add flat RGB values; their number must be a multiple of 3."""
         self.pixels += len(pixels) // 3
         block = np.frombuffer(pixels, np.uint8)
         for begin in range(0, len(block), _PART):
@@ -47,7 +47,7 @@ class Moments:
 
     @property
     def std(self) -> Channels:
-        """The standard deviation in 0..1 of every channel; that of a constant one is 1/255, to divide by."""
+        """The standard deviation in 0..1 of every channel; 1/255 for a constant one, so that it can divide."""
         red, green, blue = (
             ((self.pixels * square - total * total) or self.pixels**2) ** 0.5 / self.pixels / 255
             for total, square in zip(self._sums, self._squares, strict=True)
@@ -56,7 +56,7 @@ class Moments:
 
 
 def measured_split(splits: Container[str]) -> str:
-    """Return the split that a domain's statistics are taken over: train, else val, else test."""
+    """Return the split that a domain's statistics are measured on: train, else val, else test."""
     return next(split for split in SPLITS if split in splits)
 
 

@@ -1,4 +1,4 @@
-"""What is to be packed: domains with their splits, before any image is read."""
+"""The domains and splits to pack, before any image is read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ import numpy.typing as npt
 from decathlon.data.domains import Category, CropPolicy
 from decathlon.data_prep.sources.image_ref import Picture
 
-Pictures = Callable[[int, int], Sequence[Picture]]  # from a position to another
+Pictures = Callable[[int, int], Sequence[Picture]]  # from a begin to an end position
 
 
 @dataclass(frozen=True)
 class PlannedSplit:
-    """One split: `pictures(begin, end)` names a part of its images, in the order of labels and ids.
+    """One split: `pictures(begin, end)` returns some of its images, in the order of labels and ids.
 
-    `origin` is where they come from, for messages. `labels` are positions in the domain's categories, -1 where
-    unknown.
+    `origin` names their source, for messages. `labels` are positions in the domain's categories, -1 if unknown.
     """
 
     origin: str
@@ -33,9 +32,9 @@ class PlannedSplit:
 
 @dataclass(frozen=True)
 class PlannedDomain:
-    """One domain's categories, sorted by id, and those of train, val and test that there are, in this order.
+    """One domain: its categories, sorted by id, and its splits in the order train, val, test.
 
-    `flip` and `crop` are as in `Domain`; None: as published for an official domain, else yes and `crop`.
+    `flip` and `crop` are as in `Domain`; None means as published for an official domain, else True and `crop`.
     """
 
     name: str
@@ -47,7 +46,7 @@ class PlannedDomain:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of images of every split there is."""
+        """The number of images of every split."""
         return {name: len(split) for name, split in self.splits.items()}
 
     def __len__(self) -> int:

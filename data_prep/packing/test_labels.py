@@ -1,4 +1,4 @@
-"""The labels of test images, apart from the packed file: nobody trains or selects on them by accident."""
+"""Test labels, kept out of the packed file so that nobody trains or selects on them by accident."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from decathlon.system.files import replacing
 from decathlon.system.strict_json import dump_json
 
 
-def without_answers(domain: PlannedDomain) -> PlannedDomain:
-    """Return the domain as it is packed: the labels of its test images unknown."""
+def hide_test_labels(domain: PlannedDomain) -> PlannedDomain:
+    """Return the domain as it is packed, with unknown test labels."""
     if "test" not in domain.splits:
         return domain
     test = domain.splits["test"]
@@ -25,8 +25,8 @@ def without_answers(domain: PlannedDomain) -> PlannedDomain:
     return replace(domain, splits={**domain.splits, "test": hidden})
 
 
-def answers(domain: PlannedDomain) -> dict[str, Any]:
-    """Return the annotations of the test images in the released files' format."""
+def truth_document(domain: PlannedDomain) -> dict[str, Any]:
+    """Return the annotations of the test images in the format of the released files."""
     test = domain.splits["test"]
     ids = test.image_ids.tolist()
     categories = [domain.categories[label] for label in test.labels.tolist()]
@@ -44,8 +44,8 @@ def answers(domain: PlannedDomain) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def answers_appearing(file: Path, document: Mapping[str, Any] | None) -> Iterator[None]:
-    """Write a JSON file that appears when the block ends without an error; None removes what stood there."""
+def writing_truth(file: Path, document: Mapping[str, Any] | None) -> Iterator[None]:
+    """Write a JSON file that appears when the block ends without an error; None removes an existing one."""
     if document is None:
         yield
         file.unlink(missing_ok=True)
@@ -57,6 +57,6 @@ def answers_appearing(file: Path, document: Mapping[str, Any] | None) -> Iterato
             yield
     except BaseException:
         if new:
-            with contextlib.suppress(OSError):  # it was never made, or is somebody's meanwhile
+            with contextlib.suppress(OSError):  # it was never created, or others use it meanwhile
                 file.parent.rmdir()
         raise

@@ -1,4 +1,4 @@
-"""Work spread over processes: results in order, only a few in flight, nothing left running."""
+"""Map a function over worker processes: results in order, few items in flight, nothing left running."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from decathlon.system.resources import memory_for
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_AHEAD = 3  # items in flight a worker: enough to keep it busy, few enough to bound memory
+_AHEAD = 3  # items in flight per worker: enough to keep it busy, few enough to bound memory
 
 
 def ordered(
@@ -30,14 +30,14 @@ def ordered(
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for every item in order, from `workers` processes, or in this one when it is 1.
 
-    Close the iterator to stop early. Raises what `function` raises, and ResourceError when a worker dies, cannot be
-    started, or has not the memory.
+    Close the iterator to stop early. Raises what `function` raises, and ResourceError if a worker dies, cannot be
+    started, or runs out of memory.
     """
     with memory_for("", "try fewer --workers, or a smaller --side"):
-        yield from map(function, items) if workers == 1 else _spread(function, items, workers)
+        yield from map(function, items) if workers == 1 else _in_processes(function, items, workers)
 
 
-def _spread(
+def _in_processes(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Generator[Result, None, None]:
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start)
@@ -51,30 +51,30 @@ def _spread(
             waiting.extend(_submit(pool, function, item) for item in islice(rest, 1))
             yield result
     except BrokenProcessPool:
-        raise ResourceError("a worker process died, perhaps for lack of memory: try fewer --workers.") from None
+        raise ResourceError("a worker process died, perhaps out of memory. Try fewer --workers.") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
-) -> Future[Result]:  # it starts the workers, and a thread to speak with them
+) -> Future[Result]:  # this starts the workers, and a thread to talk to them
     try:
         return pool.submit(function, item)
     except BrokenProcessPool:
         raise
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ResourceError(f"worker processes cannot be started ({reason}): try --workers 1.") from None
+        raise ResourceError(f"worker processes cannot be started ({reason}). Try --workers 1.") from None
 
 
 def _start() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent alone answers Ctrl-C
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent handles Ctrl-C
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 
 def _follow_parent() -> None:
-    """End with the parent: after a kill it can no longer tell its workers to stop."""
+    """Exit with the parent: once killed, it can no longer stop its workers."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -82,14 +82,14 @@ def _follow_parent() -> None:
 
 
 def own_peak() -> int:
-    """Return the most that this process held at a time."""
+    """Return the peak memory of this process in bytes."""
     return _peak(os.getpid()) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
 
 def workers_peak() -> int:
-    """Return the sum of what each worker process held at most; 0 where the system does not tell.
+    """Return the sum of the peak memory of each worker process in bytes; 0 if the system does not report it.
 
-    `getrusage` tells too much: a new process is born with its parent's peak.
+    `getrusage` would report too much: a new process inherits its parent's peak.
     """
     return sum(_peak(child.pid) for child in multiprocessing.active_children() if child.pid)
 

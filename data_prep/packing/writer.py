@@ -1,4 +1,4 @@
-"""The packed file, written: pixels appended as they come, digests on the way, `complete` last."""
+"""Write a packed file: pixels appended as they come, digests computed on the way, `complete` set last."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from decathlon.system.strict_json import dump_json
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_CHUNK = 1 << 20  # bytes of one checksummed piece
-_CACHE = 4 << 20  # an open piece must stay in memory until it is full
-# This format, readable since HDF5 1.10, carries checksums on its own structures too; the older default does not.
+_CHUNK = 1 << 20  # bytes of one checksummed chunk
+_CACHE = 4 << 20  # an unfinished chunk must stay in memory until it is full
+# This format, readable since HDF5 1.10, also has checksums on HDF5's own structures; the older default does not.
 _FORMAT_BOUNDS = ("v110", "v110")
 
 
 class _Sink(io.FileIO):
-    """A file whose failed writes look done and are told by `error`: a failed write under HDF5 ends in a crash."""
+    """A file that keeps a failed write in `error` and goes on: a write that fails under HDF5 ends in a crash."""
 
     error: OSError | None = None
 
@@ -49,13 +49,13 @@ class _Sink(io.FileIO):
             return size or 0
 
     def check(self) -> None:
-        """Raise the first error there was."""
+        """Raise the first error, if any."""
         if self.error is not None:
             raise self.error
 
 
 class SplitWriter:
-    """Appends one split's images in order; `close` writes the other columns and then sets `digest`."""
+    """Append one split's images in order; `close` writes the other columns and sets `digest`."""
 
     def __init__(self, group: h5py.Group, pixels_expected: int, sink: _Sink) -> None:
         self._group = group
@@ -70,7 +70,7 @@ class SplitWriter:
         self._widths: list[npt.NDArray[np.uint16]] = []
 
     def append(self, decoded: Decoded) -> None:
-        """Write the pixels of some more images; raises OSError when an earlier write failed."""
+        """Write the pixels of some more images; raises OSError if an earlier write failed."""
         self._sink.check()
         begin = len(self._pixels)
         self._pixels.resize((begin + len(decoded.pixels),))
@@ -80,7 +80,7 @@ class SplitWriter:
         self._widths.append(decoded.width)
 
     def close(self, labels: npt.NDArray[np.int32], image_ids: npt.NDArray[np.int64]) -> None:
-        """Write everything but the pixels."""
+        """Write every column except the pixels."""
         height, width = np.concatenate(self._heights), np.concatenate(self._widths)
         offset = np.zeros(len(height) + 1, np.int64)
         np.cumsum(3 * height.astype(np.int64) * width, out=offset[1:])
@@ -101,9 +101,9 @@ class SplitWriter:
 
 
 class PackWriter:
-    """A packed file being written; use it in a `with` block and end it with `finish`.
+    """A packed file being written; use it in a `with` block and call `finish` last.
 
-    Leaving the block raises OSError when anything could not be written.
+    Leaving the block raises OSError if anything could not be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,17 +113,16 @@ class PackWriter:
         self._copied: dict[str, str] = {}
 
     def split(self, domain: str, split: str, pixels_expected: int) -> SplitWriter:
-        """Begin a split; `pixels_expected` is a guess that keeps small splits from taking a whole chunk."""
+        """Begin a split; `pixels_expected` is an estimate that keeps small splits from taking a whole chunk."""
         name = f"{domain}/{split}"
         self._splits[name] = SplitWriter(self._file.create_group(name), pixels_expected, self._sink)
         return self._splits[name]
 
     def copy(self, kept: PackedFile, domain: str) -> None:
-        """Copy a domain of another packed file as it is, checksums included."""
+        """Copy a domain of another packed file unchanged, including its checksums."""
         for split in kept.splits(domain):
             name = f"{domain}/{split}"
             self._copied[name] = kept.copy_split(domain, split, self._file)
-            self._file[name].attrs["digest"] = fixed(self._copied[name])  # older files have it in another form
 
     def finish(self, benchmark: Benchmark) -> str:
         """Write the benchmark's facts, the digest over everything and the mark that the file is complete."""

@@ -1,7 +1,7 @@
-"""A tar archive, indexed without trust and read where it lies: nothing of it is ever written to the disk.
+"""A tar archive from an untrusted source, indexed and read in place: nothing in it is ever written to the disk.
 
 `TarFile.extractall` is not used: its filters still let chains of long links write outside on releases in use, and
-most damage to an archive passes it in silence.
+it misses most damage to an archive.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
-IN_MEMORY = 1 << 30  # bytes of what a gzipped archive holds; the official one of nine domains has some 660 MB
+IN_MEMORY = 1 << 30  # unpacked bytes of gzipped archives; the official one of nine domains has some 660 MB
 MOST_MEMBERS = 10_000_000
 _MAGIC = b"\x1f\x8b"
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -30,12 +30,12 @@ _BLOCK = 1 << 20
 _END = 2 * tarfile.BLOCKSIZE  # zeros after the last member
 _DAMAGE = (
     tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile,
-    ValueError, OverflowError, RecursionError,  # how tarfile answers numbers and chains that are no such
+    ValueError, OverflowError, RecursionError,  # what tarfile raises for bad numbers and chains
 )  # fmt: skip
 
 
-class Room:
-    """How many bytes of memory gzipped archives may still take, all that are open together."""
+class MemoryBudget:
+    """The bytes of memory that all open gzipped archives together may still take."""
 
     def __init__(self) -> None:
         self.left = IN_MEMORY
@@ -45,16 +45,16 @@ class Room:
 class Archive:
     """The regular files of an archive: where each begins and how long it is, in `path` or in `data`.
 
-    `name` is what it is called in messages: the path, and inside it the name of an archive that another one holds.
+    `name` is for messages: the path, followed by the member's name for an archive inside another one.
     """
 
     name: str
     path: Path
-    data: mmap.mmap | None  # of a gzipped one, which cannot be read out of order
+    data: mmap.mmap | None  # the content of a gzipped one, which cannot be read out of order
     members: dict[str, tuple[int, int]]
 
     def picture(self, member: str) -> Picture:
-        """Return where the bytes of a member are."""
+        """Return the place of a member's bytes."""
         begin, size = self.members[member]
         name = f"{self.name}: {member}"
         if self.data is not None:
@@ -71,8 +71,8 @@ def stem(path: Path) -> str:
 
 
 def is_archive(path: Path) -> bool:
-    """Say whether the file starts as a tar archive does, plain or gzipped; raises DataError where it may not."""
-    if not path.is_file():  # to open a pipe is to wait for ever
+    """Say whether the file begins like a tar archive, plain or gzipped; raises DataError if it cannot be read."""
+    if not path.is_file():  # opening a pipe would wait forever
         return False
     try:
         with path.open("rb") as file:
@@ -81,43 +81,43 @@ def is_archive(path: Path) -> bool:
             header = (gzip.open(file) if gzipped else file).read(tarfile.BLOCKSIZE)
         tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
     except PermissionError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check its permissions.") from None
+        raise DataError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
     except (tarfile.HeaderError, OSError, EOFError, zlib.error):
         return False
     return True
 
 
-def open_archive(path: Path, room: Room | None = None) -> Iterator[Archive]:
-    """Yield the archive at `path`, and those that it holds itself, as the official one holds one a domain.
+def open_archive(path: Path, budget: MemoryBudget | None = None) -> Iterator[Archive]:
+    """Yield the archive at `path`, and the archives inside it: the official one holds one per domain.
 
-    What is unpacked in memory takes from `room`.
+    Memory for unpacking is taken from `budget`.
 
     Raises DataError naming the member for links, devices, absolute and `..` names and duplicates, and naming the
-    archive when it is damaged, cut short or too large to be unpacked in memory.
+    archive if it is damaged, cut short or too large to be unpacked in memory.
     """
     try:
         with path.open("rb") as file:
             gzipped = file.read(2) == _MAGIC
             file.seek(0)
             if gzipped:
-                data = _inflate(file, str(path), room or Room())
+                data = _inflate(file, str(path), budget or MemoryBudget())
                 yield from _index(data, str(path), path, data, 0, data.tell())
             else:
                 yield from _index(file, str(path), path, None, 0, file.seek(0, io.SEEK_END))
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or error}): check the file.") from None
+        raise DataError(f"{path} cannot be read ({error.strerror or error}). Check the file.") from None
 
 
 def _index(
     file: IO[bytes] | mmap.mmap, name: str, path: Path, data: mmap.mmap | None, begin: int, end: int
 ) -> Iterator[Archive]:
-    """Yield the archive that lies between two places of a file, and those it holds."""
+    """Yield the archive between two offsets of a file, and the archives inside it."""
     file.seek(begin)
     try:
         members = _members(file, name, end)
     except _DAMAGE as error:
-        raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
-    # one level down and no further: an archive can be made that holds itself
+        raise DataError(f"{name} is damaged or cut short ({error}). Copy or download it again.") from None
+    # only one level deep: an archive can be crafted to contain itself
     top = name == str(path)
     inner = {member: members.pop(member) for member in list(members) if top and member.endswith(".tar")}
     yield Archive(name, path, data, members)
@@ -125,20 +125,20 @@ def _index(
         yield from _index(file, f"{name}: {member}", path, data, at, at + size)
 
 
-def _inflate(file: IO[bytes], name: str, room: Room) -> mmap.mmap:
-    """Return what a gzip stream holds, up to where `tell` is; reading to the end checks its checksum."""
-    found = mmap.mmap(-1, IN_MEMORY)  # memory is taken when it is written, and never copied to grow
+def _inflate(file: IO[bytes], name: str, budget: MemoryBudget) -> mmap.mmap:
+    """Return the content of a gzip stream, up to `tell`; reading to the end verifies its checksum."""
+    found = mmap.mmap(-1, IN_MEMORY)  # pages are allocated when written; it never grows by copying
     try:
         for piece in iter(partial(gzip.open(file).read, _BLOCK), b""):
-            room.left -= len(piece)
-            if room.left < 0:
+            budget.left -= len(piece)
+            if budget.left < 0:
                 raise DataError(
-                    f"{name} holds more than may be unpacked in memory, {IN_MEMORY >> 20} MB of all archives: "
-                    "decompress it first (gunzip), to be read where it lies."
+                    f"{name} exceeds the {IN_MEMORY >> 20} MB that all archives together may unpack in memory. "
+                    "Decompress it first, with gunzip: a plain tar is read in place."
                 )
             found.write(piece)
     except _DAMAGE as error:
-        raise DataError(f"{name} is damaged or cut short ({error}): copy or download it again.") from None
+        raise DataError(f"{name} is damaged or cut short ({error}). Copy or download it again.") from None
     return found
 
 
@@ -148,12 +148,12 @@ def _members(file: IO[bytes] | mmap.mmap, name: str, end: int) -> dict[str, tupl
         while (member := tar.next()) is not None:
             if _is_file(member, found, name, end):
                 found[plain(member.name)] = (member.offset_data, member.size)
-            tar.members.clear()  # else a million members stay in memory twice
+            tar.members.clear()  # otherwise a million members are kept in memory twice
         rest = tar.offset
     file.seek(rest)
     zeros = 0
     while piece := file.read(min(_BLOCK, end - rest - zeros)):
-        if piece.strip(b"\0"):  # tarfile takes any damaged header for the end
+        if piece.strip(b"\0"):  # tarfile mistakes any damaged header for the end
             raise tarfile.ReadError("a member's header is unreadable")
         zeros += len(piece)
     if zeros < _END:
@@ -161,12 +161,12 @@ def _members(file: IO[bytes] | mmap.mmap, name: str, end: int) -> dict[str, tupl
     return found
 
 
-def _tar(file: IO[bytes] | mmap.mmap) -> Any:  # the library declares no `members` to clear
-    return tarfile.open(fileobj=file, mode="r:", tarinfo=wary_headers())
+def _tar(file: IO[bytes] | mmap.mmap) -> Any:  # the library's types do not declare `members`
+    return tarfile.open(fileobj=file, mode="r:", tarinfo=checked_headers())
 
 
 def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: str, end: int) -> bool:
-    """Say whether a member is a file to keep; raises DataError for what does not belong in an archive."""
+    """Say whether a member is a file to keep; raises DataError for anything unsafe."""
     if not keeps(member.name):
         return False
     reason = unsafe(member.name)
@@ -175,13 +175,11 @@ def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: s
     if reason is None and (member.type not in _REGULAR or member.issparse()):
         reason = "is a link, a device or another special file"
     if reason is None and plain(member.name) in found:
-        reason = "stands in it twice"
+        reason = "is a duplicate"
     if reason is None and len(found) >= MOST_MEMBERS:
-        reason = f"is one too many: more than {MOST_MEMBERS:,} files"
+        reason = f"exceeds the limit of {MOST_MEMBERS:,} files"
     if reason is not None:
-        raise DataError(
-            f"{name} is refused: its member {member.name!r} {reason}; make the archive anew without it."
-        )
+        raise DataError(f"{name} is refused: its member {member.name!r} {reason}. Recreate the archive without it.")
     if member.offset_data + member.size > end:
         raise tarfile.ReadError(f"{member.name!r} has fewer bytes than it should")
     return True
@@ -190,27 +188,27 @@ def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: s
 _EXTENDED = (
     tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
 )  # fmt: skip
-LONGEST = 1 << 20  # bytes of an extended header, which tarfile reads whole; names have some hundred
-MOST = 8  # extended headers before one member; tarfile calls itself for each
+LONGEST = 1 << 20  # bytes of an extended header, which tarfile reads whole; a name needs some hundred
+MOST = 8  # extended headers before one member; tarfile recurses for each
 
 
-def wary_headers() -> type[tarfile.TarInfo]:
-    """Return a TarInfo for one archive that raises ReadError for sizes and chains no honest archive has."""
+def checked_headers() -> type[tarfile.TarInfo]:
+    """Return a TarInfo class for one archive; it raises ReadError for sizes and chains no honest archive has."""
 
-    class Wary(tarfile.TarInfo):
+    class Checked(tarfile.TarInfo):
         chain = shared = 0
 
         @classmethod
-        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Wary:
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Checked:
             """Return the header in a block."""
             header = super().frombuf(buf, encoding, errors)
             if header.size < 0:
                 raise tarfile.ReadError(f"{header.name!r} has a negative size")
-            Wary.chain = Wary.chain + 1 if header.type in _EXTENDED else 0
+            Checked.chain = Checked.chain + 1 if header.type in _EXTENDED else 0
             if header.type == tarfile.XGLTYPE:
-                Wary.shared += header.size  # what these say is kept for all members
-            if Wary.chain > MOST or (Wary.chain and max(header.size, Wary.shared) > LONGEST):
+                Checked.shared += header.size  # these are kept for all members
+            if Checked.chain > MOST or (Checked.chain and max(header.size, Checked.shared) > LONGEST):
                 raise tarfile.ReadError(f"the headers before {header.name!r} are too long")
             return header
 
-    return Wary
+    return Checked

@@ -1,9 +1,9 @@
-"""One COCO style annotation file, read entry by entry: every entry of the wrong kind is an error with its name."""
+"""COCO style annotation files: images, categories and one category per annotation; the rest is not read."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,76 @@ import numpy.typing as npt
 from decathlon.data.domains import Category
 from decathlon.data_prep.sources.file_names import unsafe
 from decathlon.errors import DataError
+from decathlon.system.schema import MOST, find_fault
 from decathlon.system.strict_json import parse_json
 
-# what is read of an annotation file; outlines and captions may be most of it
-KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})
+# the only keys kept while parsing: outlines and captions may be most of a file
+_KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})
 ID_STEP = 10**7  # ids of domain i lie between i * ID_STEP and (i + 1) * ID_STEP
+
+
+def _id(value: Any) -> str | None:
+    return None if type(value) is int and 0 <= value <= MOST else "a whole number from 0"
+
+
+def _inner_path(value: Any) -> str | None:
+    safe = isinstance(value, str) and not unsafe(value)
+    return None if safe else "a relative path inside its folder, with forward slashes and printable characters"
+
+
+_SHAPE = {
+    "images": [{"id": _id, "file_name": _inner_path}],
+    "annotations?": [{"image_id": _id, "category_id": _id}],
+    "categories": [{"id": _id, "name": str}],
+}
+
+
+@dataclass(frozen=True)
+class Coco:
+    """The content of an annotation file: file names by image id, category names by id, and the annotations.
+
+    `origin` is the file's name for messages.
+    """
+
+    origin: str
+    files: dict[int, str]
+    categories: dict[int, str]
+    annotations: list[dict[str, int]]
+
+    def labels(self) -> Iterator[tuple[int, int]]:
+        """Yield the image and category id of each annotation; raises DataError for ids that are not listed."""
+        for entry in self.annotations:
+            image, category = entry["image_id"], entry["category_id"]
+            if image not in self.files:
+                raise DataError(
+                    f"{self.origin}: an annotation has image id {image}, which is not in 'images'. Remove it."
+                )
+            if category not in self.categories:
+                raise DataError(
+                    f"{self.origin}: image id {image} has category id {category}, which is not in 'categories'. "
+                    "Correct it."
+                )
+            yield image, category
+
+
+def parse_coco(text: bytes, origin: str) -> Coco:
+    """Parse an annotation file; raises DataError naming `origin` and the entry that is wrong."""
+    data = parse_json(text, origin, _KEYS)
+    fault = find_fault(data, _SHAPE)
+    if fault:
+        raise DataError(f"{origin}: {fault}. Write it in the COCO format.")
+    for key in ("images", "categories"):
+        if not data[key]:
+            raise DataError(f"{origin}: '{key}' is empty. List every one there.")
+        refuse_duplicates((entry["id"] for entry in data[key]), f"{origin}: '{key}' has a duplicate id")
+    files = {entry["id"]: entry["file_name"] for entry in data["images"]}
+    categories = {entry["id"]: entry["name"] for entry in data["categories"]}
+    return Coco(origin, files, categories, data.get("annotations", []))
 
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """What the annotation file `origin` tells of one split; labels are -1 where it holds none.
+    """One split of a domain, as the annotation file `origin` lists it; labels are -1 if the file holds none.
 
     `categories` are sorted by id; a label is a position in them.
     """
@@ -38,121 +98,47 @@ class AnnotationFile:
 
 
 def read_file(text: bytes, origin: str, may_lack_labels: bool) -> AnnotationFile:
-    """Parse and check an annotation file; raises DataError naming `origin` and the entry that is wrong."""
-    data = entry_of(parse_json(text, origin, KEYS), origin)
-    categories = _read_categories(data, origin)
-    images = entries(data, "images", origin)
-    if not images:
-        raise DataError(f"{origin} lists no images: fill it or remove it.")
-    ids = [integer(entry, "id", origin) for entry in images]
-    refuse_twice(ids, f"{origin}: image id")
-    _refuse_foreign(ids, categories[0].id // ID_STEP, f"{origin}: image id")
-    files = tuple(file_name(entry, origin) for entry in images)
-    annotations = entries(data, "annotations", origin) if "annotations" in data else []
-    if not annotations and not may_lack_labels:
-        raise DataError(f"{origin} holds no annotations: only a test split may go without labels.")
-    labels = _read_labels(annotations, ids, categories, origin) if annotations else [-1] * len(ids)
-    return AnnotationFile(origin, categories, files, np.array(ids, np.int64), np.array(labels, np.int32))
-
-
-def _read_categories(data: Mapping[str, Any], origin: str) -> tuple[Category, ...]:
-    categories = sorted(
-        (
-            Category(integer(entry, "id", origin), string(entry, "name", origin))
-            for entry in entries(data, "categories", origin)
-        ),
-        key=lambda category: category.id,
-    )
-    if not categories:
-        raise DataError(f"{origin}: 'categories' is empty: list every class there.")
-    refuse_twice([category.id for category in categories], f"{origin}: category id")
-    if categories[0].id < ID_STEP:
+    """Parse an annotation file with the challenge's ids; raises DataError naming `origin` and the wrong entry."""
+    coco = parse_coco(text, origin)
+    categories = tuple(Category(*pair) for pair in sorted(coco.categories.items()))
+    index = categories[0].id // ID_STEP
+    if not index:
         raise DataError(
-            f"{origin}: category id {categories[0].id} has no domain: write ids as the domain's number, from 1, "
-            f"times {ID_STEP:,} plus the class's number."
+            f"{origin}: category id {categories[0].id} belongs to no domain. Write ids as the domain's number, "
+            f"from 1, times {ID_STEP:,} plus the number of the class."
         )
-    _refuse_foreign([category.id for category in categories], categories[0].id // ID_STEP, f"{origin}: category id")
-    return tuple(categories)
+    for kind, ids in (("category", coco.categories), ("image", coco.files)):
+        foreign = next((value for value in ids if value // ID_STEP != index), None)
+        if foreign is not None:
+            raise DataError(
+                f"{origin}: {kind} id {foreign} belongs to domain {foreign // ID_STEP}, the first category id to "
+                f"domain {index}. Renumber one of them."
+            )
+    labels = _read_labels(coco, categories, may_lack_labels)
+    image_ids = np.fromiter(coco.files, np.int64, len(coco.files))
+    return AnnotationFile(origin, categories, tuple(coco.files.values()), image_ids, labels)
 
 
-def _read_labels(
-    annotations: list[Any], ids: list[int], categories: tuple[Category, ...], origin: str
-) -> list[int]:
+def _read_labels(coco: Coco, categories: tuple[Category, ...], may_be_missing: bool) -> npt.NDArray[np.int32]:
+    """Return the label of every image, -1 for all if the file has no annotations."""
+    if not coco.annotations and not may_be_missing:
+        raise DataError(f"{coco.origin} has no annotations. Only a test split may go without labels.")
     label_of = {category.id: label for label, category in enumerate(categories)}
-    labels = dict.fromkeys(ids, -1)
-    for entry in annotations:
-        image, category = integer(entry, "image_id", origin), integer(entry, "category_id", origin)
-        if image not in labels:
-            raise DataError(
-                f"{origin}: an annotation labels image id {image}, which is not in 'images': remove it."
-            )
-        if category not in label_of:
-            raise DataError(
-                f"{origin}: image id {image} has category id {category}, which is not in 'categories': correct it."
-            )
+    labels = dict.fromkeys(coco.files, -1)
+    for image, category in coco.labels():
         if labels[image] >= 0:
-            raise DataError(f"{origin}: image id {image} is annotated twice: leave it one label.")
+            raise DataError(f"{coco.origin}: image id {image} has two annotations. Keep one.")
         labels[image] = label_of[category]
-    unlabelled = [image for image, label in labels.items() if label < 0]
-    if unlabelled:
-        raise DataError(f"{origin}: image id {unlabelled[0]} has no annotation, others have: label all or none.")
-    return list(labels.values())
+    found = np.fromiter(labels.values(), np.int32, len(labels))
+    if coco.annotations and found.min() < 0:
+        bare = next(image for image, label in labels.items() if label < 0)
+        raise DataError(f"{coco.origin}: image id {bare} has no annotation, others do. Label all images or none.")
+    return found
 
 
-def _refuse_foreign(ids: Iterable[int], index: int, what: str) -> None:
-    for value in ids:
-        if value // ID_STEP != index:
-            raise DataError(
-                f"{what} {value} is of domain {value // ID_STEP}, the file's first category id of domain {index}: "
-                "renumber one of them."
-            )
-
-
-def entry_of(value: Any, origin: str) -> Mapping[str, Any]:
-    """Return a JSON object; raises DataError for anything else."""
-    if not isinstance(value, dict):
-        raise DataError(f"{origin}: it holds no object where one must stand: write it in the COCO format.")
-    return value
-
-
-def entries(data: Mapping[str, Any], key: str, origin: str) -> list[Any]:
-    """Return the list under `key`; raises DataError when there is none."""
-    value = data.get(key)
-    if not isinstance(value, list):
-        raise DataError(f"{origin}: '{key}' is missing or not a list: write it in the COCO format.")
-    return value
-
-
-def integer(entry: Any, key: str, origin: str) -> int:
-    """Return the whole number from 0 under `key`; raises DataError when it is none."""
-    value = entry_of(entry, origin).get(key)
-    if type(value) is not int or not 0 <= value < 2**63:  # bool is an int to isinstance
-        raise DataError(f"{origin}: '{key}' is {_shown(value)}, not a whole number: ids are integers from 0.")
-    return value
-
-
-def string(entry: Any, key: str, origin: str) -> str:
-    """Return the text under `key`; raises DataError when it is none."""
-    value = entry_of(entry, origin).get(key)
-    if not isinstance(value, str):
-        raise DataError(f"{origin}: '{key}' is {_shown(value)}, not a text: write it in quotes.")
-    return value
-
-
-def file_name(entry: Any, origin: str) -> str:
-    """Return an image's `file_name`; raises DataError when it is none that stays in its folder."""
-    name = string(entry, "file_name", origin)
-    if reason := unsafe(name):
-        raise DataError(f"{origin}: file name {name!r:.200} {reason}: write it relative to the source.")
-    return name
-
-
-def refuse_twice(ids: list[int], what: str) -> None:
-    """Raise DataError when an id stands twice; `what` begins its sentence."""
+def refuse_duplicates(ids: Iterable[int], problem: str) -> None:
+    """Raise DataError, which begins with `problem`, if an id occurs more than once."""
+    ids = list(ids)
     if len(set(ids)) != len(ids):
-        twice = next(value for value, count in Counter(ids).items() if count > 1)
-        raise DataError(f"{what} {twice} stands there twice: give every entry an id of its own.")
-
-
-def _shown(value: Any) -> str:
-    return repr(value)[:40] if isinstance(value, str | float | int | None) else f"a {type(value).__name__}"
+        duplicate, _ = Counter(ids).most_common(1)[0]
+        raise DataError(f"{problem} {duplicate}. Give every entry its own id.")

@@ -1,4 +1,4 @@
-"""File names written by others, in annotations and archives: what makes one unsafe, and how they are compared."""
+"""File names from annotations and archives: which are unsafe, and how they are compared."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ _DRIVE = re.compile("[A-Za-z]:")
 
 
 def unsafe(name: str) -> str | None:
-    """Say what keeps `name` from being a plain relative file name that stays in its folder; None if nothing."""
+    """Return why `name` is not a plain relative path inside its folder; None if it is one."""
     if not name.strip("./"):
-        return "leads to no file"
+        return "names no file"
     if name.startswith("/") or "\\" in name or _DRIVE.match(name):
         return "is absolute or not written with forward slashes"
     if ".." in name.split("/"):
         return "leads out of its folder"
     if UNPRINTABLE.search(name):
-        return "holds characters no file name has"
+        return "has unprintable characters"
     return None
 
 
 def plain(name: str) -> str:
-    """Return a file name as it is compared: composed characters, no empty or `.` parts."""
+    """Return a file name normalized for comparison: composed characters, no empty or `.` parts."""
     if name.isascii() and "//" not in name and "./" not in name and not name.endswith(("/", "/.")):
-        return name  # asked for a million names
+        return name  # called for a million names
     return unicodedata.normalize("NFC", str(PurePosixPath(name)))
 
 
 def keeps(name: str) -> bool:
-    """Say whether a file is of the data set: not what a Mac leaves beside every file."""
+    """Say whether a file belongs to the data set, unlike those macOS adds beside every file."""
     parts = name.split("/")
     return "__MACOSX" not in parts and not parts[-1].startswith("._")

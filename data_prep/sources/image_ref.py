@@ -1,4 +1,4 @@
-"""Where one image's bytes are: in a file, in a part of one, or in memory; it pickles, for worker processes."""
+"""The place of one image's bytes: a file, part of a file, or memory; it can be pickled for worker processes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MAX_BYTES = 64 << 20  # of an image file
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image to be packed, called `name` in messages.
+    """An image to be packed; `name` is for messages.
 
-    Its file is `size` bytes from `offset` of the file at `path`, or `data`. A `data` array (height, width, 3) of
-    uint8 holds pixels instead of a file; a view of memory stays where it is until `packed`.
+    Its encoded file is `size` bytes from `offset` of the file at `path`, or `data`. A `data` array (height, width,
+    3) of uint8 holds pixels instead; a memory view is not copied until `packed`.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Picture:
 
     @property
     def there(self) -> bool:
-        """Whether it was found anywhere."""
+        """Whether the image was found."""
         return bool(self.path) or self.data is not None
 
     def read(self) -> bytes | npt.NDArray[np.uint8]:
@@ -38,7 +38,7 @@ class Picture:
         return self.load(MAX_BYTES)
 
     def load(self, most: int) -> bytes | npt.NDArray[np.uint8]:
-        """Return what `read` does, of a file of up to `most` bytes."""
+        """Do as `read`, for a file of up to `most` bytes."""
         if isinstance(self.data, np.ndarray):
             return self.data
         if self.data is not None:
@@ -46,31 +46,33 @@ class Picture:
         try:
             about = os.stat(self.path)
             if not stat.S_ISREG(about.st_mode):
-                raise OSError("it is no regular file")  # to open a pipe is to wait for ever
-            rest = max(0, about.st_size - self.offset)  # Python takes the memory for all it is asked to read
-            with open(self.path, "rb") as file:  # a Path would cost as much as the reading
+                raise OSError("not a regular file")  # opening a pipe would wait forever
+            rest = max(0, about.st_size - self.offset)  # Python allocates all it is asked to read
+            with open(self.path, "rb") as file:  # a Path would cost as much as reading
                 file.seek(self.offset)
                 found = file.read(min(rest, most + 1, self.size if self.size >= 0 else rest))
         except FileNotFoundError:
             raise DataError(
-                f"{self.name} is not there: put the file in place or take it out of the annotations."
+                f"{self.name} does not exist. Restore the file or remove it from the annotations."
             ) from None
         except OSError as error:
-            raise DataError(f"{self.name} cannot be read ({error.strerror or error}): check the file.") from None
+            raise DataError(f"{self.name} cannot be read ({error.strerror or error}). Check the file.") from None
         return self._checked(found, most)
 
     def packed(self) -> Picture:
-        """Return the picture as it can be sent to another process; of one too large as much as shows it."""
+        """Return the picture as it can be sent to another process, cut just above the size limit."""
         return replace(self, data=bytes(self.data[: MAX_BYTES + 1])) if isinstance(self.data, memoryview) else self
 
     @property
     def held(self) -> int:
-        """The bytes that are sent to a worker process with it."""
+        """The number of bytes sent along to a worker process."""
         return self.data.nbytes if isinstance(self.data, np.ndarray | memoryview) else len(self.data or b"")
 
     def _checked(self, found: bytes, most: int) -> bytes:
         if len(found) > most:
-            raise DataError(f"{self.name} has more than {most:,} bytes: check that it is the right file.")
+            raise DataError(f"{self.name} has more than {most:,} bytes. Check that it is the right file.")
         if len(found) < self.size:
-            raise DataError(f"{self.name} is cut short: its archive changed meanwhile.")
+            raise DataError(
+                f"{self.name} is cut short: its archive changed while it was read. Run the command again."
+            )
         return found

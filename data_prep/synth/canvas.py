@@ -1,8 +1,8 @@
-"""The canvas of the synthetic benchmark: where shapes, light and noise become pixels.
+"""The canvas of the synthetic benchmark: shapes, light and noise become pixels.
 
 Everything is drawn with additions, products, quotients, roots and comparisons on float32, which every machine
-rounds alike. No font, no rasteriser, no matrix product and no floating-point sum over an array takes part: the same
-draws give the same pixels.
+rounds alike. No font, no rasteriser, no matrix product and no floating-point sum over an array is involved: the
+same draws give the same pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 class Canvas:
-    """An image (3, height, width) of float32 in about 0..1, begun in one colour."""
+    """An image (3, height, width) of float32 in about 0..1, filled with one colour."""
 
     def __init__(self, height: int, width: int, colour: Colour) -> None:
         self.height, self.width = height, width
@@ -54,7 +54,7 @@ class Canvas:
     def fog(self, dice: Dice, share: float) -> None:
         """Hide a `share` of all images behind fog, between half and nearly all of what they show.
 
-        It is what keeps a domain from being solved: most images stay clear and are learned fast.
+        It keeps a domain from being solved completely: most images stay clear and are learned fast.
         """
         if dice.chance(share):
             density, tone = dice.between(0.5, 0.98), dice.between(0.2, 0.8)

@@ -1,6 +1,6 @@
 """Random draws of the synthetic benchmark, and its colours.
 
-Only the streams of `Generator.random` and `Generator.integers` are used, which stay the same over NumPy versions.
+Only the streams of `Generator.random` and `Generator.integers` are used: they are stable across NumPy versions.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Dice:
         return smooth
 
     def grain(self, height: int, width: int) -> Plane:
-        """Return noise in -1..1, most often near 0, a draw of its own for every pixel."""
+        """Return noise in -1..1, most often near 0, drawn independently for every pixel."""
         draws = self._rng.integers(0, 256, size=(2, height, width), dtype=np.uint8).astype(np.float32)
         noise: Plane = (draws[0] + draws[1] - 255) * (1 / 255)
         return noise

@@ -1,4 +1,4 @@
-"""Writes the synthetic benchmark as image files and annotations, in the official layout."""
+"""Write the synthetic benchmark as image files and annotations, in the official layout."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def synthesize(
 ) -> Benchmark:
     """Make the synthetic benchmark in the new folder `out` and return its facts.
 
-    `out` appears when it is complete. `progress` is told of every domain once it is written. The pixels drawn are
-    the same on every machine; the files' bytes, and pixels decoded from them, are the same for one Pillow version.
+    `out` appears when it is complete. `progress` is called with every domain once it is written. The pixels drawn
+    are the same on every machine; file bytes, and pixels decoded from them, are the same for one Pillow version.
     Another seed draws other images of the same classes: the baseline errors, measured on seed 0, are then None.
 
-    Raises UsageError where `out` exists or the seed is negative, DecathlonError where it cannot be written.
+    Raises UsageError if `out` exists or the seed is negative, DecathlonError if it cannot be written.
     """
     if seed < 0:
-        raise UsageError(f"the seed {seed} is negative: choose 0 or above.")
+        raise UsageError(f"the seed {seed} is negative. Choose 0 or above.")
     with appearing(Path(out)) as root:
         return _write_benchmark(root, seed, _facts(seed), progress, table)
 
@@ -59,7 +59,7 @@ def _write_benchmark(
 
 
 def _facts(seed: int) -> dict[str, Any]:
-    """Return the measured baseline: errors by domain and in words how they came about."""
+    """Return the measured baseline: errors by domain and a text on how they were measured."""
     if seed != 0:
         return {"errors": {}, "baseline": ""}
     source = importlib.resources.files("decathlon.data_prep.synth") / "synth.json"
@@ -97,7 +97,7 @@ def _write_domain(root: Path, synth: SynthDomain, index: int, seed: int) -> tupl
 
 
 def _rounded(channels: Channels) -> Channels:
-    """Return values to six digits, as they stand in benchmark.json."""
+    """Return values to six digits, as in benchmark.json."""
     red, green, blue = (round(value, 6) for value in channels)
     return red, green, blue
 

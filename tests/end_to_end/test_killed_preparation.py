@@ -15,7 +15,7 @@ import pytest
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
-from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import BusyError, UsageError
 from decathlon.system.files import sha256
 from tests.helpers import kill_points as points
@@ -211,8 +211,8 @@ def test_a_domain_whose_labels_a_kill_took_is_told_and_made_whole(tmp_path: Path
     again = writing.start()
     assert again.end() == 2
     assert again.said() == (
-        f"Error: {writing.output} holds mine already, without the labels of its test images in {truth}: "
-        "--force packs it anew and writes both.\n"
+        f"Error: {writing.output} already has mine, but {truth} with its test labels is missing. "
+        "Add --force to pack it again and write both.\n"
     )
     Writing((*writing.words, "--force"), writing.output).whole()
     with PackedFile(writing.output) as file:
@@ -228,6 +228,6 @@ def test_a_file_that_appears_while_another_is_prepared_is_not_replaced(source: P
             prepare([source], output, name="first")
 
     with pytest.raises(UsageError, match="mine.h5 already exists"):
-        prepare([source], output, Packing(workers=1, say=say))
+        prepare([source], output, PackOptions(workers=1, say=say))
     with PackedFile(output) as file:
         assert file.benchmark.name == "first"

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
-from decathlon.data_prep.packing.test_labels import answers_appearing
+from decathlon.data_prep.packing.test_labels import writing_truth
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group
@@ -143,7 +143,7 @@ def truth_of(folder: Path) -> Path:
     """Write the truth of a domain as `data add` and `data build` do."""
     file = folder / "mine-truth" / "apples_test.json"
     released = read_json(write_truth(folder / "truth") / file.name)
-    with answers_appearing(file, released):
+    with writing_truth(file, released):
         pass
     return file
 

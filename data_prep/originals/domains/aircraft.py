@@ -23,9 +23,9 @@ def read(tree: Tree) -> Original:
         for line in tree.lines(table):
             number, _, variant = line.partition(" ")
             if not variant:
-                raise DataError(f"{table}: {line!r} is no image's number and variant: copy it again.")
+                raise DataError(f"{table}: {line!r} is not an image number and a variant. Copy it again.")
             if number not in files:
-                raise tree.lacks(f"images/{number}.jpg, which {table} lists")
+                raise tree.missing(f"images/{number}.jpg, which {table} lists")
             entries.append((files[number], variant.strip()))
         return labelled(table, entries, names, tree.picture)
 

@@ -1,6 +1,6 @@
 """dtd: Describable Textures Dataset (https://www.robots.ox.ac.uk/~vgg/data/dtd/), the first of its ten splits.
 
-The challenge has the numbers of images of any of the ten, 40 a class for training, validation and test.
+The challenge has the numbers of images of any of the ten, 40 per class for training, validation and test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def read(tree: Tree) -> Original:
     def examples(split: str) -> Examples:
         for line in lists[split]:
             if line not in files:
-                raise tree.lacks(f"images/{line}, which labels/{split}1.txt lists")
+                raise tree.missing(f"images/{line}, which labels/{split}1.txt lists")
         entries = ((files[line], line.partition("/")[0]) for line in lists[split])
         return labelled(f"labels/{split}1.txt", entries, names, tree.picture)
 

@@ -2,7 +2,7 @@
 
 Not GTSRB-Training_fixed.zip, which torchvision takes: it has 26,640 images, the challenge used 39,209. The released
 class names are TrafficSign<ClassId + 1>, sorted as strings. The 7,842 validation images were drawn from those for
-training; which is not known. Here a track, 30 pictures of one sign as the car comes near, stays in one split.
+training; it is not known which. Here a track, 30 images of one sign as the car approaches, stays in one split.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read(tree: Tree) -> Original:
 def _train(tree: Tree, names: tuple[str, ...]) -> Examples:
     found = [(file, match) for file, match in tree.matching(r"Final_Training/Images/(\d{5})/(\d{5})_\d{5}\.ppm")]
     if not found:
-        raise tree.lacks("Final_Training/Images/<class>/<track>_<frame>.ppm")
+        raise tree.missing("Final_Training/Images/<class>/<track>_<frame>.ppm")
     entries = ((file, f"TrafficSign{int(match[1]) + 1}") for file, match in found)
     examples = labelled("Final_Training", entries, names, tree.picture)
     return examples.grouped([match.groups() for _, match in found])
@@ -41,15 +41,15 @@ def _test(tree: Tree, names: tuple[str, ...]) -> Examples:
     table = tree.one(_TABLE)
     try:
         rows = list(csv.DictReader(tree.lines(table), delimiter=";"))
-        told = {row["Filename"]: f"TrafficSign{int(row['ClassId']) + 1}" for row in rows}
+        signs = {row["Filename"]: f"TrafficSign{int(row['ClassId']) + 1}" for row in rows}
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"{table} has no readable columns Filename and ClassId ({error}): take it from GTSRB_Final_Test_GT.zip."
+            f"{table} has no readable columns Filename and ClassId ({error}). Take it from GTSRB_Final_Test_GT.zip."
         ) from None
-    if len(told) != len(rows) or set(told) != set(files):
-        odd = sorted(set(told) ^ set(files))
+    if len(signs) != len(rows) or set(signs) != set(files):
+        odd = sorted(set(signs) ^ set(files))
         raise DataError(
             f"{table} lists {len(rows):,} images, Final_Test/Images holds {len(files):,}"
-            f"{f' (for instance {odd[0]})' if odd else ''}: unpack both archives again."
+            f"{f' ({odd[0]}, for instance)' if odd else ''}. Unpack both archives again."
         )
-    return labelled(table, ((files[name], sign) for name, sign in told.items()), names, tree.picture)
+    return labelled(table, ((files[name], sign) for name, sign in signs.items()), names, tree.picture)

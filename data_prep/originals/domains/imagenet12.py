@@ -1,9 +1,9 @@
 """imagenet12: ILSVRC 2012 classification (https://image-net.org), the folders or the tar archives as they are.
 
-The numbers tell how the challenge split it: 1,232,167 + 49,000 images are the 1,281,167 for training, and its
+The numbers of images show the challenge's split: 1,232,167 + 49,000 images are the 1,281,167 for training, and its
 48,238 test images are the 50,000 for validation without the 1,762 that later development kits list as discarded
-(ILSVRC2014_clsloc_validation_blacklist.txt, or that of 2015 or 2017, beside the images). Which 49,000 were taken is
-not known. The labels of the validation images come from their folders (n01440764/), else from LOC_val_solution.csv,
+(ILSVRC2014_clsloc_validation_blacklist.txt, or that of 2015 or 2017, beside the images). Which
+49,000 is not known. The validation labels come from their folders (n01440764/), else from LOC_val_solution.csv,
 else from ILSVRC2012_validation_ground_truth.txt with meta.mat (this needs scipy).
 """
 
@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from decathlon.data_prep.originals.matlab import read_mat
 from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
@@ -31,7 +30,7 @@ def read(tree: Tree) -> Original:
     """Return the data set; raises DataError for missing images and labels."""
     train = [(file, match[1]) for file, match in tree.matching(r"(n\d{8})/\1_\d+\.JPEG")]
     if not train:
-        raise tree.lacks("n<8 digits>/n<8 digits>_<number>.JPEG for training")
+        raise tree.missing("n<8 digits>/n<8 digits>_<number>.JPEG for training")
     names = tuple(sorted({name for _, name in train}))
     test, notes = _test(tree, names)
     return Original(names, labelled("ILSVRC2012 train", train, names, tree.picture), test=test, notes=notes)
@@ -40,19 +39,19 @@ def read(tree: Tree) -> Original:
 def _test(tree: Tree, names: tuple[str, ...]) -> tuple[Examples, tuple[str, ...]]:
     found = list(tree.matching(r"(?:(n\d{8})/)?ILSVRC2012_val_(\d{8})\.JPEG"))
     if not found:
-        raise tree.lacks("ILSVRC2012_val_<number>.JPEG")
+        raise tree.missing("ILSVRC2012_val_<number>.JPEG")
     files = {int(match[2]): file for file, match in found}
     if len(files) != len(found):
         raise DataError(
-            f"{tree.name} holds {len(found):,} validation images and some twice: name one copy of them."
+            f"{tree.name} has {len(found):,} validation images with duplicates. Pass only one copy of them."
         )
-    told = {int(match[2]): match[1] for _, match in found if match[1]}
-    labels = told if len(told) == len(found) else _labels(tree)
+    by_folder = {int(match[2]): match[1] for _, match in found if match[1]}
+    labels = by_folder if len(by_folder) == len(found) else _labels(tree)
     discarded, notes = _discarded(tree)
     kept = [number for number in sorted(files) if number not in discarded]
     for number in kept:
         if number not in labels:
-            raise tree.lacks(f"label of {files[number]}")
+            raise tree.missing(f"label of {files[number]}")
     entries = ((files[number], labels[number]) for number in kept)
     return labelled("ILSVRC2012 val", entries, names, tree.picture), notes
 
@@ -64,7 +63,7 @@ def _labels(tree: Tree) -> Mapping[int, str]:
         rows = filter(None, map(_ROW.match, tree.lines(table)))
         return {int(row[1]): row[2] for row in rows}
     truth, meta = tree.one(_TRUTH), tree.one("meta.mat")
-    (synsets,) = read_mat(tree.read(meta), meta, "synsets")
+    (synsets,) = tree.matlab(meta, "synsets")
     try:
         ids, wnids = (
             [np.ravel(value)[0] for value in np.ravel(synsets[field])] for field in ("ILSVRC2012_ID", "WNID")
@@ -72,11 +71,11 @@ def _labels(tree: Tree) -> Mapping[int, str]:
         name_of = {int(number): str(wnid) for number, wnid in zip(ids, wnids, strict=True)}
         return {i + 1: name_of[int(line)] for i, line in enumerate(tree.lines(truth))}
     except (IndexError, KeyError, ValueError) as error:
-        raise DataError(f"{truth} and {meta} do not fit one another ({error}): unpack the kit again.") from None
+        raise DataError(f"{truth} and {meta} do not match ({error}). Unpack the kit again.") from None
 
 
 def _discarded(tree: Tree) -> tuple[set[int], tuple[str, ...]]:
-    """Return the numbers of the validation images that the challenge left out, and what is to be said."""
+    """Return the numbers of the validation images that the challenge left out, and notes for the user."""
     found = [file for file, _ in tree.matching(r"ILSVRC\d{4}_clsloc_validation_blacklist\.txt")]
     if not found:
         return set(), (
@@ -86,4 +85,4 @@ def _discarded(tree: Tree) -> tuple[set[int], tuple[str, ...]]:
     try:
         return {int(line) for line in tree.lines(found[0])}, ()
     except ValueError:
-        raise DataError(f"{found[0]} does not hold one number a line: copy it again from the kit.") from None
+        raise DataError(f"{found[0]} does not have one number per line. Copy it again from the kit.") from None

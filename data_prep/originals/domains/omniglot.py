@@ -1,9 +1,9 @@
-"""omniglot: Omniglot (https://github.com/brendenlake/omniglot), both parts, every character a class of its own.
+"""omniglot: Omniglot (https://github.com/brendenlake/omniglot), both parts, one class per character.
 
-The challenge has 11 drawings a character for training, 4 for validation and 5 for test; which is not known. Its
-images are white on black, as its mean of 0.081 says, the original's black on white: they are inverted. Its classes
-are the numbers 1 to 1623, sorted as strings; which character is which is not known. Here they are numbered by part
-(background first), alphabet and character.
+The challenge has 11 drawings per character for training, 4 for validation and 5 for test; it is not known which.
+Its images are white on black, as its mean of 0.081 shows, the original's black on white: they are inverted. Its
+classes are the numbers 1 to 1623, sorted as strings; it is not known which character is which. Here they are
+numbered by part (background first), alphabet and character.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ LAYOUT = "a folder with images_background/ and images_evaluation/, both unpacked
 
 
 def read(tree: Tree) -> Original:
-    """Return the data set; raises DataError when one of its parts is not there."""
+    """Return the data set; raises DataError for a missing part."""
     pattern = r"(images_(?:background|evaluation)/[^/]+/character\d+)/\d+_\d+\.png"
     found = [(file, match[1]) for file, match in tree.matching(pattern)]
     characters = sorted({character for _, character in found})
     for part in ("images_background", "images_evaluation"):
         if not any(character.startswith(part) for character in characters):
-            raise tree.lacks(f"{part}/<alphabet>/<character>/<number>.png")
+            raise tree.missing(f"{part}/<alphabet>/<character>/<number>.png")
     number = {character: str(i + 1) for i, character in enumerate(characters)}
     names = tuple(sorted(number.values()))
     entries = ((file, number[character]) for file, character in found)
@@ -37,13 +37,15 @@ def read(tree: Tree) -> Original:
         place = tree.picture(file)
         return Inverted(place.name, place.path, place.offset, place.size, place.data)
 
-    note = "which of the challenge's numbered classes is which character is not known: numbered by part and name."
+    note = (
+        "it is not known which character is which of the challenge's classes: they are numbered by part and name."
+    )
     return Original(names, labelled("omniglot", entries, names, picture), notes=(note,))
 
 
 @dataclass(frozen=True, slots=True)
 class Inverted(Picture):
-    """An image file whose black is packed as white."""
+    """An image file to be packed inverted."""
 
     def read(self) -> bytes | npt.NDArray[np.uint8]:
         """Return the inverted pixels (height, width, 3); raises DataError for a broken file."""

@@ -1,14 +1,13 @@
 """svhn: Street View House Numbers, cropped digits (http://ufldl.stanford.edu/housenumbers/).
 
-`X` is (32, 32, 3, n) uint8, `y` (n, 1) with 10 for the digit 0. The images that the data set calls extra are no
-part of the challenge. Its 26,040 validation images were drawn from the 73,257 for training; which is not known.
+`X` is (32, 32, 3, n) uint8, `y` (n, 1) with 10 for the digit 0. The data set's extra images are not part of
+the challenge. Its 26,040 validation images were drawn from the 73,257 for training; it is not known which.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from decathlon.data_prep.originals.matlab import read_mat
 from decathlon.data_prep.originals.original import Examples, Original
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.data_prep.sources.image_ref import Picture
@@ -24,17 +23,17 @@ def read(tree: Tree) -> Original:
 
 
 def _examples(tree: Tree, file: str) -> Examples:
-    pixels, digits = (np.asarray(found) for found in read_mat(tree.read(file), file, "X", "y"))
+    pixels, digits = (np.asarray(found) for found in tree.matlab(file, "X", "y"))
     digits = digits.ravel()
-    if pixels.ndim == 3:  # of a single image
+    if pixels.ndim == 3:  # a single image
         pixels = pixels[..., None]
     if pixels.dtype != np.uint8 or pixels.shape != (32, 32, 3, len(digits)) or not len(digits):
         raise DataError(
             f"{file}: X is {pixels.dtype} {pixels.shape} and y has {len(digits)} values, expected uint8 "
-            "(32, 32, 3, n) and n: copy or download it again."
+            "(32, 32, 3, n) and n. Copy or download it again."
         )
     if not np.isin(digits, np.arange(1, 11)).all():
-        raise DataError(f"{file}: y holds other values than 1 to 10: copy or download it again.")
+        raise DataError(f"{file}: y has values outside 1 to 10. Copy or download it again.")
 
     def picture(i: int) -> Picture:
         return Picture(f"image {i + 1}", data=np.ascontiguousarray(pixels[..., i]))

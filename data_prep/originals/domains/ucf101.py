@@ -1,24 +1,23 @@
-"""ucf101: UCF101 (https://www.crcv.ucf.edu/data/UCF101.php), one dynamic image a video, split 1.
+"""ucf101: UCF101 (https://www.crcv.ucf.edu/data/UCF101.php), one dynamic image per video, split 1.
 
-Takes the videos (.avi, this needs the package av) or their frames as JPEG or PNG, in one folder a video that is
-called like it (v_Archery_g01_c01). The 3,783 test videos are those of testlist01; the 1,952 for validation were
-drawn from the 9,537 of trainlist01, which is not known. Here videos of one group, cut from one recording, stay in
-one split.
+Takes the videos (.avi, this needs the package av) or their frames as JPEG or PNG, in one folder per video,
+named like it (v_Archery_g01_c01). The 3,783 test videos are those of testlist01; the 1,952 for validation were
+drawn from the 9,537 of trainlist01; it is not known which. Here videos of one group, cut from one recording, stay
+in one split.
 """
 
 from __future__ import annotations
 
 import re
 
-from decathlon.data_prep.originals.dynamic_image import Dynamic
+from decathlon.data_prep.originals.dynamic_image import DynamicImage, require_av
 from decathlon.data_prep.originals.original import Examples, Original, labelled
-from decathlon.data_prep.originals.video import require_av
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
 LAYOUT = (
-    "the folder UCF-101 (videos) or folders of frames called like the videos, and the folder ucfTrainTestlist with "
+    "the folder UCF-101 (videos) or folders of frames named like the videos, and the folder ucfTrainTestlist with "
     "trainlist01.txt and testlist01.txt"
 )
 _VIDEO = r"v_\w+_g\d+_c\d+"
@@ -35,16 +34,16 @@ def read(tree: Tree) -> Original:
         require_av()
 
     def picture(video: str) -> Picture:
-        key = video.lower()  # the lists and the files differ in it: HandStand, Handstand
+        key = video.lower()  # lists and files differ in case: HandStand, Handstand
         if key in frames:
-            return Dynamic(video, frames=tuple(tree.picture(file) for file in frames[key]))
+            return DynamicImage(video, frames=tuple(tree.picture(file) for file in frames[key]))
         place = tree.picture(videos[key])
-        return Dynamic(video, place.path, place.offset, place.size, place.data)
+        return DynamicImage(video, place.path, place.offset, place.size, place.data)
 
     def examples(split: str) -> Examples:
         for match in lists[split]:
             if match[2].lower() not in frames and match[2].lower() not in videos:
-                raise tree.lacks(f"{match[2]}.avi and no folder of its frames")
+                raise tree.missing(f"{match[2]}.avi and no folder of its frames")
         entries = ((match[2], match[1]) for match in lists[split])
         return labelled(f"{split}list01", entries, names, picture)
 
@@ -57,13 +56,13 @@ def _lines(tree: Tree, name: str) -> list[re.Match[str]]:
     for line in tree.lines(name):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise DataError(f"{name}: {line!r} names no video: copy the list again.")
+            raise DataError(f"{name}: {line!r} is not a video. Copy the list again.")
         found.append(match)
     return found
 
 
 def _frames(tree: Tree) -> dict[str, list[str]]:
-    """Return the files of every video's frames in order: by the last number in their names."""
+    """Return the frame files of every video in order of the last number in their names."""
     found: dict[str, list[tuple[int, str]]] = {}
     for file, match in tree.matching(rf"({_VIDEO})/[^/]*?(\d+)\.(?:jpg|jpeg|png)"):
         found.setdefault(match[1].lower(), []).append((int(match[2]), file))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from decathlon.data_prep.originals.matlab import read_mat
 from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError
@@ -19,8 +18,8 @@ _CLASSES = 102
 def read(tree: Tree) -> Original:
     """Return the data set; raises DataError for damage and missing files."""
     table, sets = tree.one("imagelabels.mat"), tree.one("setid.mat")
-    (labels,) = read_mat(tree.read(table), table, "labels")
-    numbers = read_mat(tree.read(sets), sets, "trnid", "valid", "tstid")
+    (labels,) = tree.matlab(table, "labels")
+    numbers = tree.matlab(sets, "trnid", "valid", "tstid")
     files = {int(match[1]): file for file, match in tree.matching(r"image_(\d{5})\.jpg")}
     flowers = np.asarray(labels).ravel()
     names = tuple(sorted(f"Flower1{i + 1}" for i in range(_CLASSES)))
@@ -29,9 +28,9 @@ def read(tree: Tree) -> Original:
         entries = []
         for number in np.asarray(split).ravel().tolist():
             if not 1 <= number <= len(flowers):
-                raise DataError(f"{sets} lists image {number}, {table} labels {len(flowers):,}: copy both again.")
+                raise DataError(f"{sets} lists image {number}, {table} labels {len(flowers):,}. Copy both again.")
             if number not in files:
-                raise tree.lacks(f"jpg/image_{number:05d}.jpg")
+                raise tree.missing(f"jpg/image_{number:05d}.jpg")
             entries.append((files[number], f"Flower1{flowers[number - 1]}"))
         return labelled(table, entries, names, tree.picture)
 

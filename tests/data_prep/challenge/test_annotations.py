@@ -79,35 +79,35 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda told: told["annotations"][0].update(category_id=10000009),
         "has category id 10000009, which is not in 'categories'",
     ),
-    "image id twice": (lambda told: told["images"][1].update(id=10200001), "image id 10200001 stands there twice"),
+    "image id twice": (lambda told: told["images"][1].update(id=10200001), "'images' has a duplicate id 10200001"),
     "unknown image": (
         lambda told: told["annotations"][0].update(image_id=10999999),
-        "labels image id 10999999, which is not in 'images'",
+        "an annotation has image id 10999999, which is not in 'images'",
     ),
     "two labels": (
         lambda told: told["annotations"].append({"image_id": 10200001, "category_id": 10000002}),
-        "image id 10200001 is annotated twice",
+        "image id 10200001 has two annotations",
     ),
     "one image without a label": (lambda told: told["annotations"].pop(), "image id 10200001 has no annotation"),
-    "no labels": (lambda told: told.pop("annotations"), "only a test split may go without labels"),
-    "no images": (lambda told: told.update(images=[], annotations=[]), "lists no images"),
-    "float id": (lambda told: told["images"][0].update(id=10200001.0), "'id' is 10200001.0, not a whole number"),
-    "text id": (lambda told: told["images"][0].update(id="1"), "'id' is '1', not a whole number"),
-    "bool id": (lambda told: told["images"][0].update(id=True), "'id' is True, not a whole number"),
-    "list id": (lambda told: told["images"][0].update(id=[[]]), "'id' is a list, not a whole number"),
+    "no labels": (lambda told: told.pop("annotations"), "Only a test split may go without labels"),
+    "no images": (lambda told: told.update(images=[], annotations=[]), "'images' is empty"),
+    "float id": (lambda told: told["images"][0].update(id=10200001.0), "[0].id is 10200001.0, not a whole number"),
+    "text id": (lambda told: told["images"][0].update(id="1"), "images[0].id is '1', not a whole number"),
+    "bool id": (lambda told: told["images"][0].update(id=True), "images[0].id is true, not a whole number"),
+    "list id": (lambda told: told["images"][0].update(id=[[]]), "images[0].id is a list, not a whole number"),
     "huge id": (lambda told: told["images"][0].update(id=10**30), "not a whole number"),
-    "id of another domain": (lambda told: told["images"][0].update(id=20200001), "id 20200001 is of domain 2"),
-    "small category ids": (lambda told: set_category(told, 10000001, 1), "category id 1 has no domain"),
-    "foreign category": (lambda told: set_category(told, 10000003, 20000003), "id 20000003 is of domain 2"),
-    "category twice": (lambda told: told["categories"].append(told["categories"][0]), "stands there twice"),
+    "id of another domain": (lambda told: told["images"][0].update(id=20200001), "id 20200001 belongs to domain 2"),
+    "small category ids": (lambda told: set_category(told, 10000001, 1), "category id 1 belongs to no domain"),
+    "foreign category": (lambda told: set_category(told, 10000003, 20000003), "id 20000003 belongs to domain"),
+    "category twice": (lambda told: told["categories"].append(told["categories"][0]), "has a duplicate id 1000"),
     "no categories": (lambda told: told.update(categories=[]), "'categories' is empty"),
-    "categories missing": (lambda told: told.pop("categories"), "'categories' is missing or not a list"),
-    "images no list": (lambda told: told.update(images={}), "'images' is missing or not a list"),
-    "image no object": (lambda told: told["images"].append(3), "holds no object where one must stand"),
-    "no file name": (lambda told: told["images"][0].pop("file_name"), "'file_name' is None, not a text"),
-    "parent folder": (lambda told: told["images"][0].update(file_name="../a.png"), "leads out of its folder"),
-    "absolute": (lambda told: told["images"][0].update(file_name="/a.png"), "is absolute"),
-    "NUL": (lambda told: told["images"][0].update(file_name="a\0.png"), "characters no file name has"),
+    "categories missing": (lambda told: told.pop("categories"), "categories is missing"),
+    "images no list": (lambda told: told.update(images={}), "images is an object, not a list"),
+    "image no object": (lambda told: told["images"].append(3), "images[6] is 3, not an object"),
+    "no file name": (lambda told: told["images"][0].pop("file_name"), "images[0].file_name is missing"),
+    "parent folder": (lambda told: told["images"][0].update(file_name="../a.png"), "'../a.png', not a relative"),
+    "absolute": (lambda told: told["images"][0].update(file_name="/a.png"), "file_name is '/a.png', not"),
+    "NUL": (lambda told: told["images"][0].update(file_name="a\0.png"), "and printable characters"),
     "half a character": (lambda told: told["images"][0].update(file_name="\ud800"), "text that is not Unicode"),
 }  # fmt: skip
 
@@ -146,7 +146,7 @@ def test_splits_must_agree_on_categories(tmp_path: Path) -> None:
 
 def test_an_image_id_stands_in_one_split_only(tmp_path: Path) -> None:
     spoil(write_source(tmp_path), "test", lambda told: told["images"][0].update(id=10200001))
-    with pytest.raises(DataError, match="apples: over its splits, image id 10200001 stands there twice"):
+    with pytest.raises(DataError, match="apples: its splits have a duplicate image id 10200001"):
         read_domains(opened(tmp_path))
 
 
@@ -158,7 +158,7 @@ def test_two_domains_cannot_have_the_same_ids(tmp_path: Path) -> None:
 
 def test_a_domain_cannot_take_the_name_of_the_facts(tmp_path: Path) -> None:
     write_domain(tmp_path, "benchmark", 1)
-    with pytest.raises(DataError, match="cannot be called 'benchmark'"):
+    with pytest.raises(DataError, match="cannot be named 'benchmark'"):
         read_domains(opened(tmp_path))
 
 
@@ -166,5 +166,5 @@ def test_a_source_without_annotations_says_what_belongs_there(tmp_path: Path) ->
     write_source(tmp_path)
     shutil.rmtree(tmp_path / "annotations")
     (tmp_path / "annotations").mkdir()
-    with pytest.raises(DataError, match="holds no annotations of a domain: it must hold annotations/<domain>_"):
+    with pytest.raises(DataError, match="has no annotations of a domain. It must contain annotations/<domain>_"):
         read_domains(opened(tmp_path))

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.challenge import known_digests
 from decathlon.data_prep.challenge.layout import open_source
 from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.download.mirrors import KnownFile, known_files
-from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.system.files import sha256
 from tests.helpers.challenge_sources import archive, entry, write_source
@@ -62,7 +61,7 @@ def test_two_sources_with_the_same_annotations_are_one_too_many(tmp_path: Path) 
 
 
 def test_a_missing_source_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no .*nowhere: name a folder or an archive"):
+    with pytest.raises(UsageError, match="nowhere does not exist. Pass a folder or an archive"):
         open_source([tmp_path / "nowhere"])
 
 
@@ -117,12 +116,12 @@ def test_a_domain_without_any_image_is_left_out(tmp_path: Path) -> None:
     root = write_source(tmp_path / "tiny")
     shutil.rmtree(root / "data" / "boats")
     lines: list[str] = []
-    prepare([root], tmp_path / "one.h5", Packing(say=lines.append))
-    assert lines[0] == "Warning: boats is left out: none of its 5 images is there."
+    prepare([root], tmp_path / "one.h5", PackOptions(say=lines.append))
+    assert lines[0] == "Warning: boats is left out: none of its 5 images was found."
     with PackedFile(tmp_path / "one.h5") as file:
         assert file.benchmark.names == ("apples",)
     shutil.rmtree(root / "data")
-    with pytest.raises(DataError, match="holds annotations and none of their images"):
+    with pytest.raises(DataError, match="has annotations but none of their images"):
         prepare([root], tmp_path / "none.h5")
 
 
@@ -130,10 +129,10 @@ def test_an_archive_under_a_known_name_is_compared(tmp_path: Path) -> None:
     path = archive(write_source(tmp_path / "tiny"), tmp_path / "decathlon-1.0-devkit.tar.gz")
     own, digest = sha256(path), known_files()[path.name].digest
     lines: list[str] = []
-    prepare([path], tmp_path / "a.h5", Packing(say=lines.append))
+    prepare([path], tmp_path / "a.h5", PackOptions(say=lines.append))
     assert lines[0] == f"Warning: {path} has SHA-256 {own}, the known file has {digest}."
-    again = f"get it again with 'decathlon data fetch {path.name} -o {tmp_path} --force'"
-    with pytest.raises(VerificationError, match=f"has SHA-256 {own}, the known file has {digest}: {again}"):
+    again = f"Download it again with: decathlon data fetch {path.name} -o {tmp_path} --force"
+    with pytest.raises(VerificationError, match=f"has SHA-256 {own}, the known file has {digest}. {again}"):
         prepare([path], tmp_path / "b.h5", strict=True)
     assert not (tmp_path / "b.h5").exists()
 
@@ -143,11 +142,10 @@ def test_strict_takes_the_known_file_and_no_unknown_one(tmp_path: Path, monkeypa
     path = archive(root, tmp_path / "mine.tar")
     with pytest.raises(VerificationError, match="no digest is known for .*mine.tar"):
         prepare([path], tmp_path / "a.h5", strict=True)
-    monkeypatch.setattr(
-        known_digests, "known_files", lambda: {"mine.tar": KnownFile("mine.tar", "sha256", sha256(path))}
-    )
+    known = {"mine.tar": KnownFile("mine.tar", "sha256", sha256(path))}
+    monkeypatch.setattr("decathlon.data_prep.challenge.prepare.known_files", lambda: known)
     lines: list[str] = []
-    prepare([path], tmp_path / "a.h5", Packing(say=lines.append), strict=True)
+    prepare([path], tmp_path / "a.h5", PackOptions(say=lines.append), strict=True)
     assert lines[0] == f"{path} has the known SHA-256"
     prepare([root], tmp_path / "b.h5", strict=True)  # a folder has no digest to compare
 
@@ -159,18 +157,18 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         open_source([tmp_path / "pipe.tar"])
     (root / "data/boats/train/000001.png").unlink()
     os.mkfifo(root / "data/boats/train/000001.png")
-    with pytest.raises(DataError, match="000001.png cannot be read .it is no regular file"):
+    with pytest.raises(DataError, match="000001.png cannot be read .not a regular file"):
         prepare([root], tmp_path / "x.h5")
     (root / "annotations/boats_train.json").unlink()
     (root / "annotations/boats_train.json").symlink_to("nowhere")
-    with pytest.raises(DataError, match="annotations/boats_train.json is not there"):
+    with pytest.raises(DataError, match="annotations/boats_train.json does not exist"):
         prepare([root], tmp_path / "x.h5")
 
 
 def test_an_image_in_two_sources_is_one_too_many(tmp_path: Path) -> None:
     root = write_source(tmp_path / "tiny")
     tar = archive(root / "data" / "apples", tmp_path / "apples.tar", "apples")
-    with pytest.raises(DataError, match="data/apples/train/000001.png is in two of the sources: leave out one"):
+    with pytest.raises(DataError, match="data/apples/train/000001.png is in two of the sources. Leave out one"):
         prepare([root, tar], tmp_path / "x.h5")
 
 
@@ -189,8 +187,8 @@ def test_annotations_under_other_names_are_told(tmp_path: Path) -> None:
     root = write_source(tmp_path / "tiny")
     (root / "annotations" / "apples_training.json").write_text("{}")
     lines: list[str] = []
-    prepare([root], tmp_path / "x.h5", Packing(say=lines.append))
-    assert "apples_training.json' is not used: it is not called <domain>_train" in lines[0]
+    prepare([root], tmp_path / "x.h5", PackOptions(say=lines.append))
+    assert "apples_training.json' is ignored: its name is not <domain>_train" in lines[0]
 
 
 def test_images_begin_where_their_archive_does(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import digest_columns
 from decathlon.data_prep.custom import scan
 from decathlon.data_prep.custom.add import Added, add
-from decathlon.data_prep.custom.add_request import Addition
+from decathlon.data_prep.custom.add_request import AddRequest
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.extend import held
-from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import BusyError, DataError, UsageError
 from tests.helpers.custom_sources import key, numbered, packed, pixels, write_table, write_tree
 from tests.helpers.packs import TINY, write_pack
@@ -48,8 +48,8 @@ def own(tmp_path: Path) -> Path:
 
 
 def added(file: Path, source: Path, name: str = "mine", lines: list[str] | None = None, **wishes: Any) -> Added:
-    how = Packing(workers=1, say=lambda line: (lines if lines is not None else []).append(line))
-    return add(file, Addition(name, source, **wishes), how)
+    how = PackOptions(workers=1, say=lambda line: (lines if lines is not None else []).append(line))
+    return add(file, AddRequest(name, source, **wishes), how)
 
 
 def left(file: Path) -> set[str]:
@@ -124,7 +124,7 @@ def test_the_file_is_the_same_whatever_the_order_on_disk_and_the_workers(tree: P
         added(own.parent / "a" / "own.h5", tree).prepared.digest,
         added(own.parent / "b" / "own.h5", other).prepared.digest,
         added(own.parent / "c" / "own.h5", table).prepared.digest,
-        add(own.parent / "d" / "own.h5", Addition("mine", tree), Packing(workers=2)).prepared.digest,
+        add(own.parent / "d" / "own.h5", AddRequest("mine", tree), PackOptions(workers=2)).prepared.digest,
     }
     assert len(digests) == 1
     assert added(own.parent / "e" / "own.h5", tree, seed=1).prepared.digest not in digests
@@ -177,7 +177,7 @@ def test_groups_stay_together(tmp_path: Path, own: Path) -> None:
     found = {image: split for split, image in packed(own, "mine", done.truth)}
     where = {who: {found[key(image)] for name, image in written.items() if who in name} for who in ("eve", "tom")}
     assert all(len(split) == 1 for split in where.values())
-    assert "split 60/15/25 within every class, seed 0, 4 groups kept whole" in lines
+    assert "split 60/15/25 within every class, seed 0, 4 groups kept together" in lines
     added(own, tmp_path / "set", "control")
     alone = {image: split for split, image in packed(own, "control", own.parent / "own-truth/control_test.json")}
     assert len({alone[key(image)] for name, image in written.items() if "eve" in name}) > 1
@@ -186,13 +186,13 @@ def test_groups_stay_together(tmp_path: Path, own: Path) -> None:
 @pytest.mark.parametrize(
     ("wishes", "error", "message"),
     [
-        ({"group": "("}, UsageError, "--group ( is no regular expression"),
-        ({"group": "ant"}, UsageError, "--group finds nothing in 8 names of 16 (bees/000.png, bees/001.png"),
-        ({"group": "x|(ant)"}, UsageError, "--group finds nothing in 8 names of 16"),
-        ({"split": "50/60"}, UsageError, "is 110 percent in all"),
-        ({"split": ""}, UsageError, "write whole percent"),
+        ({"group": "("}, UsageError, "--group ( is not a regular expression"),
+        ({"group": "ant"}, UsageError, "--group matches nothing in 8 names of 16 (bees/000.png, bees/001.png"),
+        ({"group": "x|(ant)"}, UsageError, "--group matches nothing in 8 names of 16"),
+        ({"split": "50/60"}, UsageError, "adds up to 110 percent"),
+        ({"split": ""}, UsageError, "Write whole percent"),
         ({"name": "svhn"}, UsageError, "svhn is one of the official ten"),
-        ({"name": "benchmark"}, UsageError, "cannot be called 'benchmark'"),
+        ({"name": "benchmark"}, UsageError, "cannot be named 'benchmark'"),
         ({"name": "trunk"}, DataError, "'trunk' is not a valid domain name"),
         ({"name": "a/b"}, DataError, "'a/b' is not a valid domain name"),
     ],
@@ -210,14 +210,14 @@ def test_splits_of_the_data_set_win(tmp_path: Path, own: Path) -> None:
     write_tree(tmp_path / "set", ["train/a/1.png", "val/a/2.png", "val/b/3.png"])
     wishes: list[dict[str, Any]] = [{"split": "60/15/25"}, {"group": "."}]
     for wish in wishes:
-        with pytest.raises(UsageError, match=f"has splits of its own, which are kept: leave out --{[*wish][0]}"):
+        with pytest.raises(UsageError, match=f"already has splits, which are kept. Leave out --{[*wish][0]}"):
             added(own, tmp_path / "set", **wish)
     lines: list[str] = []
     done = added(own, tmp_path / "set", lines=lines)
     assert splits(own) == {"train": 1, "val": 2} and done.truth is None
     assert lines[:2] == [
         f"{tmp_path / 'set'} is an ImageFolder tree with train, val",
-        "looking at 3 images",
+        "checking 3 images",
     ]
     assert "Warning: train has no image of 1 class: b" in lines and "there is no test split" in lines
 
@@ -244,7 +244,7 @@ def test_identical_images_are_reported(tmp_path: Path, own: Path) -> None:
         "each.",
         "Warning: identical images in more than one class, 1 time: train/b/3.png (train) = val/a/torn.png (val); "
         "correct the labels.",
-        "identical images within a split: 1 beside the first of their kind",
+        "identical images within a split: 1 beyond the first of each",
     ]
     assert splits(own) == {"train": 5, "val": 3, "test": 1}
 
@@ -253,10 +253,10 @@ def test_identical_images_are_dropped_when_asked_and_evaluation_keeps_its_own(tm
     twins_in(tmp_path / "set")
     lines: list[str] = []
     done = added(own, tmp_path / "set", lines=lines, drop_duplicates=True)
-    assert "left out 3 images of the same pixels as another one" in lines
+    assert "left out 3 images with the same pixels as another one" in lines
     assert (
-        "Warning: of images with more than one class one was kept, 1 time: train/b/3.png = val/a/torn.png; correct "
-        "the labels."
+        "Warning: kept one of each set of images with more than one class, 1 time: train/b/3.png = val/a/torn.png; "
+        "correct the labels."
     ) in lines
     assert not [line for line in lines if "identical images" in line]
     assert splits(own) == {"train": 2, "val": 3, "test": 1} and done.truth is not None
@@ -284,9 +284,7 @@ def test_broken_images_are_named_together_and_nothing_is_written(tree: Path, own
     with pytest.raises(DataError) as refusal:
         added(own, tree)
     head, *lines = str(refusal.value).splitlines()
-    assert head.startswith(
-        f"{tree}: 12 images of 16 cannot be used: mend them, take them out, or leave them out with"
-    )
+    assert head.startswith(f"{tree}: 12 images of 16 cannot be used. Fix them, remove them, or leave them out with")
     assert [line.split()[0] for line in lines[:10]] == names[:10] and lines[10:] == ["  …"]
     assert left(own) == set()
 
@@ -299,7 +297,7 @@ def test_broken_images_are_left_out_when_asked(tree: Path, own: Path) -> None:
     at = lines.index("Warning: left out 1 image that cannot be used:")
     assert lines[at + 1].startswith(f"  {name} is a broken image")
     break_some(tree, 16)
-    with pytest.raises(DataError, match="has no image that can be used"):
+    with pytest.raises(DataError, match="has no usable image"):
         added(own, tree, "none", skip_broken=True)
 
 
@@ -308,7 +306,7 @@ def test_a_domain_is_replaced_only_by_force_and_gets_new_ids(tmp_path: Path, tre
     added(own, tree, "other")
     before, truth = own.read_bytes(), own.parent / "own-truth" / "mine_test.json"
     with pytest.raises(
-        UsageError, match="own.h5 holds mine already: choose another file, or --force to pack it anew"
+        UsageError, match="own.h5 already has mine. Choose another file, or add --force to pack it again"
     ):
         added(own, tree)
     assert own.read_bytes() == before
@@ -346,7 +344,7 @@ def test_a_failure_leaves_the_file_as_it_was(
             raise failure
 
     with pytest.raises((KeyboardInterrupt, SystemExit, Exception)):
-        add(own, Addition("mine", tree), Packing(workers=1, progress=progress))
+        add(own, AddRequest("mine", tree), PackOptions(workers=1, progress=progress))
     assert left(own) == ({"own.h5"} if there else set())
     if there:
         assert own.read_bytes() == before
@@ -395,12 +393,12 @@ def test_a_second_process_is_turned_away(tree: Path, own: Path) -> None:
 def test_images_that_change_meanwhile_are_an_error(tree: Path, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from decathlon.data_prep.custom import assign_splits
 
-    def changing(*args: Any) -> scan.Survey:
-        found = scan.survey(*args)
+    def changing(*args: Any) -> scan.Scan:
+        found = scan.scan(*args)
         break_some(tree, 1)
         return found
 
-    monkeypatch.setattr(assign_splits, "survey", changing)
+    monkeypatch.setattr(assign_splits, "scan", changing)
     with pytest.raises(DataError, match="000.png is a broken image"):
         added(own, tree)
     assert left(own) == set()
@@ -421,7 +419,7 @@ def test_the_command_says_what_it_did(tree: Path, own: Path) -> None:
     outcome = CliRunner().invoke(command, words, catch_exceptions=False)
     assert outcome.exit_code == 0
     head, _, *rows = (line.split() for line in outcome.stdout.splitlines()[1:] if line.strip())
-    assert head == ["split", "images", "%", "classes", "fewest", "images", "of", "a", "class", "most"]
+    assert head == ["split", "images", "%", "classes", "fewest", "images", "per", "class", "most"]
     assert rows == [
         ["train", "10", "62.5", "2", "5", "5"],
         ["val", "2", "12.5", "2", "1", "1"],
@@ -431,15 +429,15 @@ def test_the_command_says_what_it_did(tree: Path, own: Path) -> None:
     *lines, wrote, labels, others, following = outcome.stderr.splitlines()
     assert lines == [
         f"{tree} is an ImageFolder tree",
-        "looking at 16 images",
+        "checking 16 images",
         "split 60/15/25 within every class, seed 0",
-        f"packing 16 images of mine into {own}, which holds apples, boats, towers",
+        f"packing 16 images of mine into {own}, next to apples, boats, towers",
         "verifying",
     ]
     assert wrote.startswith(f"added mine to {own}: 16 images in ") and "; digest " in wrote
     truth = own.parent / "own-truth" / "mine_test.json"
-    assert labels == f"labels of the test images, for 'decathlon score --truth': {truth}"
-    assert others == "to score all domains together, put the <domain>_test.json of apples, boats, towers there too"
+    assert labels == f"test labels, for 'decathlon score --truth': {truth}"
+    assert others == "to score all domains together, put <domain>_test.json of apples, boats, towers there as well"
     assert following == f"Next: decathlon train --data {own} --method bn -o RUN"
     with PackedFile(own) as file:
         assert (file.benchmark["mine"].flip, file.benchmark["mine"].crop) == (False, "squash")
@@ -453,7 +451,7 @@ def test_photographs_stand_upright(tmp_path: Path, own: Path) -> None:
     for name in ("a/1.jpg", "b/2.jpg"):
         (tmp_path / "set" / name).parent.mkdir(parents=True)
         Image.fromarray(pixels).save(tmp_path / "set" / name, quality=95, exif=tags)
-    add(own, Addition("mine", tmp_path / "set", split="100/0"), Packing(upright=True))
+    add(own, AddRequest("mine", tmp_path / "set", split="100/0"), PackOptions(upright=True))
     with PackedFile(own) as file:
         image = file.read("mine", "train").image(0)
     assert image.shape == (40, 20, 3) and image[5].min() > 200 and image[35].max() < 50
@@ -462,7 +460,7 @@ def test_photographs_stand_upright(tmp_path: Path, own: Path) -> None:
 def test_images_nobody_here_can_read_are_named_not_left_out(tmp_path: Path, own: Path) -> None:
     write_tree(tmp_path / "set", ["a/1.png", "b/2.png"])
     (tmp_path / "set/a/phone.HEIC").write_bytes(b"ftypheic")
-    with pytest.raises(DataError, match="phone.HEIC is not a JPEG, PNG or PPM image: convert it"):
+    with pytest.raises(DataError, match="phone.HEIC is not a JPEG, PNG or PPM image. Convert it"):
         added(own, tmp_path / "set")
     assert not own.exists()
 

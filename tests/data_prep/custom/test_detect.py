@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from decathlon.data_prep.custom.add import Added, add
-from decathlon.data_prep.custom.add_request import Addition
+from decathlon.data_prep.custom.add_request import AddRequest
 from decathlon.data_prep.custom.collection import Collection
 from decathlon.data_prep.custom.detect import read_collection
 from decathlon.errors import DataError, UsageError
@@ -39,7 +39,7 @@ def classes(collection: Collection) -> dict[str, str]:
 
 
 def added(output: Path, source: Path) -> Added:
-    return add(output, Addition("mine", source))
+    return add(output, AddRequest("mine", source))
 
 
 def test_a_tree_comes_back_pixel_by_pixel(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_classes_are_in_the_order_of_strings(tmp_path: Path) -> None:
     write_tree(tmp_path, [f"{i}/x.png" for i in range(1, 12)])
     found = read_collection(tmp_path)
     assert found.classes == ("1", "10", "11", "2", "3", "4", "5", "6", "7", "8", "9")
-    assert "the order of their names as text, as the official ones are: 1, 10, 11, …" in found.notes[0]
+    assert "sorted by name as text, like the official ones: 1, 10, 11, …" in found.notes[0]
     write_tree(tmp_path / "few", ["1/x.png", "2/x.png"])
     assert read_collection(tmp_path / "few").notes == ()
 
@@ -100,22 +100,22 @@ def test_a_folder_of_one_class_asks_whether_its_folders_are_the_classes(tmp_path
     write_tree(tmp_path, ["flowers/rose/1.png", "flowers/tulip/2.png"])
     (tmp_path / "labels.csv").write_text("path,label\n")
     warning, *notes = (note for note in read_collection(tmp_path).notes if not note.startswith("left out"))
-    assert warning == "Warning: there is one class, flowers"
+    assert warning == "Warning: there is only one class, flowers"
     assert notes == [
-        f"if the folders in it are the classes (rose, tulip), name {tmp_path / 'flowers'} instead",
-        f"if labels.csv tells the classes, name {tmp_path / 'labels.csv'} instead",
+        f"if the folders in it are the classes (rose, tulip), pass {tmp_path / 'flowers'} instead",
+        f"if labels.csv lists the classes, pass {tmp_path / 'labels.csv'} instead",
     ]
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "holds no images: name a folder of class folders"),
-        (["1.png", "2.png"], "holds 2 images and no class folders: put each class into a folder"),
-        (["train/1.png", "test/2.png"], "has splits without class folders: images must lie in <split>/<class>/"),
-        (["train/a/1.png", "test/2.png"], "test/2.png lies in a split and in no class folder"),
-        (["a\nb/1.png"], "holds characters that are no text: rename it"),
-        ([b"caf\xe9/1.png"], "holds characters that are no text: rename it"),
+        ([], "has no images. Pass a folder of class folders"),
+        (["1.png", "2.png"], "has 2 images and no class folders. Put each class into a folder"),
+        (["train/1.png", "test/2.png"], "has splits without class folders. Put the images into <split>/<class>/"),
+        (["train/a/1.png", "test/2.png"], "test/2.png is in a split but in no class folder"),
+        (["a\nb/1.png"], "has unprintable characters. Rename it"),
+        ([b"caf\xe9/1.png"], "has unprintable characters. Rename it"),
     ],
 )
 def test_a_wrong_tree_is_refused(tmp_path: Path, names: list[str | bytes], message: str) -> None:
@@ -155,25 +155,25 @@ def test_a_table_may_hold_splits_and_other_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no column 'path': its first line must be path,label[,split], not nothing"),
-        ("1.png,a\n", "has no column 'path': its first line must be path,label[,split], not 1.png,a"),
+        ("", "has no column 'path'. Its first line must be path,label[,split], not nothing"),
+        ("1.png,a\n", "has no column 'path'. Its first line must be path,label[,split], not 1.png,a"),
         ("path,class\n1.png,a\n", "has no column 'label'"),
-        ("path,label,label\n1.png,a,b\n", "has two columns 'label': keep one"),
+        ("path,label,label\n1.png,a,b\n", "has two columns 'label'. Keep one"),
         ("path,label\n", "lists no images"),
         ("path,label\n\n1.png, \n", "line 3 has no label"),
-        ("path,label\n1.png,a\n2.png\n", "line 3 has 1 fields, the first line 2: quote what holds commas"),
+        ("path,label\n1.png,a\n2.png\n", "line 3 has 1 fields, the first line 2. Quote fields that contain commas"),
         ("path,label\n1.png,a,b\n", "line 2 has 3 fields"),
-        ("path,label\n1.png,a\n./1.png,b\n", "line 3: 1.png stands in line 2 already"),
+        ("path,label\n1.png,a\n./1.png,b\n", "line 3: 1.png is already in line 2"),
         ("path,label\n../1.png,a\n", "line 2: path '../1.png' leads out of its folder"),
         ("path,label\na/../../1.png,a\n", "line 2: path 'a/../../1.png' leads out of its folder"),
         ("path,label\n/etc/1.png,a\n", "line 2: path '/etc/1.png' is absolute"),
         ("path,label\nC:\\1.png,a\n", "is absolute or not written with forward slashes"),
-        ("path,label\n,a\n", "line 2: path '' leads to no file"),
-        ("path,label,split\n1.png,a,\n", "line 2: split is '', it must be train, val or test"),
+        ("path,label\n,a\n", "line 2: path '' names no file"),
+        ("path,label,split\n1.png,a,\n", "line 2: split is ''. It must be train, val or test"),
         ("path,label,split\n1.png,a,train\n2.png,a,holdout\n", "line 3: split is 'holdout'"),
-        ('path,label\n"1.png,a\n', "line 2: unexpected end of data: correct the line"),
+        ('path,label\n"1.png,a\n', "line 2: unexpected end of data. Correct the line"),
         ('path,label\n"1.png"x,a\n', "line 2: ',' expected after '\"'"),
-        ("path,label\n1.png,a\x01\n", "holds characters that are no text"),
+        ("path,label\n1.png,a\x01\n", "has unprintable characters"),
     ],
 )
 def test_a_wrong_table_is_refused_with_the_line(tmp_path: Path, text: str, message: str) -> None:
@@ -187,7 +187,7 @@ def test_a_wrong_table_is_refused_with_the_line(tmp_path: Path, text: str, messa
 def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "set.csv"
     path.write_bytes("path,label\n1.png,Käfer\n".encode("latin-1"))
-    with pytest.raises(DataError, match="is not UTF-8: save it in that encoding"):
+    with pytest.raises(DataError, match="is not UTF-8. Save it in that encoding"):
         read_collection(path)
 
 
@@ -217,22 +217,25 @@ def spoil(change: Callable[[dict[str, list[dict[str, object]]]], object]) -> Cal
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (spoil(lambda d: d.pop("images")), "'images' is missing or not a list"),
-        (spoil(lambda d: d.update(images=[], annotations=[])), "without images is no data set"),
-        (spoil(lambda d: d["annotations"].pop()), "1 of 4 images without a category (3.png): annotate them"),
+        (spoil(lambda d: d.pop("images")), "images is missing"),
+        (spoil(lambda d: d.update(images=[], annotations=[])), "'images' is empty"),
+        (spoil(lambda d: d["annotations"].pop()), "1 of 4 images without a category (3.png). Annotate them"),
         (
             spoil(lambda d: d["annotations"].append({"image_id": 0, "category_id": 10})),
-            "1 of 4 images with several categories (0.png): keep the annotations of one category an image",
+            "1 of 4 images with several categories (0.png). Keep the annotations of one category per image",
         ),
         (spoil(lambda d: d["annotations"][0].update(category_id=4)), "has category id 4, which is not in"),
-        (spoil(lambda d: d["annotations"][0].update(image_id=9)), "an annotation is of image id 9, which is not"),
-        (spoil(lambda d: d["annotations"][0].update(image_id=True)), "'image_id' is True, not a whole number"),
-        (spoil(lambda d: d["images"][0].update(id=1)), "image id 1 stands there twice"),
-        (spoil(lambda d: d["images"][0].update(file_name="../0.png")), "leads out of its folder"),
-        (spoil(lambda d: d["images"][0].update(file_name="1.png")), "image 1.png is named twice"),
-        (spoil(lambda d: d["categories"][0].update(name="b")), "the category name 'b' is empty or stands there"),
+        (spoil(lambda d: d["annotations"][0].update(image_id=9)), "an annotation has image id 9, which is not"),
+        (
+            spoil(lambda d: d["annotations"][0].update(image_id=True)),
+            "annotations[0].image_id is true, not a whole number",
+        ),
+        (spoil(lambda d: d["images"][0].update(id=1)), "'images' has a duplicate id 1"),
+        (spoil(lambda d: d["images"][0].update(file_name="../0.png")), "not a relative path inside its folder"),
+        (spoil(lambda d: d["images"][0].update(file_name="1.png")), "duplicate image 1.png"),
+        (spoil(lambda d: d["categories"][0].update(name="b")), "duplicate category name 'b'"),
         (lambda path: path.write_text('{"images": NaN}'), "is not valid JSON"),
-        (lambda path: path.write_text("[]"), "holds no object"),
+        (lambda path: path.write_text("[]"), "the whole is a list, not an object"),
     ],
 )
 def test_a_wrong_annotation_is_refused(tmp_path: Path, change: Callable[[Path], object], message: str) -> None:
@@ -283,14 +286,18 @@ def test_the_package_datasets_reads_what_it_saved(tmp_path: Path) -> None:
         (
             {"image": FakeImage(), "fine": FakeClassLabel(["a"]), "coarse": FakeClassLabel(["b"])},
             {"image": [None], "fine": [0], "coarse": [0]},
-            "must have one FakeClassLabel column and has fine, coarse: remove others with remove_columns",
+            "must have one FakeClassLabel column and has fine, coarse. Remove others with remove_columns",
         ),
         (
             {"image": FakeImage(), "label": FakeClassLabel(["a"])},
             {"image": [None, None], "label": [0, -1]},
-            "1 of 2 images without a class: drop their split",
+            "1 of 2 images without a class. Drop their split",
         ),
-        ({"image": FakeImage(), "label": "int64"}, {"image": [None], "label": [3]}, "must hold ClassLabel or the"),
+        (
+            {"image": FakeImage(), "label": "int64"},
+            {"image": [None], "label": [3]},
+            "must hold ClassLabel or class",
+        ),
     ],
 )
 def test_a_wrong_saved_data_set_is_refused(
@@ -310,10 +317,10 @@ def test_a_wrong_saved_data_set_is_refused(
 def test_a_damaged_saved_data_set_and_a_foreign_split_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DataError, match=r"is no whole Hugging Face data set \(cut short\): save it again"):
+    with pytest.raises(DataError, match=r"is not a complete Hugging Face data set \(cut short\). Save it again"):
         read_collection(save_fake(monkeypatch, tmp_path / "saved", ValueError("cut short")))
     parts = {"unsupervised": fake_data([pixels(0)], ["x"], None)}
-    with pytest.raises(DataError, match="has a split 'unsupervised', which is none of train, val and test"):
+    with pytest.raises(DataError, match="has a split 'unsupervised', not train, val or test"):
         read_collection(save_fake(monkeypatch, tmp_path / "saved", parts))
 
 
@@ -322,18 +329,18 @@ def test_without_the_package_datasets_one_sentence_says_what_to_install(
 ) -> None:
     folder = save_fake(monkeypatch, tmp_path / "saved", None)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UsageError, match=r"needs datasets: pip install 'visual-decathlon\[datasets\]'"):
+    with pytest.raises(UsageError, match=r"To read it run: pip install 'visual-decathlon\[datasets\]'"):
         read_collection(folder)
 
 
 def test_what_is_no_data_set_is_refused_with_the_way_on(tmp_path: Path, source: Path) -> None:
     for name in ("set.zip", "set.txt"):
         (tmp_path / name).write_text("x")
-    with pytest.raises(UsageError, match="there is no .*absent: --from takes a folder of class folders"):
+    with pytest.raises(UsageError, match="absent does not exist. Pass to --from a folder of class folders"):
         read_collection(tmp_path / "absent")
-    with pytest.raises(UsageError, match="set.zip is an archive: unpack it"):
+    with pytest.raises(UsageError, match="set.zip is an archive. Unpack it"):
         read_collection(tmp_path / "set.zip")
-    with pytest.raises(DataError, match="set.txt is no data set"):
+    with pytest.raises(DataError, match="set.txt is not a data set"):
         read_collection(tmp_path / "set.txt")
-    with pytest.raises(UsageError, match="official layout: pack it with 'decathlon data prepare .* -o FILE.h5'"):
+    with pytest.raises(UsageError, match="official layout. Pack it with: decathlon data prepare .* -o FILE.h5"):
         read_collection(source)

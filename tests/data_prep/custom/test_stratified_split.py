@@ -119,14 +119,14 @@ def test_a_group_of_two_classes_keeps_both_in_train() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("60/15/26", "--split 60/15/26 is 101 percent in all: it must be 100"),
+        ("60/15/26", "--split 60/15/26 adds up to 101 percent. It must be 100"),
         ("0/50/50", "has no train images"),
-        ("100", "write whole percent as train/val/test, like 60/15/25, or as train/val"),
-        ("60/15/20/5", "write whole percent"),
-        ("59.5/40.5", "write whole percent"),
-        ("-10/110", "write whole percent"),
-        ("٦٠/40", "write whole percent"),
-        ("", "write whole percent"),
+        ("100", "Write whole percent as train/val/test, like 60/15/25, or train/val"),
+        ("60/15/20/5", "Write whole percent"),
+        ("59.5/40.5", "Write whole percent"),
+        ("-10/110", "Write whole percent"),
+        ("٦٠/40", "Write whole percent"),
+        ("", "Write whole percent"),
     ],
 )
 def test_wrong_parts_are_refused(text: str, message: str) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from decathlon.cli.main import command
 from decathlon.data.domains import Benchmark, Category
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.inspection.export import Form, export
+from decathlon.data_prep.inspection.export import ImageFormat, export
 from decathlon.errors import DataError, DecathlonError, UsageError
 from decathlon.system.files import read_json
 from tests.conftest import outside
@@ -50,7 +50,7 @@ def test_png_of_all_domains_packs_to_the_same_digest(source: Path, tmp_path: Pat
 
 def test_files_lie_and_look_as_the_official_ones(tiny: Path, tmp_path: Path) -> None:
     with PackedFile(tiny) as file:
-        export(file, ["boats"], tmp_path / "out", Form())
+        export(file, ["boats"], tmp_path / "out", ImageFormat())
         stored = {split: file.read("boats", split) for split in ("train", "test")}
     train, test = annotation(tmp_path / "out", "boats_train"), annotation(tmp_path / "out", "boats_test_stripped")
     assert train["images"][6]["file_name"] == "data/boats/train/0002/000007.png"
@@ -68,7 +68,7 @@ def test_files_lie_and_look_as_the_official_ones(tiny: Path, tmp_path: Path) -> 
 
 def test_one_domain_takes_its_facts_with_it(tiny: Path, tmp_path: Path) -> None:
     with PackedFile(tiny) as file:
-        done = export(file, ["towers", "boats", "towers"], tmp_path / "out", Form())
+        done = export(file, ["towers", "boats", "towers"], tmp_path / "out", ImageFormat())
         digest = file.split_digest("towers", "val")
     assert (done.domains, done.images, done.side) == (("boats", "towers"), 90, 36)
     assert Benchmark.from_json(read_json(tmp_path / "out/benchmark.json"), "").names == ("boats", "towers")
@@ -84,7 +84,7 @@ def test_names_that_could_not_be_folders_and_names_with_spaces(tmp_path: Path) -
     domain = replace(TINY["boats"], name="my boats", categories=categories)
     path = write_pack(tmp_path / "one.h5", Benchmark("odd", (domain,)))
     with PackedFile(path) as file:
-        export(file, [], tmp_path / "out", Form())
+        export(file, [], tmp_path / "out", ImageFormat())
         digest = file.digest
     assert packed(tmp_path / "out", tmp_path / "two.h5") == digest
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["one.h5", "out", "two.h5"]
@@ -121,7 +121,7 @@ def test_jpg_is_near_and_smaller_at_less_quality(tiny: Path, tmp_path: Path) -> 
     for quality in (95, 30):
         out = tmp_path / str(quality)
         done = run("export", tiny, "apples", "-o", out, "--format", "jpg", "--quality", quality)
-        assert "jpg changed the pixels" in done.stderr
+        assert "jpg changes the pixels" in done.stderr
         sizes.append(sum(file.stat().st_size for file in out.rglob("*.jpg")))
     assert sizes[1] < sizes[0] / 2
     packed(tmp_path / "95", tmp_path / "jpg.h5")
@@ -136,7 +136,7 @@ def test_jpg_is_near_and_smaller_at_less_quality(tiny: Path, tmp_path: Path) -> 
 def test_larger_images_need_their_side_told(tmp_path: Path) -> None:
     folder = tmp_path / "large"
     with PackedFile(write_pack(tmp_path / "one.h5")) as file:
-        export(file, ["apples"], folder, Form())
+        export(file, ["apples"], folder, ImageFormat())
     for file_name in (folder / "data").rglob("*.png"):
         with Image.open(file_name) as image:
             image.resize((image.width * 3, image.height * 3)).save(file_name)
@@ -150,7 +150,13 @@ def test_larger_images_need_their_side_told(tmp_path: Path) -> None:
 def test_progress_reaches_the_end(tiny: Path, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     with PackedFile(tiny) as file:
-        export(file, ["apples"], tmp_path / "out", Form(), progress=lambda done, total: told.append((done, total)))
+        export(
+            file,
+            ["apples"],
+            tmp_path / "out",
+            ImageFormat(),
+            progress=lambda done, total: told.append((done, total)),
+        )
     assert told[-1] == (45, 45) and told == sorted(told)
 
 
@@ -160,7 +166,7 @@ def test_an_interrupt_leaves_nothing(tiny: Path, tmp_path: Path, interrupt: type
         raise interrupt
 
     with PackedFile(tiny) as file, pytest.raises(interrupt):
-        export(file, [], tmp_path / "out", Form(), progress=progress)
+        export(file, [], tmp_path / "out", ImageFormat(), progress=progress)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,7 +178,7 @@ def test_damage_ends_the_work_and_leaves_nothing(tmp_path: Path) -> None:
     content[content.index(stored)] ^= 4
     path.write_bytes(content)
     with PackedFile(path) as file, pytest.raises(DataError, match="towers/test/pixels is damaged"):
-        export(file, [], tmp_path / "out", Form())
+        export(file, [], tmp_path / "out", ImageFormat())
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -181,13 +187,13 @@ def test_what_cannot_be_done_is_one_sentence(tiny: Path, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with PackedFile(tiny) as file:
         with pytest.raises(UsageError, match="there already exists"):
-            export(file, [], tmp_path / "there", Form())
+            export(file, [], tmp_path / "there", ImageFormat())
         with pytest.raises(UsageError, match="unknown domain 'boat'. Did you mean boats"):
-            export(file, ["boat"], tmp_path / "out", Form())
+            export(file, ["boat"], tmp_path / "out", ImageFormat())
         with pytest.raises(DecathlonError, match=r"cannot write .*out \(File exists\): choose another place"):
-            export(file, [], tmp_path / "file" / "out", Form())
+            export(file, [], tmp_path / "file" / "out", ImageFormat())
     refusal = run("export", tiny, "-o", tmp_path / "out", "--quality", 90)
-    assert refusal.exit_code == 2 and "png has no quality: leave out --quality" in refusal.stderr
+    assert refusal.exit_code == 2 and "png has no quality. Leave out --quality" in refusal.stderr
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "there"]
 
 
@@ -201,7 +207,7 @@ def test_images_without_a_label_are_told_of(tiny: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(PackedFile, "column", some_unknown)
     said: list[str] = []
     with PackedFile(tiny) as file:
-        export(file, ["apples"], tmp_path / "out", Form(), said.append)
+        export(file, ["apples"], tmp_path / "out", ImageFormat(), said.append)
     assert [line.split(":")[0] for line in said] == ["Warning"]
     assert "apples/train has 3 images without a label" in said[0]
     assert len(annotation(tmp_path / "out", "apples_train")["annotations"]) == 21

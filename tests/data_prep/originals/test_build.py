@@ -88,7 +88,7 @@ def test_domains_join_one_file_and_are_scored_with_the_truth_beside(tmp_path: Pa
     output, truth = tmp_path / "two.h5", tmp_path / "truth"
     run("dtd", "--from", stand_ins.dtd(tmp_path), "-o", output, "--truth", truth)
     done = run("cifar100", "--from", stand_ins.cifar100(tmp_path), "-o", output, "--truth", truth)
-    assert "which holds dtd" in done.stderr
+    assert "next to dtd" in done.stderr
     answers = read_truth(truth)
     assert [domain.name for domain in answers.domains] == ["cifar100", "dtd"]
     rows = [
@@ -130,7 +130,7 @@ def test_building_again_gives_the_same_file(tmp_path: Path) -> None:
 def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     words = ("dtd", "--from", stand_ins.dtd(tmp_path), "-o", tmp_path / "x.h5", "--truth", tmp_path / "truth")
     run(*words)
-    with pytest.raises(UsageError, match="holds dtd already"):
+    with pytest.raises(UsageError, match="already has dtd"):
         run(*words)
     (tmp_path / "x.h5").unlink()
     with pytest.raises(UsageError, match="dtd_test.json already exists"):

@@ -19,9 +19,9 @@ from tests.helpers import originals as stand_ins
     ("words", "message"),
     [
         (("cifra", "--from", "x", "-o", "y.h5"), "unknown domain 'cifra'. Did you mean cifar100"),
-        (("gtsrb", "-o", "y.h5"), r"to build gtsrb add -o FILE.h5 and --from with the folder GTSRB with Final_Tr"),
-        (("gtsrb", "--from", "x"), "to build gtsrb add -o FILE.h5"),
-        (("gtsrb", "--from", "nowhere", "-o", "y.h5"), "there is no nowhere: name the folder GTSRB"),
+        (("gtsrb", "-o", "y.h5"), r"Add -o FILE.h5 and --from with the folder GTSRB with Final_Tr"),
+        (("gtsrb", "--from", "x"), "building gtsrb needs a source and an output. Add -o FILE.h5"),
+        (("gtsrb", "--from", "nowhere", "-o", "y.h5"), "nowhere does not exist. Pass the folder GTSRB"),
     ],
 )
 def test_wrong_usage_says_what_is_needed(words: tuple[str, ...], message: str) -> None:
@@ -89,56 +89,60 @@ def discard(root: Path) -> None:
     ("name", "spoil", "message"),
     [
         ("cifar100", pickled, "is the Python version, and pickle is never loaded.*cifar-100-binary"),
-        ("cifar100", remove("test.bin"), r"holds no test.bin: name cifar-100-binary \(train.bin"),
-        ("cifar100", append("train.bin", b"x"), r"train.bin has 122,961 bytes, not whole records of 3,074"),
+        ("cifar100", remove("test.bin"), r"has no test.bin. Pass cifar-100-binary \(train.bin"),
+        (
+            "cifar100",
+            append("train.bin", b"x"),
+            r"train.bin has 122,961 bytes, not a multiple of the record size 3,074",
+        ),
         ("cifar100", append("test.bin", b"\0\5" + bytes(3072)), "record 10 has label 5, the last class is 4"),
-        ("cifar100", append("fine_label_names.txt", b"\xff"), "fine_label_names.txt is no text file"),
-        ("gtsrb", remove("Final_Training"), "holds no Final_Training/Images"),
-        ("gtsrb", remove("GT-final_test.csv"), r"holds no GT-final_test.csv"),
-        ("gtsrb", remove("Final_Test"), r"lists 7 images, Final_Test/Images holds 0 \(for instance 00000.ppm\)"),
+        ("cifar100", append("fine_label_names.txt", b"\xff"), "fine_label_names.txt is not a text file"),
+        ("gtsrb", remove("Final_Training"), "has no Final_Training/Images"),
+        ("gtsrb", remove("GT-final_test.csv"), r"has no GT-final_test.csv"),
+        ("gtsrb", remove("Final_Test"), r"lists 7 images, Final_Test/Images holds 0 \(00000.ppm, for instance\)"),
         (
             "gtsrb",
             replace("GT-final_test.csv", ";42", ";43"),
-            "has the class 'TrafficSign44', which is none of the 43",
+            "has the class 'TrafficSign44'. It must be one of the original's 43",
         ),
         ("gtsrb", replace("GT-final_test.csv", ";42", ";x"), "no readable columns Filename and ClassId"),
         ("gtsrb", replace("GT-final_test.csv", "ClassId", "Class"), r"no readable columns .* \('ClassId'\)"),
         ("gtsrb", append("00003.ppm", b""), None),
-        ("dtd", remove("val1.txt"), "holds no labels/val1.txt: name the folder dtd"),
-        ("dtd", remove("zigzagged"), "holds no images/zigzagged/zigzagged_0000.jpg, which labels/train1.txt lists"),
-        ("aircraft", remove("variants.txt"), "holds no variants.txt: name the folder fgvc-aircraft-2013b"),
+        ("dtd", remove("val1.txt"), "has no labels/val1.txt. Pass the folder dtd"),
+        ("dtd", remove("zigzagged"), "has no images/zigzagged/zigzagged_0000.jpg, which labels/train1.txt lists"),
+        ("aircraft", remove("variants.txt"), "has no variants.txt. Pass the folder fgvc-aircraft-2013b"),
         (
             "aircraft",
             replace("images_variant_val.txt", "Yak-42", "Yak-43"),
-            "has the class 'Yak-43', which is none",
+            "has the class 'Yak-43'. It must be one",
         ),
-        ("aircraft", replace("images_variant_val.txt", " Yak-42", ""), "is no image's number and variant"),
-        ("aircraft", remove("1000004.jpg"), r"holds no images/1000004.jpg, which .*images_variant_train.txt lists"),
-        ("omniglot", remove("images_evaluation"), "holds no images_evaluation/<alphabet>"),
+        ("aircraft", replace("images_variant_val.txt", " Yak-42", ""), "is not an image number and a variant"),
+        ("aircraft", remove("1000004.jpg"), r"has no images/1000004.jpg, which .*images_variant_train.txt lists"),
+        ("omniglot", remove("images_evaluation"), "has no images_evaluation/<alphabet>"),
         (
             "daimlerpedcls",
             remove("T2"),
-            r"holds no T2/ped_examples/<name>.pgm: name the folder DC-ped-dataset_base",
+            r"has no T2/ped_examples/<name>.pgm. Pass the folder DC-ped-dataset_base",
         ),
         (
             "daimlerpedcls",
             replace("3/ped_examples/img_00004.pgm", "P5", "PX"),
             "img_00004.pgm is not a JPEG, PNG or",
         ),
-        ("imagenet12", remove("train"), "holds no n<8 digits>/n<8 digits>_<number>.JPEG for training"),
-        ("imagenet12", remove("val"), "holds no ILSVRC2012_val_<number>.JPEG"),
+        ("imagenet12", remove("train"), "has no n<8 digits>/n<8 digits>_<number>.JPEG for training"),
+        ("imagenet12", remove("val"), "has no ILSVRC2012_val_<number>.JPEG"),
         ("imagenet12", move("val/n01440764", "val/n01443537"), None),
         (
             "imagenet12",
             move("val/n01440764/*", "val"),
-            "holds no ILSVRC2012_validation_ground_truth.txt: name ILSVRC",
+            "has no ILSVRC2012_validation_ground_truth.txt. Pass ILSVRC",
         ),
-        ("imagenet12", twice, "holds 12 validation images and some twice"),
-        ("imagenet12", blank, "holds no label of from/val/ILSVRC2012_val_00000006.JPEG"),
-        ("imagenet12", discard, "clsloc_validation_blacklist.txt does not hold one number a line"),
-        ("ucf101", remove("testlist01.txt"), "holds no testlist01.txt: name the folder UCF-101"),
-        ("ucf101", remove("v_YoYo_g03_c02"), "holds no v_YoYo_g03_c02.avi and no folder of its frames"),
-        ("ucf101", replace("trainlist01.txt", ".avi", ".mp4"), "names no video: copy the list again"),
+        ("imagenet12", twice, "has 12 validation images with duplicates"),
+        ("imagenet12", blank, "has no label of from/val/ILSVRC2012_val_00000006.JPEG"),
+        ("imagenet12", discard, "clsloc_validation_blacklist.txt does not have one number per line"),
+        ("ucf101", remove("testlist01.txt"), "has no testlist01.txt. Pass the folder UCF-101"),
+        ("ucf101", remove("v_YoYo_g03_c02"), "has no v_YoYo_g03_c02.avi and no folder of its frames"),
+        ("ucf101", replace("trainlist01.txt", ".avi", ".mp4"), "is not a video. Copy the list again"),
     ],
 )
 def test_what_is_missing_or_damaged_is_named(
@@ -159,7 +163,7 @@ def test_what_is_missing_or_damaged_is_named(
 @pytest.mark.parametrize("name", PLAIN)
 def test_the_folder_of_another_data_set_is_refused(name: str, tmp_path: Path) -> None:
     other = "dtd" if name != "dtd" else "omniglot"
-    with pytest.raises(DataError, match="holds no .*: name "):
+    with pytest.raises(DataError, match="has no .*. Pass "):
         run(name, "--from", PLAIN[other](tmp_path), "-o", tmp_path / "x.h5")
 
 
@@ -168,11 +172,11 @@ def test_matlab_files_without_scipy_or_damaged(tmp_path: Path, monkeypatch: pyte
     data = (tmp_path / "test_32x32.mat").read_bytes()
     (tmp_path / "test_32x32.mat").write_bytes(data[: len(data) // 2])
     with pytest.raises(
-        DataError, match=r"test_32x32.mat is no sound Matlab file \(.*\): copy or download it again"
+        DataError, match=r"test_32x32.mat is not a sound Matlab file \(.*\). Copy or download it again"
     ):
         run("svhn", "--from", tmp_path, "-o", tmp_path / "x.h5")
     monkeypatch.setitem(sys.modules, "scipy.io", None)
-    with pytest.raises(UsageError, match=r"train_32x32.mat needs scipy: pip install scipy"):
+    with pytest.raises(UsageError, match=r"train_32x32.mat needs scipy\. Install it with: pip install scipy"):
         run("svhn", "--from", tmp_path, "-o", tmp_path / "x.h5")
 
 
@@ -181,11 +185,11 @@ def test_matlab_files_without_scipy_or_damaged(tmp_path: Path, monkeypatch: pyte
     [
         (
             {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1], [11]])},
-            "y holds other values than 1 to 10",
+            "y has values outside 1 to 10",
         ),
         ({"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([[1]])}, "y has 1 values, expected uint8"),
         ({"X": np.zeros((32, 32, 3, 2)), "y": np.array([[1], [2]])}, r"X is float64 \(32, 32, 3, 2\)"),
-        ({"y": np.array([[1], [2]])}, "holds no X"),
+        ({"y": np.array([[1], [2]])}, "has no X"),
     ],
 )
 def test_wrong_digits_are_refused(
@@ -201,7 +205,7 @@ def test_flowers_lists_that_do_not_fit_their_labels(tmp_path: Path, monkeypatch:
     mat = stand_ins.mat_writer(monkeypatch)
     root = stand_ins.flowers(tmp_path / "f", mat)
     (root / "jpg/image_00007.jpg").unlink()
-    with pytest.raises(DataError, match=r"holds no jpg/image_00007.jpg"):
+    with pytest.raises(DataError, match=r"has no jpg/image_00007.jpg"):
         run("vgg-flowers", "--from", root, "-o", tmp_path / "x.h5")
     root = stand_ins.flowers(tmp_path / "g", mat)
     mat(root / "imagelabels.mat", {"labels": np.ones((1, 9), np.uint8)})

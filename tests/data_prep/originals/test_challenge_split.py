@@ -13,7 +13,7 @@ from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.originals.challenge_split import plan
 from decathlon.data_prep.originals.original import Examples, Original
 from decathlon.data_prep.originals.stratified_draw import draw, shares
-from decathlon.data_prep.packing.test_labels import answers, without_answers
+from decathlon.data_prep.packing.test_labels import hide_test_labels, truth_document
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
@@ -79,10 +79,10 @@ def test_ids_are_of_the_domain_and_none_is_an_official_one() -> None:
 
 def test_the_packed_test_split_has_no_labels_and_the_answers_have_them() -> None:
     domain, _ = plan("gtsrb", Original(("a", "b"), examples([0, 1] * 30), test=examples([1, 0, 1])))
-    packed = without_answers(domain)
+    packed = hide_test_labels(domain)
     assert packed.splits["test"].labels.tolist() == [-1] * 3
     assert packed.splits["train"] is domain.splits["train"]
-    told = answers(domain)
+    told = truth_document(domain)
     assert [a["category_id"] for a in told["annotations"]] == [50_000_002, 50_000_001, 50_000_002]
     assert [a["image_id"] for a in told["annotations"]] == [i["id"] for i in told["images"]]
     assert [c["name"] for c in told["categories"]] == ["a", "b"]
@@ -146,14 +146,14 @@ def test_official_annotations_say_how_many_of_each_class(tmp_path: Path) -> None
     domain, lines = plan("gtsrb", ORIGINAL, annotate(tmp_path, "gtsrb", labels))
     assert np.bincount(domain.splits["val"].labels).tolist() == [1, 6]
     assert np.bincount(domain.splits["train"].labels).tolist() == [9, 4]
-    assert any("official number of each class" in line for line in lines)
+    assert any("official number per class" in line for line in lines)
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
         ({"train": [0] * 9 + [1] * 5, "val": [0] + [1] * 6}, "has 5 train images of b, the original has 4"),
-        ({"train": [0] * 9 + [1] * 4, "val": [0] + [1] * 60}, "has 61 val images, there are 20 in all"),
+        ({"train": [0] * 9 + [1] * 4, "val": [0] + [1] * 60}, "has 61 val images, the original only 20"),
         ({"train": [0] * 9 + [1] * 4}, "no annotations of the val images"),
         ({"val": [0]}, "no annotations/gtsrb_train.json"),
         ({"train": [0] * 10, "val": [1] * 10, "test": [0, 1, 0]}, "has 2 test images of a, the original has 1"),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from decathlon.data_prep.originals.dynamic_image import Dynamic, rank_pool, to_bytes
+from decathlon.data_prep.originals.dynamic_image import DynamicImage, rank_pool, to_bytes
 from decathlon.data_prep.packing.decoding import Chunk, decode_chunk
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
@@ -64,19 +64,19 @@ def test_values_are_stretched_and_a_still_video_is_grey() -> None:
 
 def test_a_dynamic_image_is_square_and_comes_back_from_its_frames() -> None:
     frames = tuple(Picture(f"{i}.png", data=png(frame)) for i, frame in enumerate(clip(4)))
-    done = decode_chunk(Chunk("list", (Dynamic("clip", frames=frames),), 6))
+    done = decode_chunk(Chunk("list", (DynamicImage("clip", frames=frames),), 6))
     assert (done.height.tolist(), done.width.tolist()) == ([6], [6])
     square = np.concatenate([clip(4)[:, :, :6]])
     frames = tuple(Picture(f"{i}.png", data=png(frame)) for i, frame in enumerate(square))
-    assert np.array_equal(Dynamic("clip", frames=frames).read(), to_bytes(rank_pool(square, "clip")))
+    assert np.array_equal(DynamicImage("clip", frames=frames).read(), to_bytes(rank_pool(square, "clip")))
 
 
 def test_frames_of_two_sizes_and_broken_ones_are_named() -> None:
     sizes = (Picture("1.png", data=png(clip(1)[0])), Picture("2.png", data=png(clip(1)[0][:3])))
-    with pytest.raises(DataError, match="v_Archery: frame 2 has another size than the first"):
-        Dynamic("v_Archery", frames=sizes).read()
+    with pytest.raises(DataError, match="v_Archery: frame 2 differs in size from the first"):
+        DynamicImage("v_Archery", frames=sizes).read()
     with pytest.raises(DataError, match=r"list: 2\.png is not a JPEG"):
-        broken = Dynamic("v_Archery", frames=(sizes[0], Picture("2.png", data=b"no")))
+        broken = DynamicImage("v_Archery", frames=(sizes[0], Picture("2.png", data=b"no")))
         decode_chunk(Chunk("list", (broken,), 72))
     with pytest.raises(DataError, match="v_Archery has no frames"):
         rank_pool([], "v_Archery")
@@ -84,8 +84,8 @@ def test_frames_of_two_sizes_and_broken_ones_are_named() -> None:
 
 def test_videos_without_their_decoder_end_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="needs the package av: pip install av, or extract their frames"):
-        Dynamic("v_Archery", data=b"RIFF").read()
+    with pytest.raises(UsageError, match="needs the package av. Extract the frames yourself"):
+        DynamicImage("v_Archery", data=b"RIFF").read()
 
 
 def test_a_video_file_is_decoded(tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_a_video_file_is_decoded(tmp_path: Path) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
     whole = path.read_bytes()
-    image = Dynamic("v", str(path)).read()
+    image = DynamicImage("v", str(path)).read()
     assert isinstance(image, np.ndarray) and image.shape == (48, 48, 3)
     began, ended, still = (int(image[y, x, 0]) for y, x in ((20, 2), (20, 30), (40, 20)))
     assert began + 50 < still < ended
-    assert np.array_equal(Dynamic("v", data=whole).read(), image)
+    assert np.array_equal(DynamicImage("v", data=whole).read(), image)
     with pytest.raises(DataError, match="v is a broken video"):
-        Dynamic("v", data=b"RIFF" + whole[100:200]).read()
+        DynamicImage("v", data=b"RIFF" + whole[100:200]).read()

@@ -14,7 +14,7 @@ from decathlon.data.domains import Benchmark, Category, Domain
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.challenge.prepare import prepare
-from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import DataError
 from decathlon.system.strict_json import dump_json
 from tests.helpers.challenge_sources import NAMES, annotation_file, write_domain
@@ -70,7 +70,7 @@ def official(root: Path, name: str, **counts: int) -> Path:
 
 def test_an_official_domain_gets_the_published_facts(tmp_path: Path, output: Path) -> None:
     lines: list[str] = []
-    prepare([official(tmp_path / "s", "dtd", train=7, test=1880)], output, Packing(say=lines.append))
+    prepare([official(tmp_path / "s", "dtd", train=7, test=1880)], output, PackOptions(say=lines.append))
     with PackedFile(output) as file:
         assert (file.benchmark.name, file.benchmark.baseline[:8]) == ("visual-decathlon", "Finetune")
         assert file.benchmark["dtd"].mean == OFFICIAL["dtd"].mean
@@ -117,7 +117,7 @@ def test_the_facts_beside_the_source_are_kept(source: Path, output: Path) -> Non
     [
         (facts(("1", "2", "10")), "benchmark.json: the categories of apples differ from its annotations"),
         (facts(index=2), "benchmark.json: apples has index 2, its ids have 1"),
-        ({**facts(), "domains": []}, "benchmark.json says nothing of domain apples"),
+        ({**facts(), "domains": []}, "benchmark.json has no domain apples"),
         ({}, "benchmark.json does not describe a benchmark"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_flipped_pixel_is_found_and_named(packed: Path) -> None:
     outcome = run("check", packed)
     assert isinstance(outcome.exception, VerificationError)
     assert outcome.stdout.startswith(f"{packed}:/boats/train/pixels is damaged")
-    assert str(outcome.exception) == f"{packed} has 1 problem: do not train on it."
+    assert str(outcome.exception) == f"{packed} has 1 problem. Do not train on it."
     with PackedFile(packed) as file, pytest.raises(DataError, match="boats/train/pixels is damaged"):
         file.read("boats", "train")
 
@@ -83,7 +83,7 @@ def test_a_cut_file_is_found(packed: Path, length: int) -> None:
         ("label", -2, "apples/train has labels outside its 3 categories"),
         ("height", 1, "apples/train has offsets that do not fit its heights and widths"),
         ("offset", 1, "apples/train has offsets that do not fit its heights and widths"),
-        ("image_id", 10200002, "image id 10200002 stands in it twice"),
+        ("image_id", 10200002, "duplicate image id 10200002"),
         ("pixels", 0, "apples/train does not have the digest it was packed with"),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_split_of_other_length_is_found(packed: Path) -> None:
     with h5py.File(packed, "r+") as file:
         del file["apples/val/label"]
         file["apples/val/label"] = np.zeros(2, np.int32)
-    assert "apples/val has columns of different lengths: prepare the file again." in problems(packed)
+    assert "apples/val has columns of different lengths. Prepare the file again." in problems(packed)
 
 
 def test_a_lost_split_is_found(packed: Path) -> None:

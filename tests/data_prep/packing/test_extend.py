@@ -13,13 +13,13 @@ from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.extend import extend, extended, held
-from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import BusyError, DataError, UsageError
 
-QUIET = Packing(workers=1)
+QUIET = PackOptions(workers=1)
 
 
 def planned(name: str, index: int, images: int = 4, grey: int = 9) -> PlannedDomain:
@@ -59,7 +59,7 @@ def test_a_domain_that_is_there_needs_force(tmp_path: Path) -> None:
     path = tmp_path / "mine.h5"
     extend(path, [planned("boats", 2), planned("towers", 3)], QUIET, force=False)
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"holds boats already: choose another file, or --force"):
+    with pytest.raises(UsageError, match=r"already has boats. Choose another file, or add --force"):
         extend(path, [planned("boats", 2, grey=50)], QUIET, force=False)
     assert path.read_bytes() == before
     extend(path, [planned("boats", 2, grey=50)], QUIET, force=True)

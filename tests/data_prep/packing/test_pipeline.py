@@ -22,7 +22,7 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import digest_columns
 from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
-from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import DataError, DecathlonError, UsageError
 from tests.conftest import outside
 from tests.helpers.challenge_sources import annotation_file, archive
@@ -48,7 +48,7 @@ def test_what_is_read_is_what_pillow_decodes(source: Path, output: Path) -> None
 
 
 def test_large_images_are_shrunk_to_the_side(source: Path, output: Path) -> None:
-    prepare([source], output, Packing(side=6))
+    prepare([source], output, PackOptions(side=6))
     with PackedFile(output) as file:
         train = file.read("apples", "train")
     assert np.minimum(train.height, train.width).tolist() == [5, 6, 6, 6, 6, 6]
@@ -58,9 +58,9 @@ def test_large_images_are_shrunk_to_the_side(source: Path, output: Path) -> None
 def test_the_digest_is_the_same_from_folder_and_archive_for_any_workers(tmp_path: Path, source: Path) -> None:
     packed = archive(source, tmp_path / "tiny.tar.gz")
     digests = {
-        prepare([source], tmp_path / "1.h5", Packing(workers=1)).digest,
-        prepare([source], tmp_path / "2.h5", Packing(workers=2)).digest,
-        prepare([packed], tmp_path / "3.h5", Packing(workers=1)).digest,
+        prepare([source], tmp_path / "1.h5", PackOptions(workers=1)).digest,
+        prepare([source], tmp_path / "2.h5", PackOptions(workers=2)).digest,
+        prepare([packed], tmp_path / "3.h5", PackOptions(workers=1)).digest,
     }
     assert len(digests) == 1
     assert prepare([source], tmp_path / "4.h5", name="other").digest not in digests
@@ -69,7 +69,7 @@ def test_the_digest_is_the_same_from_folder_and_archive_for_any_workers(tmp_path
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.unlink(), "000002.png is not there: put the file in place or take it out"),
+        (lambda path: path.unlink(), "000002.png does not exist. Restore the file or remove it"),
         (lambda path: path.write_bytes(path.read_bytes()[:90]), "000002.png is a broken image"),
         (lambda path: path.write_text("text"), "000002.png is not a JPEG, PNG or PPM image"),
         (lambda path: (path.unlink(), path.mkdir()), "000002.png cannot be read"),
@@ -88,8 +88,10 @@ def test_a_bad_image_is_named_with_its_annotations(
 
 def test_a_bad_image_is_named_by_worker_processes_too(source: Path, output: Path) -> None:
     (source / "data/boats/train/000002.png").unlink()
-    with pytest.raises(DataError, match="^annotations/boats_train.json: data/boats/train/000002.png is not there"):
-        prepare([source], output, Packing(workers=2))
+    with pytest.raises(
+        DataError, match="^annotations/boats_train.json: data/boats/train/000002.png does not exist"
+    ):
+        prepare([source], output, PackOptions(workers=2))
     assert list(output.parent.iterdir()) == []
 
 
@@ -109,10 +111,10 @@ def test_force_replaces_packed_files_alone(source: Path, output: Path, tmp_path:
     os.mkfifo(tmp_path / "pipe")
     packed = archive(source, tmp_path / "tiny.tar")
     for path, message in (
-        (output, "is no packed file, and --force replaces only those"),
-        (tmp_path / "pipe", "is no packed file"),
-        (output.parent, "is a folder: name a file in it"),
-        (packed, "is what is read: write to another file"),
+        (output, "is not a packed file, and --force replaces only those"),
+        (tmp_path / "pipe", "is not a packed file"),
+        (output.parent, "is a folder. Name a file in it"),
+        (packed, "is one of the sources. Write to another file"),
     ):
         with pytest.raises(UsageError, match=message):
             prepare([packed], path, force=True)
@@ -162,7 +164,7 @@ def test_an_interrupt_leaves_nothing(
 
     before = threading.active_count()
     with pytest.raises(interrupt):
-        prepare([archive(source, tmp_path / "a.tar")], output, Packing(workers=2, progress=progress))
+        prepare([archive(source, tmp_path / "a.tar")], output, PackOptions(workers=2, progress=progress))
     assert list(output.parent.iterdir()) == []
     assert threading.active_count() == before
 

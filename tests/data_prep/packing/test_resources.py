@@ -15,7 +15,7 @@ import pytest
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
-from decathlon.data_prep.packing.pipeline import Packing
+from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.data_prep.packing.workers import ordered
 from decathlon.errors import BusyError, DataError, ResourceError
 from tests.helpers.challenge_sources import write_source
@@ -48,10 +48,10 @@ def test_workers_that_cannot_start(
         raise error
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
-    with pytest.raises(ResourceError, match="^worker processes cannot be started .*: try --workers 1.$"):
-        prepare([source], output, Packing(workers=2))
+    with pytest.raises(ResourceError, match="^worker processes cannot be started .*. Try --workers 1.$"):
+        prepare([source], output, PackOptions(workers=2))
     assert list(output.parent.iterdir()) == []
-    prepare([source], output, Packing(workers=1))
+    prepare([source], output, PackOptions(workers=1))
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_a_killed_worker_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> N
         os.kill(int(pid), signal.SIGKILL)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 1 and "Traceback" not in said
-    assert said.endswith("Error: a worker process died, perhaps for lack of memory: try fewer --workers.\n")
+    assert said.endswith("Error: a worker process died, perhaps out of memory. Try fewer --workers.\n")
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -115,7 +115,7 @@ def test_permissions(source: Path, tmp_path: Path) -> None:
     image = source / "data" / "boats" / "train" / "000001.png"
     image.chmod(0)
     said = refused(decathlon("data", "prepare", source, "-o", tmp_path / "b.h5", humble=True), DataError.exit_code)
-    assert said.endswith("data/boats/train/000001.png cannot be read (Permission denied): check the file.")
+    assert said.endswith("data/boats/train/000001.png cannot be read (Permission denied). Check the file.")
     assert not (tmp_path / "b.h5").exists()
     for path in [source, *source.rglob("*")]:
         path.chmod(0o700)
@@ -136,4 +136,4 @@ def test_a_pipe_is_no_packed_file_and_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="it is not a regular file"):
         PackedFile(tmp_path / "pipe")
     said = refused(decathlon("data", "add", tmp_path / "a.h5", "--name", "a", "--from", tmp_path / "pipe"), 3)
-    assert "pipe is no data set" in said
+    assert "pipe is not a data set" in said

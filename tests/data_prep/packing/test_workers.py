@@ -9,8 +9,7 @@ import pytest
 
 CODE = """
 import multiprocessing, sys
-from decathlon.data_prep.memory import own_peak, workers_peak
-from decathlon.data_prep.workers import ordered
+from decathlon.data_prep.packing.workers import ordered, own_peak, workers_peak
 
 def take(megabytes):
     return len(b"x" * (megabytes << 20))
