@@ -42,8 +42,8 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
         check_possible(method, request.recipe, device)
-        for remark in preflight_notes(source, method, request.recipe, packed.benchmark.names):
-            progress.console.print(f"Note: {remark}")
+        for note in preflight_notes(source, method, request.recipe, packed.benchmark.names):
+            progress.console.print(f"Note: {note}")
         names = [domain.name for domain in domains]
         starts = method.prepare(source.learned, names)
         model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)

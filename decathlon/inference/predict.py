@@ -77,7 +77,7 @@ def _plain(network: DomainNetwork) -> DomainNetwork:
 def _protocol(record: RunRecord, split: str, own: str) -> dict[str, Any]:
     """Return how the results were made; `own` names the options that single domains have of their own."""
     changed = " and ".join(dict.fromkeys(change.name for change in record.changes))
-    told = {
+    protocol = {
         "method": record.label,
         "regime": record.regime,
         "trunk": record.trunk.name,
@@ -91,7 +91,7 @@ def _protocol(record: RunRecord, split: str, own: str) -> dict[str, Any]:
         "changed": changed,
         "benchmark": record.benchmark,
     }
-    return {name: value for name, value in told.items() if value != "" or name == "benchmark"}
+    return {name: value for name, value in protocol.items() if value != "" or name == "benchmark"}
 
 
 def _own(recipe: Recipe, domains: list[Domain]) -> str:

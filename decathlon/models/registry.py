@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import pkgutil
 from collections.abc import Iterable
 from dataclasses import fields
-from types import ModuleType
 from typing import Any
 
-from decathlon import adapters
 from decathlon.config.options import choices, read_settings
-from decathlon.errors import UsageError, unknown
+from decathlon.errors import UsageError
 from decathlon.models.method import TRUNKS, Method
+from decathlon.system.plugins import Plugins
+
+METHODS: Plugins[Method] = Plugins("method", "decathlon.adapters", Method)
 
 
 def methods() -> dict[str, str]:
     """Return every known method by name with the first line of its docstring, or the error it fails with."""
-    return {name: _line(name) for name in _names()}
+    return {name: _line(name) for name in METHODS.names()}
 
 
 def find_method(name: str) -> type[Method]:
     """Return the method class called `name`; raises UsageError with the nearest names."""
-    if name not in _names():
-        raise unknown("method", name, _names())
-    module = _load(name)
-    found = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Method)]
-    own_classes = [kind for kind in found if kind.__module__ == module.__name__]
-    if len(own_classes) != 1:
-        raise UsageError(
-            f"method '{name}' needs exactly one Method in {module.__name__}, it defines {len(own_classes)}."
-        )
-    return own_classes[0]
+    return METHODS.find(name)
 
 
 def read_options(name: str, settings: Iterable[str]) -> dict[str, Any]:
@@ -44,7 +33,7 @@ def explain(name: str) -> str:
     """Return a method's docstring, the trunks it works with, and its options with their defaults."""
     kind = find_method(name)
     lines = [
-        (_load(name).__doc__ or "").strip(),
+        (METHODS.load(name).__doc__ or "").strip(),
         "",
         "Trunk: " + ", or ".join(TRUNKS[r] for r in kind.regimes) + ".",
     ]
@@ -55,28 +44,9 @@ def explain(name: str) -> str:
     return "\n".join(lines)
 
 
-def _names() -> dict[str, str]:
-    """Map a method's name to the module that defines it: the files of `adapters/` win over entry points."""
-    inside = {
-        entry.name.replace("_", "-"): f"decathlon.adapters.{entry.name}"
-        for entry in pkgutil.iter_modules(adapters.__path__)
-    }
-    outside = {point.name: point.value for point in importlib.metadata.entry_points(group="decathlon.adapters")}
-    return outside | inside
-
-
 def _line(name: str) -> str:
     try:
         find_method(name)
     except UsageError as error:  # the others can be used
         return str(error).removeprefix(f"method '{name}' ")
-    return (_load(name).__doc__ or "").strip().partition("\n")[0].removeprefix(f"{name}: ")
-
-
-def _load(name: str) -> ModuleType:
-    module = _names()[name]
-    try:
-        return importlib.import_module(module)
-    except Exception as error:  # a third-party file may do anything
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"method '{name}' cannot be imported ({reason}). Fix {module}.") from error
+    return (METHODS.load(name).__doc__ or "").strip().partition("\n")[0].removeprefix(f"{name}: ")

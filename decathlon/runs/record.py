@@ -130,14 +130,14 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as it is written, keys in order; what does not exist yet is left out."""
-        told: dict[str, Any] = {"format": 1, "status": self.status} | asdict(self)
-        told["recipe"] = self.recipe.to_json()
-        told["data"] = {"path": str(self.data.path), "digest": self.data.digest}
-        told["starts_from_own_norms"] = list(self.starts_from_own_norms)
-        told["domains"] = [asdict(d) | {"categories": list(d.categories)} for d in self.domains]
-        told["changes"] = [asdict(change) for change in self.changes]
+        data: dict[str, Any] = {"format": 1, "status": self.status} | asdict(self)
+        data["recipe"] = self.recipe.to_json()
+        data["data"] = {"path": str(self.data.path), "digest": self.data.digest}
+        data["starts_from_own_norms"] = list(self.starts_from_own_norms)
+        data["domains"] = [asdict(d) | {"categories": list(d.categories)} for d in self.domains]
+        data["changes"] = [asdict(change) for change in self.changes]
         optional = ("start", "begun", "changes", "files")
-        return {key: value for key, value in told.items() if value or key not in optional}
+        return {key: value for key, value in data.items() if value or key not in optional}
 
     def check(self) -> None:
         """Raise UsageError for a record that could be written and never read again."""
@@ -164,23 +164,23 @@ class RunRecord:
 
 def read_record(file: Path) -> RunRecord:
     """Return what a run.json says; raises DataError, or VerificationError for one that was damaged."""
-    told = read_sealed(file, RESTORE)
-    check(told, SHAPE, str(file), RESTORE)
-    _refuse_duplicates(told, file)
-    for unsafe in unsafe_names(told.get("files", ())):
+    data = read_sealed(file, RESTORE)
+    check(data, SHAPE, str(file), RESTORE)
+    _refuse_duplicates(data, file)
+    for unsafe in unsafe_names(data.get("files", ())):
         raise DataError(f"{file} is damaged: {unsafe!r} cannot be a file of a run. {RESTORE}.")
     try:
-        recipe = Recipe().override(told["recipe"], "recipe")
+        recipe = Recipe().override(data["recipe"], "recipe")
     except UsageError as error:
         raise DataError(f"{file} is damaged or from another release: {error}") from None
-    values = {key: value for key, value in told.items() if key in RunRecord.__dataclass_fields__}
+    values = {key: value for key, value in data.items() if key in RunRecord.__dataclass_fields__}
     return RunRecord(**values | {
         "recipe": recipe,
-        "trunk": RecordedTrunk(**_known(told["trunk"], RecordedTrunk)),
-        "data": RecordedData(Path(told["data"]["path"]), told["data"]["digest"]),
-        "starts_from_own_norms": tuple(told["starts_from_own_norms"]),
-        "domains": tuple(RecordedDomain(d["name"], tuple(d["categories"]), d["images"]) for d in told["domains"]),
-        "changes": tuple(RecordedChange(**_known(c, RecordedChange)) for c in told.get("changes", ())),
+        "trunk": RecordedTrunk(**_known(data["trunk"], RecordedTrunk)),
+        "data": RecordedData(Path(data["data"]["path"]), data["data"]["digest"]),
+        "starts_from_own_norms": tuple(data["starts_from_own_norms"]),
+        "domains": tuple(RecordedDomain(d["name"], tuple(d["categories"]), d["images"]) for d in data["domains"]),
+        "changes": tuple(RecordedChange(**_known(c, RecordedChange)) for c in data.get("changes", ())),
     })  # fmt: skip
 
 
@@ -195,14 +195,14 @@ def read_status(folder: Path) -> Status | None:
     return read_record(file).status if file.exists() else None
 
 
-def _known(told: Mapping[str, Any], kind: type[RecordedTrunk] | type[RecordedChange]) -> dict[str, Any]:
-    return {key: value for key, value in told.items() if key in kind.__dataclass_fields__}
+def _known(data: Mapping[str, Any], kind: type[RecordedTrunk] | type[RecordedChange]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key in kind.__dataclass_fields__}
 
 
-def _refuse_duplicates(told: Mapping[str, Any], file: Path) -> None:
+def _refuse_duplicates(data: Mapping[str, Any], file: Path) -> None:
     """Raise DataError for an empty list of domains or categories, or one with duplicates."""
-    lists = {"domains": [entry["name"] for entry in told["domains"]]}
-    lists |= {f"categories of {entry['name']}": entry["categories"] for entry in told["domains"]}
+    lists = {"domains": [entry["name"] for entry in data["domains"]]}
+    lists |= {f"categories of {entry['name']}": entry["categories"] for entry in data["domains"]}
     for what, entries in lists.items():
         if not entries or len(set(entries)) < len(entries):
             raise DataError(f"{file} is damaged: {what} is empty or has duplicates. {RESTORE}.")

@@ -27,7 +27,7 @@ class Plugins(Generic[T]):
     base: type[T]
 
     def names(self) -> dict[str, str]:
-        """Map each name to the module that defines it: the package's own files win."""
+        """Map each name to the module that defines it: the package's own files win over entry points."""
         folders = importlib.import_module(self.package).__path__
         own = {
             entry.name.replace("_", "-"): f"{self.package}.{entry.name}"

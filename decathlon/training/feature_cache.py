@@ -1,4 +1,4 @@
-"""What a frozen trunk makes of every image, kept in memory: without augmentation it is the same in every epoch.
+"""The taps of a frozen trunk, kept in memory: without augmentation they are the same in every epoch.
 
 A reader of taps (`feature`, frozen `mtan` and `dense`) then trains without running the trunk. Where the body has
 nothing to train, as in `feature`, its pooled features are kept and a step is one linear layer.
@@ -21,7 +21,7 @@ BATCH = 64
 class TapCache:
     """Taps, or features, of the first images of a pool, as many as fit into `limit` bytes.
 
-    All are made at the start, in a fixed order: a resumed run has the same ones.
+    All are computed at the start, in a fixed order: a resumed run has the same ones.
     """
 
     def __init__(self, network: DomainNetwork, pool: ImagePool, bf16: bool, limit: float) -> None:
@@ -37,12 +37,12 @@ class TapCache:
             for part, made in zip(self.parts, self._make(index), strict=True):
                 part[index] = made
 
-    def told(self) -> str:
-        """Say in one line how much is kept."""
+    def describe(self) -> str:
+        """Return in one line how much is kept."""
         held = sum(part.element_size() * part.numel() for part in self.parts)
         what = "features" if self.pooled else "taps"
         return (
-            f"{self.pool.domain.name}: {what} of {self.images:,} of {len(self.pool):,} images are kept, "
+            f"{self.pool.domain.name}: caching the {what} of {self.images:,} of {len(self.pool):,} images, "
             f"{held / 1e6:,.1f} MB"
         )
 

@@ -69,7 +69,7 @@ class Training:
         for name in [name for name, pool in trainer.pools.items() if pool.home != pool.device]:
             self.progress.console.print(f"Note: {name} stays in host memory: its pixels do not fit on the GPU.")
         for cache in trainer.caches.values():
-            self.progress.console.print(cache.told())
+            self.progress.console.print(cache.describe())
         if state:
             trainer.load_state(*state)
         what = names[0] if len(names) == 1 else f"{len(names)} domains"

@@ -84,8 +84,8 @@ def test_seeds_that_could_not_be_read_again_are_not_trained(tiny: Path, tmp_path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--data", "x.h5", "--method", "bn", "--allow-change"], "--allow-change goes with --resume"),
-        (["--resume", "--lr", "0.1"], "goes on with a group as it was begun: leave out --lr"),
+        (["--data", "x.h5", "--method", "bn", "--allow-change"], "--allow-change needs --resume"),
+        (["--resume", "--lr", "0.1"], "continues a group as it was begun. Leave out --lr"),
     ],
 )
 def test_options_that_do_not_go_together(tmp_path: Path, words: list[str], message: str) -> None:

@@ -60,7 +60,7 @@ REFUSED = {
     "domains apples boats towers, not apples: leave out the domains, or train": "apples",
     "threads 1, not 2: leave out --threads, or add": "--threads 2",
     "device cpu, not cuda: leave out --device, or add": "--device cuda",
-    "is no group of runs: leave out --seeds.": "--seeds 2",
+    "is not a group of runs. Leave out --seeds.": "--seeds 2",
     "unknown optimizer": "--optimizer sdg",
 }
 

@@ -114,7 +114,7 @@ def test_no_more_is_kept_than_was_allowed(
         own = allowed * 1e9 / (1 if method == "feature" else 3)  # mtan's attention is shared: one job for all
         assert held <= own < held + held / cache.images and 0 < cache.images < len(cache.pool)
         assert len(cache.parts) == (1 if method == "feature" else 4)  # features pooled to one vector, or all taps
-        assert f"{cache.images} of {len(cache.pool)} images are kept" in cache.told()
+        assert f"{cache.images} of {len(cache.pool)} images" in cache.describe()
 
 
 def test_domains_that_train_together_share_what_is_allowed(tiny: Path) -> None:
