@@ -30,7 +30,14 @@ from tests.helpers.house import (
 TOP_FOLDERS = {"decathlon": "decathlon", **{name: f"decathlon.{name}" for name in TOP}}
 MOST_FILES = 14  # in a room, beside its charter
 # Folders of one kind of file each, found by looking into the folder: they grow as the project does.
-COLLECTIONS = ["adapters", "cli", "data_prep.originals.domains", "kernels", "training.weighting"]
+COLLECTIONS = [
+    "adapters",
+    "cli",
+    "data_prep.originals.domains",
+    "kernels",
+    "training.objectives",
+    "training.weightings",
+]
 # Rooms whose __init__.py is more than a charter, each with its reason.
 BUSY = {
     "decathlon": "exports the public names, lazily",
