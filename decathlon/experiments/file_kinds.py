@@ -30,33 +30,43 @@ KINDS = (
 )
 
 
+def _has_checksum(path: Path) -> bool:
+    return is_sealed(read_bytes(path))
+
+
+def _lines_have_checksums(path: Path) -> bool:
+    return all(map(is_sealed, read_bytes(path).splitlines()))
+
+
 @dataclass(frozen=True)
 class Kind:
-    """What a file is in a few words, and what reads it.
+    """A kind of file: `what` it is in a few words, and the reader that raises a DecathlonError for a damaged one.
 
-    `read` raises a DecathlonError where the file is not whole, and says whether the file has a checksum.
+    `has_checksum` tells whether a file that was read carries one.
     """
 
     what: str
-    read: Callable[[Path], bool]
+    read: Callable[[Path], object]
+    has_checksum: Callable[[Path], bool] = _has_checksum
 
 
 def kind_of(path: Path) -> Kind | None:
-    """Return the kind of a file, None when it is none of ours; a damaged one keeps the kind of its name."""
+    """Return the kind of a file, None when it is not one of ours; a damaged file keeps the kind of its name."""
     if path.name in BY_NAME:
         return BY_NAME[path.name]
     if path.suffix == ".safetensors":
-        return Kind("checkpoint" if path.stem in ("checkpoint", "checkpoint-1") else "weights", _weights)
-    if path.suffix in (".onnx", ".pt2"):
-        return Kind("merged network", _graph)
+        what = "checkpoint" if path.stem in ("checkpoint", "checkpoint-1") else "weights"
+        return Kind(what, _read_weights, lambda path: True)
+    if path.suffix in (".onnx", ".pt2"):  # a .pt2 is a zip, which has checksums; ONNX has none
+        return Kind("merged network", description, lambda path: path.suffix == ".pt2")
     if path.name.endswith(TRUTH):
-        return Kind("ground truth", _truth)
+        return Kind("ground truth", read_truth)
     if path.name.endswith(".protocol.json"):
-        return Kind("protocol", _protocol)
+        return Kind("protocol", _read_protocol)
     if path.suffix != ".json":
         return None
     if protocol_path(path).exists() or path.stem.startswith("results"):
-        return Kind("results", _results)
+        return RESULTS
     return _by_content(path)
 
 
@@ -64,98 +74,44 @@ def _by_content(path: Path) -> Kind | None:
     try:
         data = read_json(path)
     except DataError:
-        return Kind("JSON", lambda path: bool(read_json(path)))  # says itself what is wrong
+        return Kind("JSON", read_json)  # its error says what is wrong
     if isinstance(data, list):
-        return Kind("results", _results)
+        return RESULTS
     keys = data.keys() if isinstance(data, dict) else set()
     if "baseline_errors" in keys:
-        return Kind("baseline", _baseline)
-    return Kind("score", _score) if keys & {"domains", "score", "mean_accuracy", "points"} else None
+        return Kind("baseline", SavedBaseline.read)
+    return Kind("score", _read_score) if keys & {"domains", "score", "mean_accuracy", "points"} else None
 
 
-def _sealed(path: Path) -> bool:
-    return is_sealed(read_bytes(path))
-
-
-def _record(path: Path) -> bool:
-    read_record(path)
-    return _sealed(path)
-
-
-def _seeds(path: Path) -> bool:
-    find_group(path.parent)
-    return _sealed(path)
-
-
-def _score(path: Path) -> bool:
+def _read_score(path: Path) -> object:
     data = read_json(path)
-    if isinstance(data, dict) and "runs" in data and "seeds" in data:
-        GroupScore.read(path)
-    else:
-        Score.read(path)
-    return _sealed(path)
+    of_group = isinstance(data, dict) and "runs" in data and "seeds" in data
+    return GroupScore.read(path) if of_group else Score.read(path)
 
 
-def _baseline(path: Path) -> bool:
-    SavedBaseline.read(path)
-    return _sealed(path)
-
-
-def _results(path: Path) -> bool:
-    read_results(path)
-    return protocol_path(path).exists()
-
-
-def _protocol(path: Path) -> bool:
-    """Read the results that a protocol speaks of: that checks both."""
+def _read_protocol(path: Path) -> object:
+    """Read the results that a protocol belongs to, which checks both."""
     results = path.with_name(path.name.removesuffix(".protocol.json") + ".json")
     if not results.exists():
-        raise DataError(f"{path} stands alone, {results.name} is missing: predict again.")
-    read_results(results)
-    return _sealed(path)
+        raise DataError(f"{path} is alone: {results.name} is missing. Predict again.")
+    return read_results(results)
 
 
-def _weights(path: Path) -> bool:
+def _read_weights(path: Path) -> object:
     about = read_tensors(path)[1]
     if about.get("format") == FORMAT:
-        load_merged(path)
-    elif path.parent.name == "domains":
-        check(about, DOMAIN, f"the metadata of {path}", RESTORE)
-    elif path.name == "trunk.safetensors":
-        check(about, TRUNK, f"the metadata of {path}", RESTORE)
-    return True
+        return load_merged(path)
+    shape = DOMAIN if path.parent.name == "domains" else TRUNK if path.name == "trunk.safetensors" else dict
+    check(about, shape, f"the metadata of {path}", RESTORE)
+    return about
 
 
-def _graph(path: Path) -> bool:
-    description(path)
-    return path.suffix == ".pt2"  # a zip, which has checksums; ONNX has none
-
-
-def _truth(path: Path) -> bool:
-    read_truth(path)
-    return is_sealed(read_bytes(path))
-
-
-def _metrics(path: Path) -> bool:
-    read_lines(path, METRICS)
-    return False
-
-
-def _timing(path: Path) -> bool:
-    read_lines(path, TIMING)
-    return all(is_sealed(line) for line in path.read_bytes().splitlines())
-
-
-def _footprint(path: Path) -> bool:
-    read_footprint(path)
-    return False
-
-
+RESULTS = Kind("results", read_results, lambda path: protocol_path(path).exists())
 BY_NAME = {
-    RECORD: Kind("record", _record),
-    SEEDS: Kind("seeds of a group", _seeds),
-    "score.json": Kind("score", _score),
-    "metrics.jsonl": Kind("metrics", _metrics),
-    "timing.jsonl": Kind("timing", _timing),
-    "footprint.json": Kind("footprint", _footprint),
+    RECORD: Kind("record", read_record),
+    SEEDS: Kind("seeds of a group", lambda path: find_group(path.parent)),
+    "score.json": Kind("score", _read_score),
+    "metrics.jsonl": Kind("metrics", lambda path: read_lines(path, METRICS), lambda path: False),
+    "timing.jsonl": Kind("timing", lambda path: read_lines(path, TIMING), _lines_have_checksums),
+    "footprint.json": Kind("footprint", read_footprint, lambda path: False),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,6 @@ def test_a_trunk_that_diverged_is_refused(tiny: Path, tmp_path: Path, runs: Any)
     run = runs("bn")
     copy = Run(tmp_path / "copy")
     copy.folder.mkdir()
-    copy.write(run.read() | {"status": "diverged"})
+    copy.write(replace(run.read(), status="diverged"))
     with pytest.raises(UsageError, match="diverged: train it again"):
         find_trunk(str(copy.folder), 0)

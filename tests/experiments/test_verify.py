@@ -83,7 +83,7 @@ def test_a_missing_and_a_foreign_file_are_named(root: Path, tiny: Path, tmp_path
     shutil.copytree(root / "run", tmp_path / "run")
     run = Run(tmp_path / "run")
     run.domain("apples").unlink()
-    assert "apples.safetensors is missing: restore a copy" in str(ask("verify", run.folder).exception)
+    assert "apples.safetensors is missing. Restore a copy" in str(ask("verify", run.folder).exception)
     other = go(tiny, tmp_path / "other", "bn", recipe=RECIPE.override({"epochs": 1}), domains=("apples",), seed=1)
     shutil.copy(root / "run/domains/apples.safetensors", other.domain("apples"))
     other.write(other.read())  # even where the checksums are made to fit
@@ -111,17 +111,18 @@ def test_an_interrupted_run_passes_with_its_checkpoint(
 
 
 def test_a_group_is_verified_run_by_run(root: Path, tmp_path: Path) -> None:
-    Group(tmp_path / "group", (0, 1), ASKED).write()
+    Group(tmp_path / "group", (0, 1), ASKED | {"recipe": Run(root / "run").read().recipe.to_json()}).write()
     for seed in (0, 1):
         shutil.copytree(root / "run", tmp_path / "group" / f"seed-{seed}")
     again = ask("verify", tmp_path / "group")
-    assert "seed-1 is not a run of this group: its seed is another" in str(again.exception)
+    assert "seed-1 is not a run of this group: its seed differs" in str(again.exception)
     request = tmp_path / "group" / "seed-1" / "run.json"
     write_sealed(request, read_sealed(request, "") | {"seed": 1})
     assert ask("verify", tmp_path / "group").exit_code == 0
     file = tmp_path / "group" / "seed-1" / "metrics.jsonl"
     file.write_bytes(flip(file.read_bytes(), 3))
-    assert "seed-1/metrics.jsonl is not what training wrote" in str(ask("verify", tmp_path / "group").exception)
+    damaged = ask("verify", tmp_path / "group")
+    assert "seed-1/metrics.jsonl is not the file that run.json lists" in str(damaged.exception)
 
 
 @pytest.mark.parametrize("name", ["nothing", "folder", "words.txt", "odd.json"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,13 @@ def go(*args: Any, **changes: Any) -> Run:
     return train(request(*args, **changes), TrainingProgress())
 
 
-def a_record(method: str, regime: Regime, trunk: str = "wrn-10-1") -> RunRecord:
+def a_record(method: str = "bn", regime: Regime = "joint", **changes: Any) -> RunRecord:
     """Return the record of a run that was never trained."""
-    return RunRecord(
-        method, method, {}, regime, RecordedTrunk(trunk), Recipe(), "train", 0, (),
+    record = RunRecord(
+        method, method, {}, regime, RecordedTrunk("wrn-10-1"), Recipe(), "train", 0, (),
         (RecordedDomain("boats", (1, 2), 2),), "tiny", RecordedData(Path("x.h5"), ""), "cpu", False, 1, {},
     )  # fmt: skip
+    return replace(record, start="-", begun="-", **changes)
 
 
 def make_trainer(
