@@ -209,7 +209,7 @@ def test_a_group_with_a_diverged_run_has_no_score(group: Group) -> None:
     a_record(seed=1, status="diverged").write(group.runs[1])
     (row,) = json.loads(invoke("leaderboard", group.folder, "--format", "json"))
     assert (row["score"], row["protocol"]) == (None, "diverged, seeds 0-1")
-    with pytest.raises(UsageError, match="seed 1 of .* diverged: train all seeds .* smaller --lr"):
+    with pytest.raises(UsageError, match="seed 1 of .* diverged. Train all seeds .* smaller --lr"):
         score_group(group)
 
 
