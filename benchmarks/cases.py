@@ -74,7 +74,7 @@ def training(
     method: str, trunk: str, setting: Setting, regime: Regime | None = None, forward: Forward = plain_forward,
     cuda_graphs: bool = False,
 ) -> Case:  # fmt: skip
-    """Return one optimiser step on one domain: batch, forward, backward, update.
+    """Return one optimizer step on one domain: batch, forward, backward, update.
 
     `forward` computes the logits; `cuda_graphs` says that it is replayed as CUDA graphs.
     """

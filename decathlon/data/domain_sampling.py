@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 def epoch_plan(
     counts: tuple[int, ...], policy: str, together: bool, seed: int, epoch: int
 ) -> list[tuple[int, ...]]:
-    """Return the domains (positions in `counts`) that train in each optimiser step of an epoch.
+    """Return the domains (positions in `counts`) that train in each optimizer step of an epoch.
 
     `together` puts every domain into every step; otherwise a step has one domain.
     """

@@ -51,7 +51,7 @@ def groups(
 def make_optimizers(
     method: Method, shared: nn.Module, networks: Mapping[str, DomainNetwork], recipe: Recipe
 ) -> list[torch.optim.Optimizer]:
-    """Return the recipe's optimizer, and one for every part that the method trains apart from it."""
+    """Return the recipe's optimizer, and one for every part that the method trains separately."""
     parts = [part for network in networks.values() if (part := method.apart(network.body))]
     taken = {id(p) for part in parts for p in part.parameters}
     ours = groups(method.trunk, shared, networks, recipe)
@@ -90,8 +90,8 @@ def load_slots(
 ) -> None:
     """Restore an optimizer's state and group numbers, each slot laid out in memory as its parameter is.
 
-    A stored tensor comes back in the plain layout; the fused optimizers walk memory, not strides, and would pair
-    wrong elements with a channels_last parameter without a word (seen in torch 2.15).
+    A stored tensor comes back in the plain layout; the fused optimizers walk memory, not strides, and would
+    silently pair wrong elements with a channels_last parameter (seen in torch 2.15).
     """
     fresh = optimizer.state_dict()["param_groups"]
     restored = [group | numbers for group, numbers in zip(fresh, counted, strict=True)]
@@ -103,7 +103,7 @@ def load_slots(
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Scheduler:
-    """Return a schedule over `steps` optimiser steps; `step_update(step)` sets the rates as a function of step."""
+    """Return a schedule over `steps` optimizer steps; `step_update(step)` sets the rates as a function of step."""
     warmup = round(recipe.warmup * steps)
     common: dict[str, Any] = {"warmup_t": warmup, "warmup_lr_init": 0.0, "t_in_epochs": False}
     if recipe.schedule == "cosine":

@@ -1,4 +1,4 @@
-"""A trainer: domains trained together, one optimiser step after the other, resumable at every step."""
+"""A trainer: domains trained together, one optimizer step after the other, resumable at every step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from decathlon.training.weighting import WEIGHTINGS, Step
 class Trainer:
     """Trains the networks of some domains; `step` is the only counter, everything else follows from it.
 
-    Each optimiser step runs forward and backward for every active domain's micro-batch, then updates once.
+    Each optimizer step runs forward and backward for every active domain's micro-batch, then updates once.
     Inactive domains keep `grad = None`, so neither momentum nor decay moves them. On a GPU few steps wait for
     the device: `EpochMetrics` says what becomes of a loss that is not finite.
     """
@@ -65,7 +65,7 @@ class Trainer:
         return self.step // self.epoch_steps
 
     def advance(self) -> int:
-        """Take one optimiser step; return how many images it saw.
+        """Take one optimizer step; return how many images it saw.
 
         Raises DivergedError before a bad update or, where reading the losses is deferred, by the end of the epoch.
         """
@@ -140,12 +140,12 @@ class Trainer:
         return tensors, {"step": self.step, "optimizer": values, "groups": groups}
 
     def _check_weights(self) -> None:
-        """Raise DivergedError for weights that are not finite, as a gradient makes them beside a sound loss."""
+        """Raise DivergedError for weights that are not finite: a gradient may overflow where the loss does not."""
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         sound = [weight.isfinite().all() for group in groups for weight in group["params"]]
         if not bool(torch.stack(sound).all()):  # one wait for the device
             raise DivergedError(
-                f"weights became NaN or infinite by step {self.step}: try a smaller --lr, or --precision fp32."
+                f"weights became NaN or infinite by step {self.step}. Try a smaller --lr, or --precision fp32."
             )
 
     @torch.no_grad()
@@ -172,4 +172,4 @@ class Trainer:
 
 def _check_labels(name: str, pool: ImagePool) -> None:
     if bool((pool.labels < 0).any()):
-        raise DataError(f"{name} has images without a label among those to train on: choose labelled splits.")
+        raise DataError(f"{name} has unlabelled images among those to train on. Choose labelled splits.")

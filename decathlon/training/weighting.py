@@ -1,6 +1,6 @@
 """The contract of a weighting: how the losses, or the gradients, of the domains in a step are balanced.
 
-An optimiser step runs forward and backward for the micro-batch of every active domain, then updates once. A
+An optimizer step runs forward and backward for the micro-batch of every active domain, then updates once. A
 weighting may act before, between and after these backward passes:
 
     begin(step)             before the first forward pass: which domains are active
@@ -21,7 +21,7 @@ from decathlon.system.plugins import Plugins
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: its number and its epoch, both from 0, and the domains that are active in it."""
+    """One optimizer step: its number and its epoch, both from 0, and the domains that are active in it."""
 
     number: int
     epoch: int
