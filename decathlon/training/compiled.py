@@ -1,6 +1,6 @@
 """Compiled forward passes: one graph for the bodies of all domains, their heads outside.
 
-The bodies of a family are equal but for their tensors, and torch.compile makes inputs of the graph of a module's
+The bodies of a run are equal except for their tensors, and torch.compile makes inputs of the graph of a module's
 tensors: the second domain's body passes the checks of the first one's graph. A head has the shape of its domain's
 classes: whole networks would be a graph each, and torch gives up after eight (seen in torch 2.15).
 """

@@ -109,7 +109,7 @@ def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
         assert run.read().status == "diverged"
         left.append((run.checkpoint.read_bytes(), run.metrics.read_bytes()))
         said.append(str(raised.value))
-    assert left[0] == left[1] and said[0] == said[1] and f"became nan at step {at}:" in said[0]
+    assert left[0] == left[1] and said[0] == said[1] and f"became nan at step {at}." in said[0]
     whole = go(tiny, tmp_path / "whole")
     assert digests(resume(tmp_path / "True", None, TrainingProgress())) == digests(whole)
 
