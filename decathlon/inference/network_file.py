@@ -157,10 +157,10 @@ def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Domai
     """Return an untrained network into which the tensors of a file fit."""
     classes, features = tensors["head.weight"].shape
     with seeded("merged"):
-        trunk = build(about["trunk"], empty=True)
-        run = about["run"]
-        method = make_method(run["method"], run["regime"], run["options"], trunk)
-        body = trunk if about["plain"] else method.network(trunk)
+        body: nn.Module = (trunk := build(about["trunk"], empty=True))
+        if not about["plain"]:  # only then is the method needed, which may be a user's own
+            run = about["run"]
+            body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk)
         network = without_adapters(DomainNetwork(body, features, classes))
     for norm in about["folded"]:
         drop_norm(network, norm)
