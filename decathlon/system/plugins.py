@@ -48,8 +48,8 @@ class Plugins(Generic[T]):
         own = [thing for thing in found if thing.__module__ == module.__name__]
         if len(own) != 1:
             raise UsageError(
-                f"{self.kind} '{name}' needs exactly one {self.base.__name__} in {module.__name__}, which defines "
-                f"{len(own)}."
+                f"{self.kind} '{name}' needs exactly one {self.base.__name__} in {module.__name__}, "
+                f"but it defines {len(own)}."
             )
         return own[0]
 

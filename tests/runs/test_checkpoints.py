@@ -114,7 +114,7 @@ def test_two_damaged_checkpoints_are_refused_by_name(dead: Run, tmp_path: Path, 
         VerificationError, match=r"\(checkpoint\.s\w+ is damaged and checkpoint-1\.s\w+ is damaged\)"
     ) as one:
         again(run)
-    assert "remove checkpoints and metrics.jsonl and resume" in str(one.value) and "\n" not in str(one.value)
+    assert "remove the checkpoints and metrics.jsonl and resume" in str(one.value) and "\n" not in str(one.value)
     assert digests(run) == before  # metrics too
 
 
@@ -122,10 +122,10 @@ def test_the_remedy_works(dead: Run, tmp_path: Path, whole: dict[str, str]) -> N
     run = copied(dead, tmp_path / "run")
     cut(0.5)(run.checkpoint)
     run.older_checkpoint.unlink()
-    with pytest.raises(VerificationError, match=r"no whole checkpoint .*\(checkpoint\.safetensors is damaged\)"):
+    with pytest.raises(VerificationError, match=r"no usable checkpoint .*\(checkpoint\.safetensors is damaged\)"):
         again(run)
     run.checkpoint.unlink()
-    with pytest.raises(VerificationError, match="has lost its checkpoints: put back a copy, or remove"):
+    with pytest.raises(VerificationError, match="has lost its checkpoints. Restore a copy, or remove"):
         again(run)
     run.metrics.unlink()
     assert digests(again(run)) == whole
