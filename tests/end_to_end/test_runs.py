@@ -128,7 +128,7 @@ def test_parallel_svd_starts_at_the_parallel_run_where_the_rank_is_full(
 
 def test_parallel_svd_needs_a_parallel_run(tiny: Path, tmp_path: Path, runs: Any) -> None:
     for trunk in ("wrn-10-1", str(runs("trunk").folder)):
-        with pytest.raises(UsageError, match="name it with --trunk PARALLEL_RUN"):
+        with pytest.raises(UsageError, match="Name it with --trunk RUN"):
             go(tiny, tmp_path / "run", "parallel-svd", recipe=SHORT, trunk=trunk)
     with pytest.raises(UsageError, match="has no adapters of towers"):
         go(tiny, tmp_path / "run", "parallel-svd", recipe=SHORT, trunk=str(runs("parallel").folder))
@@ -151,4 +151,4 @@ def test_series_over_an_ordinary_trunk_is_remarked_on(
 ) -> None:
     go(tiny, tmp_path / "run", "series", **changes("series", runs))
     said = " ".join(capsys.readouterr().err.split())
-    assert "series wants a trunk that was trained with its adapters inside" in said
+    assert "series expects a trunk that was trained with its adapters inside" in said
