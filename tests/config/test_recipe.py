@@ -235,6 +235,6 @@ def test_a_misspelled_table_is_remarked_on(tiny: Path, tmp_path: Path, capsys: p
     tables = {name: {"weight_decay": 0.0} for name in names}
     go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": tables}))
     output = capsys.readouterr().err
-    assert "speaks of Boat, which is not in the file; did you mean boats?" in output.replace("\n", " ")
-    assert "speaks of twers, which is not in the file; did you mean towers?" in output.replace("\n", " ")
-    assert output.count("speaks of") == 2
+    assert "options for Boat, which is not in the file. Did you mean boats?" in output.replace("\n", " ")
+    assert "options for twers, which is not in the file. Did you mean towers?" in output.replace("\n", " ")
+    assert output.count("options for") == 2

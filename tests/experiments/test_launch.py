@@ -31,7 +31,7 @@ from tests.helpers.runs import ASKED, RECIPE, go, request
 
 def test_a_file_is_no_folder_for_a_run(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
-    with pytest.raises(UsageError, match="is a file: name a folder to make"):
+    with pytest.raises(UsageError, match="is a file. Name a folder to create"):
         go(tiny, tmp_path / "run")
     assert (tmp_path / "run").read_text() == "mine"
 
@@ -47,7 +47,7 @@ def test_a_run_that_another_process_began_meanwhile_is_left_to_it(
         return real(run)
 
     monkeypatch.setattr(launch, "hold", late)
-    with pytest.raises(UsageError, match="already exists. Choose another name, or go on with --resume"):
+    with pytest.raises(UsageError, match="already exists. Choose another name, or continue it with --resume"):
         go(tiny, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
     assert (tmp_path / "run" / "run.json").read_text() == "another's"
@@ -76,7 +76,7 @@ def test_a_group_that_another_process_began_meanwhile_is_left_to_it(
 
 
 def test_seeds_that_could_not_be_read_again_are_not_trained(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"this cannot be trained: seeds\[1\] is"):
+    with pytest.raises(UsageError, match=r"cannot be recorded \(seeds\[1\] is"):
         train_seeds(request(tiny, tmp_path / "group", seed=2**63 - 1), 2, TrainingProgress())
     assert not (tmp_path / "group").exists()
 

@@ -51,9 +51,7 @@ def test_a_diverged_run_goes_on_from_its_last_good_state(
         )
         with pytest.raises(DivergedError):
             resume(run, None, TrainingProgress())
-    assert "going on from its last good state, where it did: add a smaller --lr or" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    assert "Resuming from its last good state; add a smaller --lr or" in " ".join(capsys.readouterr().err.split())
     done = resume(run, ResumeRequest(options={"lr": 0.001}, allow=True), TrainingProgress())
     assert done.read().status == "done" and done.read().changes[0].after_lines == 6
 
@@ -73,7 +71,7 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(run: Path, tiny: Path, 
 def test_another_start_is_not_gone_on_from(run: Path) -> None:
     tensors, about = read_tensors(Run(run).start)
     write_tensors(Run(run).start, {name: tensor + 1 for name, tensor in tensors.items()}, about)
-    with pytest.raises(VerificationError, match=r"start\.safetensors is not what the run began with"):
+    with pytest.raises(VerificationError, match=r"start\.safetensors is not what this run began with"):
         resume(run, None, TrainingProgress())
 
 
@@ -112,7 +110,7 @@ def test_a_run_that_lost_its_checkpoints_is_not_begun_anew_in_silence(
         path.unlink(missing_ok=True)
     lines = Run(run).metrics.read_text().splitlines(keepends=True)
     Run(run).metrics.write_text("".join(lines) + lines[0])
-    with pytest.raises(VerificationError, match="has lost its checkpoints: put back a copy, or remove"):
+    with pytest.raises(VerificationError, match="has lost its checkpoints. Restore a copy, or remove"):
         resume(run, None, TrainingProgress())
     Run(run).metrics.write_text("".join(lines))  # killed before the first checkpoint: nothing is lost
     assert digests(resume(run, None, TrainingProgress())) == undisturbed
@@ -129,7 +127,9 @@ def test_a_finished_job_stays_what_it_was(half: Path, tiny: Path, tmp_path: Path
         else:
             other = go(tiny, tmp_path / "other", "scratch", domains=("apples",), seed=3)
             shutil.copy(other.domain("apples"), file)
-        with pytest.raises(VerificationError, match=r"apples\.safetensors is damaged or missing, and its training"):
+        with pytest.raises(
+            VerificationError, match=r"apples\.safetensors is damaged or missing, and it was already trained"
+        ):
             resume(own, None, TrainingProgress())
         assert Run(own).read().status == "running"
 
@@ -139,7 +139,7 @@ def test_data_that_moved_is_named_with_an_option(
 ) -> None:
     asked = read_sealed(run / "run.json", "")
     write_sealed(run / "run.json", asked | {"data": asked["data"] | {"path": str(tmp_path / "gone.h5")}})
-    with pytest.raises(UsageError, match=r"gone\.h5, which .* was begun with, is not there: .* with --data"):
+    with pytest.raises(UsageError, match=r"gone\.h5, which .* was begun with, no longer exists. .* with --data"):
         resume(run, None, TrainingProgress())
     shutil.copy(tiny, tmp_path / "moved.h5")
     assert digests(resume(run, ResumeRequest(data=tmp_path / "moved.h5"), TrainingProgress())) == undisturbed
@@ -148,7 +148,7 @@ def test_data_that_moved_is_named_with_an_option(
 def test_a_run_json_without_a_checksum_is_told(run: Path, capsys: Captured) -> None:
     write_json(run / "run.json", read_sealed(run / "run.json", ""))
     resume(run, None, TrainingProgress())
-    assert "run.json has no checksum: it is taken as it stands" in " ".join(capsys.readouterr().err.split())
+    assert "run.json has no checksum; it is used as it is" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_finished_run_is_used_whole_or_not_at_all(tiny: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_finished_run_is_used_whole_or_not_at_all(tiny: Path, tmp_path: Path) 
         load(runs[0], runs[0].read(), torch.device("cpu"))
     file.write_bytes(kept)
     shutil.copy(runs[1].folder / "run.json", runs[0].folder)
-    with pytest.raises(VerificationError, match=r"is not what .*run\.json says training wrote"):
+    with pytest.raises(VerificationError, match=r"is not the file that run\.json lists"):
         load(runs[0], runs[0].read(), torch.device("cpu"))
 
 
@@ -170,6 +170,6 @@ def test_what_could_not_be_read_again_is_not_trained(
     tiny: Path, tmp_path: Path, wrong: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: wrong.get("threads", 1))
-    with pytest.raises(UsageError, match=r"this cannot be trained: (seed|threads) is"):
+    with pytest.raises(UsageError, match=r"this run cannot be recorded \((seed|threads) is"):
         go(tiny, tmp_path / "run", seed=wrong.get("seed", 0))
     assert not (tmp_path / "run").exists()

@@ -47,19 +47,19 @@ def test_the_command_it_was_begun_with_resumes_it(
 
 
 REFUSED = {
-    "lr 0.05, not 0.1: leave out --lr, or add --allow-change": "--lr 0.1",
-    "batch 8, not 16: leave out --batch, or train a new run": "--batch 16",
-    "epochs 3, not 4: leave out --epochs, or train a new run": "--epochs 4",
-    "augment true, not false: leave out --augment, or add": "--no-augment",
-    "size 16, not 24: leave out --size, or add": "--size 24",
-    "method bn, not mtan: leave out --method, or train": "--method mtan",
-    "seed 0, not 1: leave out --seed, or train": "--seed 1",
-    "regime joint, not frozen: leave out --freeze or --no-freeze, or train": "--freeze",
-    "trunk wrn-10-1, not wrn-16-1: leave out --trunk, or train": "--trunk wrn-16-1",
-    "fit train, not train+val: leave out --fit, or train": "--fit train+val",
-    "domains apples boats towers, not apples: leave out the domains, or train": "apples",
-    "threads 1, not 2: leave out --threads, or add": "--threads 2",
-    "device cpu, not cuda: leave out --device, or add": "--device cuda",
+    "lr 0.05, not 0.1. Leave out --lr, or add --allow-change": "--lr 0.1",
+    "batch 8, not 16. Leave out --batch, or train a new run": "--batch 16",
+    "epochs 3, not 4. Leave out --epochs, or train a new run": "--epochs 4",
+    "augment true, not false. Leave out --augment, or add": "--no-augment",
+    "size 16, not 24. Leave out --size, or add": "--size 24",
+    "method bn, not mtan. Leave out --method, or train": "--method mtan",
+    "seed 0, not 1. Leave out --seed, or train": "--seed 1",
+    "regime joint, not frozen. Leave out --freeze or --no-freeze, or train": "--freeze",
+    "trunk wrn-10-1, not wrn-16-1. Leave out --trunk, or train": "--trunk wrn-16-1",
+    "fit train, not train+val. Leave out --fit, or train": "--fit train+val",
+    "domains apples boats towers, not apples. Leave out the domains, or train": "apples",
+    "threads 1, not 2. Leave out --threads, or add": "--threads 2",
+    "device cpu, not cuda. Leave out --device, or add": "--device cuda",
     "is not a group of runs. Leave out --seeds.": "--seeds 2",
     "unknown optimizer": "--optimizer sdg",
 }
@@ -133,7 +133,7 @@ def test_other_images_in_the_same_number_can_be_gone_on_with(run: Path, tmp_path
 
 def test_other_images_in_another_number_are_refused(run: Path, tmp_path: Path) -> None:
     other = write_pack(tmp_path / "other.h5", counts=COUNTS | {"train": 25})
-    with pytest.raises(UsageError, match="leave out --data, or train a new run"):
+    with pytest.raises(UsageError, match="Leave out --data, or train a new run"):
         resume(run, ResumeRequest(data=other, allow=True), TrainingProgress())
 
 
@@ -183,6 +183,6 @@ def test_every_difference_is_named_with_its_own_option(run: Path) -> None:
             recipe=RECIPE.override({"batch": 16, "lr": 0.2, "size": 24}), options={"lr": 0.2}, allow=True
         )
         resume(run, again, TrainingProgress())
-    assert "batch 8, not 16: leave out --recipe, or train a new run" in str(one.value)
-    with pytest.raises(UsageError, match=r"lr 0\.05, not 0\.2; size 16, not 24: leave out --lr and --size, or add"):
+    assert "batch 8, not 16. Leave out --recipe, or train a new run" in str(one.value)
+    with pytest.raises(UsageError, match=r"lr 0\.05, not 0\.2; size 16, not 24. Leave out --lr and --size, or add"):
         resume(run, ResumeRequest(options={"lr": 0.2, "size": 24}), TrainingProgress())

@@ -186,5 +186,5 @@ def test_a_trunk_that_diverged_is_refused(tiny: Path, tmp_path: Path, runs: Any)
     copy = Run(tmp_path / "copy")
     copy.folder.mkdir()
     copy.write(replace(run.read(), status="diverged"))
-    with pytest.raises(UsageError, match="diverged: train it again"):
+    with pytest.raises(UsageError, match="diverged. Train it again"):
         find_trunk(str(copy.folder), 0)

@@ -84,7 +84,7 @@ def test_a_group_over_a_group_takes_the_trunk_of_the_same_seed(tiny: Path, tmp_p
 def test_a_trunk_without_the_seed_is_refused_before_anything_is_made(
     tiny: Path, tmp_path: Path, group: Group
 ) -> None:
-    with pytest.raises(UsageError, match="has no run of seed 3, only of seeds 1-2"):
+    with pytest.raises(UsageError, match="has no run with seed 3. It has seeds 1-2"):
         together(tiny, tmp_path / "run", 3, "parallel", trunk=str(group.folder), seed=1)
     write_json(group.folder.parent / "half" / "seeds.json", json.loads((group.folder / "seeds.json").read_text()))
     with pytest.raises(UsageError, match="seed 1 of .*half has not finished training"):
@@ -93,7 +93,9 @@ def test_a_trunk_without_the_seed_is_refused_before_anything_is_made(
 
 
 def test_where_one_run_is_needed_a_group_is_refused(tiny: Path, tmp_path: Path, group: Group) -> None:
-    with pytest.raises(UsageError, match=r"is a group of runs \(seeds 1-2\) where one is needed: name .*seed-1"):
+    with pytest.raises(
+        UsageError, match=r"is a group of runs \(seeds 1-2\), and this needs a single run. Name .*seed-1"
+    ):
         alone(tiny, tmp_path / "run", "parallel", trunk=str(group.folder))
 
 
@@ -227,14 +229,14 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     ("words", "code", "message"),
     [
         ("train --data {data} --method bn --seeds 0 -o r", 2, "'--seeds': 0 is not in the range x>=1"),
-        ("train --resume --seeds 2 -o r", 2, "leave out --seeds"),
+        ("train --resume --seeds 2 -o r", 2, "Leave out --seeds"),
         ("train --data {data} --method mtam --seeds 2 -o r", 2, "Did you mean mtan"),
         ("train pears --data {data} --method bn --seeds 2 -o r", 2, "pears"),
         ("train --data absent.h5 --method bn --seeds 2 -o r", 3, "absent.h5"),
         ("predict half --data {data}", 2, "seed 0 of half has not finished training"),
         ("score half --truth t", 2, "'decathlon train --resume -o half'"),
         ("params half", 2, "seed 0 of half"),
-        ("leaderboard half", 2, "seed 0 of half has not finished training: 'decathlon train --resume -o half'"),
+        ("leaderboard half", 2, "seed 0 of half has not finished training. Run 'decathlon train --resume -o half'"),
     ],
 )
 def test_wrong_uses_end_in_one_sentence_and_leave_nothing(

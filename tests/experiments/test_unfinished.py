@@ -39,7 +39,7 @@ def test_it_says_that_it_is_not_trained_to_the_end(
     words: str, folder: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
-    told = "dead has not finished training: 'decathlon train --resume -o dead'."
+    told = "dead has not finished training. Run 'decathlon train --resume -o dead' first."
     for run, expected in (("dead", True), ("done", False)):
         monkeypatch.setattr(sys, "argv", ["decathlon", *words.format(run=run, data=tiny).split()])
         with pytest.raises(SystemExit) as end:
