@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-import decathlon.data_prep.synth
 from decathlon.cli.data.synth import command
 from decathlon.data.domains import SPLITS, Benchmark
 from decathlon.data_prep.synth.table import TABLE, SynthDomain
@@ -222,7 +221,7 @@ def test_the_command_tells_of_every_domain_and_what_to_do_next(
     def small(out: Path, seed: int, progress: Any) -> Benchmark:
         return synthesize(out, seed, progress, SMALL)
 
-    monkeypatch.setattr(decathlon.data_prep.synth, "synthesize", small)
+    monkeypatch.setattr("decathlon.data_prep.synth.write.synthesize", small)
     result = CliRunner().invoke(command, [str(tmp_path / "my synth"), "--seed", "3"], catch_exceptions=False)
     assert result.exit_code == 0 and result.stdout == ""
     lines = result.stderr.splitlines()
