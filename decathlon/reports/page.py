@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from decathlon.errors import UsageError
-from decathlon.reports.figures.points import Bars, draw_points
+from decathlon.reports.figures.points import draw_points
 from decathlon.reports.leaderboard import Board, notes, to_table
 from decathlon.reports.tables import Table, format_row, visible_columns
 from decathlon.system.files import write_bytes
@@ -26,7 +26,7 @@ def write_plot(boards: Sequence[Board], path: Path) -> None:
     if form not in PICTURES:
         raise UsageError(f"cannot draw {path}. Give it the ending .png, .pdf or .svg.")
     for board in boards:
-        picture = _draw(board, form)
+        picture = draw_points(board, form)
         if picture is not None:
             write_bytes(path, picture)
             return
@@ -39,17 +39,8 @@ def write_page(boards: Sequence[Board], path: Path) -> None:
     """Write one self-contained page; raises UsageError for a name that does not end as a page's."""
     if path.suffix.lower() not in (".html", ".htm"):  # a slip must not overwrite a results.json
         raise UsageError(f"cannot write {path}. Give it the ending .html.")
-    pictures = [_draw(board, "svg") for board in boards]
+    pictures = [draw_points(board, "svg") for board in boards]
     write_bytes(path, page([to_table(board) for board in boards], pictures, notes(boards)).encode())
-
-
-def _draw(board: Board, form: str) -> bytes | None:
-    bars = [
-        Bars(row.name, {d.name: d.points for d in row.score.domains}, board.total(row), not row.published)
-        for row in board.rows
-        if row.score is not None and not row.reference and any(d.points is not None for d in row.score.domains)
-    ]
-    return draw_points(board.label, bars, board.domains, form) if bars else None
 
 
 STYLE = """
