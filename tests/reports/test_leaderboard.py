@@ -19,6 +19,7 @@ from decathlon.scoring.baseline import OFFICIAL_TEXT
 from decathlon.scoring.results import write_results
 from decathlon.scoring.score import DomainScore, Score
 from decathlon.system.files import write_json
+from tests.helpers.runs import a_record
 
 OFFICIAL_RUN = Score(
     tuple(DomainScore(name, 0.75, 0.25, facts.test, facts.finetune_error) for name, facts in OFFICIAL.items()),
@@ -110,7 +111,7 @@ def test_a_run_over_fewer_domains_has_no_total_and_no_mean(tmp_path: Path) -> No
 
 def test_a_diverged_run_has_no_score(tmp_path: Path) -> None:
     fine, gone = make(tmp_path, "fine", insects(0.1)), make(tmp_path, "gone", insects(0.05))
-    write_json(gone / "run.json", {"status": "diverged"})
+    replace(a_record("bn", "joint").beginning("-"), status="diverged").write(gone)
     found = rows(fine, gone)
     assert [(row["name"], row["score"], row["protocol"]) for row in found] == [
         ("fine", 1125.0, "train"),

@@ -24,7 +24,7 @@ from decathlon.scoring.score import DomainScore, Score
 from decathlon.scoring.seed_scores import GroupScore, MeanStd, mean_std, read_score
 from decathlon.system.checksums import seal
 from decathlon.system.files import write_json
-from tests.helpers.runs import ASKED
+from tests.helpers.runs import ASKED, a_record
 
 ERRORS = {"ant": (0.1, 0.3), "bee": (0.2, 0.2)}  # by domain and seed
 BASELINE = 0.2
@@ -59,7 +59,7 @@ def group(tmp_path: Path) -> Group:
     group = Group(tmp_path / "group", (0, 1), ASKED)
     group.write()
     for seed, folder in group.runs.items():
-        write_json(folder / "run.json", {"status": "done", "seed": seed, "method": "bn", "recipe": {}})
+        replace(a_record("bn", "joint").beginning("-"), status="done", seed=seed).write(folder)
         write_json(folder / "footprint.json", {"ratio": 2.5})
         ids, categories = [], []
         for index, errors in enumerate(ERRORS.values(), 1):
@@ -206,10 +206,10 @@ def test_the_leaderboard_has_one_row_per_group_beside_single_runs(group: Group) 
 
 
 def test_a_group_with_a_diverged_run_has_no_score(group: Group) -> None:
-    write_json(group.runs[1] / "run.json", {"status": "diverged"})
+    replace(a_record("bn", "joint").beginning("-"), status="diverged", seed=1).write(group.runs[1])
     (row,) = json.loads(invoke("leaderboard", group.folder, "--format", "json"))
     assert (row["score"], row["protocol"]) == (None, "diverged, seeds 0-1")
-    with pytest.raises(UsageError, match="seed 1 of .* diverged: train all seeds .* smaller --lr"):
+    with pytest.raises(UsageError, match="seed 1 of .* diverged. Train all seeds .* smaller --lr"):
         score_group(group)
 
 

@@ -59,10 +59,8 @@ def draw_points(board: Board, form: str) -> bytes | None:
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     heading = fill(f"{board.label}: points per domain (in brackets: the total)", width=int(9 * size[0]))
     figure.suptitle(heading, fontsize=11, fontweight="bold")
-    colours = {"published" if row.published else "runs": OTHER if row.published else OWN for row in rows}
-    handles: list[Patch | Line2D] = [
-        Patch(color=colours[kind], label=kind) for kind in sorted(colours, reverse=True)
-    ]
+    kinds = {"published" if row.published else "runs": _colour(row) for row in rows}
+    handles: list[Patch | Line2D] = [Patch(color=kinds[kind], label=kind) for kind in sorted(kinds, reverse=True)]
     handles.append(Line2D([], [], color=BASELINE, linestyle="--", label="the baseline: 250 points"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
     return picture(figure, form, 150)
@@ -82,12 +80,16 @@ def _draw_panel(panel: Axes, rows: list[LeaderboardRow], domain: str) -> None:
     panel.set_xticks([0, 500, 1000])
     panel.axvline(MOST_POINTS / 4, color=BASELINE, linewidth=1, linestyle="--")
     values = [_points(row, domain) for row in rows]
-    colours = [OTHER if row.published else OWN for row in rows]
-    bars = panel.barh(range(len(rows)), [value or 0.0 for value in values], height=0.7, color=colours)
+    lengths = [value or 0.0 for value in values]
+    bars = panel.barh(range(len(rows)), lengths, height=0.7, color=[_colour(row) for row in rows])
     numbers = ["none" if value is None else f"{value:.0f}" for value in values]
     # On white, so that the baseline does not cross a number.
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
     panel.bar_label(bars, numbers, padding=3, fontsize=7, bbox=box)
+
+
+def _colour(row: LeaderboardRow) -> str:
+    return OTHER if row.published else OWN
 
 
 def _points(row: LeaderboardRow, domain: str) -> float | None:
