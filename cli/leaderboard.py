@@ -9,27 +9,19 @@ import click
 
 from decathlon.reports.tables import Format
 
+PATH = click.Path(path_type=Path)
+
 
 @click.command()
-@click.argument("runs", metavar="[RUN ...]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="[RUN ...]", nargs=-1, type=PATH)
 @click.option(
     "--published/--no-published",
     default=None,
     help="Show the published rows. Default: with runs on the official benchmark, and when no RUN is given.",
 )
 @click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Draw the points per domain as .png, .pdf or .svg.",
-)
-@click.option(
-    "--html",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write one self-contained page with tables and plots.",
-)
+@click.option("--plot", type=PATH, metavar="FILE", help="Draw the points per domain as .png, .pdf or .svg.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write one self-contained page with tables and plots.")
 def command(
     runs: tuple[Path, ...], published: bool | None, form: Format, plot: Path | None, html: Path | None
 ) -> None:  # fmt: skip

@@ -91,28 +91,31 @@ def unsealed_files(source: str | None) -> list[Path]:
 
 
 def _default(truth: Truth, data: Path | None) -> Baseline:
+    official = _official(truth)
     for benchmark, source in _benchmarks(truth, data):
-        errors = _errors(truth, benchmark, source)
-        if errors:
-            return _with_official_name(
-                truth, Baseline(f"{benchmark.name}: {benchmark.baseline or 'its facts'}", errors)
-            )
-    errors = {d.name: OFFICIAL[d.name].finetune_error for d in truth.domains if d.name in _official(truth)}
-    return Baseline(OFFICIAL_TEXT, errors) if errors else NO_BASELINE
+        if errors := _errors(truth, benchmark, source):
+            # the official errors have the official name, whatever their source
+            same = all(abs(errors.get(d.name, 2.0) - official.get(d.name, -1.0)) < 1e-9 for d in truth.domains)
+            text = OFFICIAL_TEXT if same else f"{benchmark.name}: {benchmark.baseline or 'its facts'}"
+            return Baseline(text, errors)
+    return Baseline(OFFICIAL_TEXT, official) if official else NO_BASELINE
 
 
-def _official(truth: Truth) -> set[str]:
-    return {d.name for d in truth.domains if is_official(d.name, len(d.categories), len(d.answers))}
+def _official(truth: Truth) -> dict[str, float]:
+    """Return the official errors of the official domains."""
+    domains = (d.name for d in truth.domains if is_official(d.name, len(d.categories), len(d.answers)))
+    return {name: OFFICIAL[name].finetune_error for name in domains}
 
 
 def _only_official(truth: Truth) -> Baseline:
-    others = [d.name for d in truth.domains if d.name not in _official(truth)]
+    errors = _official(truth)
+    others = [d.name for d in truth.domains if d.name not in errors]
     if others:
         raise UsageError(
             f"{truth.source} does not hold the official {', '.join(others)} (other classes or images), so the "
             "official baseline errors do not apply. Name a score.json with --baseline."
         )
-    return Baseline(OFFICIAL_TEXT, {d.name: OFFICIAL[d.name].finetune_error for d in truth.domains})
+    return Baseline(OFFICIAL_TEXT, errors)
 
 
 def _measured(truth: Truth, path: Path, data: Path | None) -> Baseline:
@@ -165,10 +168,8 @@ def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:
 def _errors(truth: Truth, benchmark: Benchmark, source: str) -> dict[str, float]:
     errors = {}
     described = {domain.name: domain for domain in benchmark}
-    for domain in truth.domains:
-        facts = described.get(domain.name)
-        if facts is None:
-            continue
+    for domain in [domain for domain in truth.domains if domain.name in described]:
+        facts = described[domain.name]
         if set(facts.category_ids) != domain.categories:
             raise DataError(
                 f"{source} describes another benchmark than {truth.source}: the categories of {domain.name} "
@@ -177,14 +178,3 @@ def _errors(truth: Truth, benchmark: Benchmark, source: str) -> dict[str, float]
         if facts.baseline_error is not None:
             errors[domain.name] = facts.baseline_error
     return errors
-
-
-def _with_official_name(truth: Truth, baseline: Baseline) -> Baseline:
-    """Return the baseline under the official name if its errors are the official ones, whatever their source."""
-    official = _official(truth)
-    same = all(
-        domain.name in official
-        and abs(baseline.errors.get(domain.name, 2.0) - OFFICIAL[domain.name].finetune_error) < 1e-9
-        for domain in truth.domains
-    )
-    return Baseline(OFFICIAL_TEXT, baseline.errors) if same else baseline
