@@ -38,10 +38,8 @@ def command(
     if plot is not None or html is not None:
         from decathlon.reports.page import write_page, write_plot
 
-        if plot is not None:
-            write_plot(found, plot)
-            click.echo(f"wrote {plot}", err=True)
-        if html is not None:
-            write_page(found, html)
-            click.echo(f"wrote {html}", err=True)
+        for file, write_file in ((plot, write_plot), (html, write_page)):
+            if file is not None:
+                write_file(found, file)
+                click.echo(f"wrote {file}", err=True)
     write([to_table(board) for board in found], form, notes(found))

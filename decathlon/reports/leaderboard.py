@@ -31,11 +31,6 @@ class Board:
     domains: tuple[str, ...]
     rows: tuple[LeaderboardRow, ...]
 
-    @property
-    def official(self) -> bool:
-        """Whether this is the board of the official benchmark."""
-        return self.label == OFFICIAL_BOARD
-
     def covers(self, row: LeaderboardRow) -> bool:
         """Return whether a row has all domains of the board; over fewer, means and totals do not compare."""
         return row.score is not None and {d.name for d in row.score.domains} == set(self.domains)
@@ -157,7 +152,7 @@ def notes(found: Sequence[Board]) -> list[str]:
     """Return notes that keep a reader from comparing rows that are not comparable."""
     sentences = []
     published = any(row.published for board in found for row in board.rows)
-    if published and not all(board.official for board in found):
+    if published and not all(board.label == OFFICIAL_BOARD for board in found):
         sentences.append(
             "The published rows are of the official benchmark; their numbers cannot be compared with other runs."
         )

@@ -13,7 +13,7 @@ from decathlon.runs.logs import read_footprint
 from decathlon.runs.record import RECORD, RunRecord, read_record
 from decathlon.runs.seed_group import Group, find_group, seeds_text
 from decathlon.scoring.baseline import OFFICIAL_TEXT
-from decathlon.scoring.protocol import protocol_text
+from decathlon.scoring.results import protocol_text
 from decathlon.scoring.score import DomainScore, Score, how_to_score
 from decathlon.scoring.seed_scores import GroupScore, read_group_score
 from decathlon.system.files import sha256
@@ -80,7 +80,11 @@ def _read_run(path: Path, record: RunRecord | None) -> LeaderboardRow:
     whole = folder.resolve()
     name = f"{whole.parent.name}/{whole.name}" if find_group(whole.parent) else whole.name  # of a seed: both names
     name = name if of_run else path.stem
-    params = _footprint(folder, record) if of_run else None
+    footprint, params = folder / "footprint.json", None
+    if of_run and footprint.exists():
+        if record:
+            record.check_file(folder, footprint.name)
+        params = float(read_footprint(footprint)["ratio"])
     if of_run and record and record.status == "diverged":
         return LeaderboardRow(name, None, params, "diverged")
     score = Score.read(path)
@@ -140,12 +144,3 @@ def reference_rows(score: Score) -> list[LeaderboardRow]:
             answers = replace(score, domains=domains, protocol=None)
             found.append(LeaderboardRow(name, answers, protocol="reference", reference=True))
     return found
-
-
-def _footprint(folder: Path, record: RunRecord | None) -> float | None:
-    file = folder / "footprint.json"
-    if not file.exists():
-        return None
-    if record:
-        record.check_file(folder, file.name)
-    return float(read_footprint(file)["ratio"])

@@ -8,13 +8,11 @@ from html import escape
 from pathlib import Path
 
 from decathlon.errors import UsageError
-from decathlon.reports.figures.points import draw_points
+from decathlon.reports.figures.points import METADATA, draw_points
 from decathlon.reports.leaderboard import Board, notes, to_table
 from decathlon.reports.tables import Table, format_row, visible_columns
 from decathlon.system.files import write_bytes
 from decathlon.system.text import plain
-
-PICTURES = ("png", "pdf", "svg")
 
 
 def write_plot(boards: Sequence[Board], path: Path) -> None:
@@ -23,16 +21,14 @@ def write_plot(boards: Sequence[Board], path: Path) -> None:
     One board only: points against different baselines are different units.
     """
     form = path.suffix.lower().removeprefix(".")
-    if form not in PICTURES:
+    if form not in METADATA:
         raise UsageError(f"cannot draw {path}. Give it the ending .png, .pdf or .svg.")
-    for board in boards:
-        picture = draw_points(board, form)
-        if picture is not None:
-            write_bytes(path, picture)
-            return
-    raise UsageError(
-        "there are no points to draw. Score the runs against a baseline, see 'decathlon score --help'."
-    )
+    picture = next(filter(None, (draw_points(board, form) for board in boards)), None)
+    if picture is None:
+        raise UsageError(
+            "there are no points to draw. Score the runs against a baseline, see 'decathlon score --help'."
+        )
+    write_bytes(path, picture)
 
 
 def write_page(boards: Sequence[Board], path: Path) -> None:

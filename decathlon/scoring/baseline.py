@@ -12,7 +12,7 @@ from decathlon.data.ground_truth import Truth
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.errors import DataError, UsageError
 from decathlon.runs.seed_group import find_group
-from decathlon.scoring.protocol import protocol_text
+from decathlon.scoring.results import protocol_text
 from decathlon.scoring.score import Baseline, Score
 from decathlon.scoring.seed_scores import read_score
 from decathlon.system.checksums import is_sealed, read_sealed

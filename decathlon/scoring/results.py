@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.data.ground_truth import Truth, TruthDomain
-from decathlon.errors import DataError
-from decathlon.scoring.protocol import protocol_path, read_protocol
-from decathlon.system.checksums import seal
+from decathlon.errors import DataError, VerificationError
+from decathlon.system import schema
+from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
-from decathlon.system.text import shown
+from decathlon.system.text import several, shown
 
+REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
 Offences = dict[str, list[str]]  # the offenders by kind
 
@@ -136,3 +137,36 @@ def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
             offences["id that is not an integer"].append(f"row {position} {key} {shown(row[key])}")
     _refuse(path, offences)
     return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
+
+
+def protocol_text(protocol: Mapping[str, Any]) -> str | None:
+    """Summarise what rows must share to be comparable; None when nothing is known."""
+    units = {
+        "fit": "{}", "epochs": "{}", "changed": "{} changed", "size": "{} px", "trunk": "{}",
+        "trained": "after ({})", "own": "own {}", "seeds": "seeds {}",
+    }  # fmt: skip
+    known = {name: value for name, value in protocol.items() if value is not None}
+    if "epochs" in known:
+        changed = f" ({known.pop('changed')} changed)" if "changed" in known else ""
+        known["epochs"] = several(known["epochs"], "epoch") + changed
+    return ", ".join(unit.format(known[name]) for name, unit in units.items() if name in known) or None
+
+
+def protocol_path(path: Path) -> Path:
+    """Return the path of the sidecar of the results file `path`."""
+    return path.with_name(f"{path.stem}.protocol.json")
+
+
+def read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
+    """Read the sidecar of the results file `path` with this SHA-256; return None when there is no sidecar."""
+    sidecar = protocol_path(path)
+    if not sidecar.exists():
+        return None
+    protocol: dict[str, Any] = read_sealed(sidecar, REPREDICT)
+    schema.check(protocol, dict, str(sidecar), REPREDICT)
+    if protocol.get("results_sha256", digest) != digest:
+        raise VerificationError(
+            f"{sidecar} belongs to other results than {path} (their SHA-256 differ). {REPREDICT}, or remove "
+            f"{sidecar.name} to score without a protocol."
+        )
+    return protocol
