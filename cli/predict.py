@@ -90,5 +90,4 @@ def _next(scored: Path | None, trained: tuple[str, ...], data: Path) -> None:
     beside = truth_folder(data)
     whole = all((beside / f"{name}{SUFFIX}").exists() for name in names)
     truth = shlex.quote(str(beside)) if whole else "FOLDER_WITH_TEST_LABELS"
-    score = f"decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}"
-    click.echo(f"Next: {score}", err=True)
+    click.echo(f"Next: decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}", err=True)

@@ -39,11 +39,7 @@ class SheetOptions:
 
 
 def write_sheets(
-    packed: PackedFile,
-    names: Sequence[str],
-    folder: Path,
-    options: SheetOptions,
-    progress: Callable[[str], None] = lambda domain: None,
+    packed: PackedFile, names: Sequence[str], folder: Path, options: SheetOptions, progress: Callable[[str], None]
 ) -> tuple[Table, list[str]]:
     """Write the sheets of the named domains, by default of all, to the new `folder`; return a table and notes.
 

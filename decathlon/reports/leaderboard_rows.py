@@ -43,20 +43,17 @@ class LeaderboardRow:
 
 
 def read_rows(paths: Sequence[Path]) -> list[LeaderboardRow]:
-    """Read run directories and score.json files; equal names are replaced by the paths."""
-    rows = [read_row(path) for path in paths]
-    names = [row.name for row in rows]
-    pairs = zip(rows, paths, strict=True)
-    return [replace(row, name=str(path)) if names.count(row.name) > 1 else row for row, path in pairs]
-
-
-def read_row(path: Path) -> LeaderboardRow:
-    """Read a run directory, a group of them, or a score.json.
+    """Read run directories, groups of them and score.json files; equal names are replaced by the paths.
 
     Raises DataError when a score was made from other results than the run's.
     """
-    group = find_group(path)
-    return _read_group(group) if group else _read_run(path, _record(path if path.is_dir() else path.parent))
+    rows = []
+    for path in paths:
+        group, folder = find_group(path), path if path.is_dir() else path.parent
+        rows.append(_read_group(group) if group else _read_run(path, _record(folder)))
+    names = [row.name for row in rows]
+    pairs = zip(rows, paths, strict=True)
+    return [replace(row, name=str(path)) if names.count(row.name) > 1 else row for row, path in pairs]
 
 
 def _read_group(group: Group) -> LeaderboardRow:
@@ -77,9 +74,9 @@ def _record(folder: Path) -> RunRecord | None:
 def _read_run(path: Path, record: RunRecord | None) -> LeaderboardRow:
     folder = path if path.is_dir() else path.parent
     of_run = path.is_dir() or path.name == "score.json"
-    whole = folder.resolve()
-    name = f"{whole.parent.name}/{whole.name}" if find_group(whole.parent) else whole.name  # of a seed: both names
-    name = name if of_run else path.stem
+    name, home = path.stem, folder.resolve()
+    if of_run:  # a seed of a group has both names
+        name = f"{home.parent.name}/{home.name}" if find_group(home.parent) else home.name
     footprint, params = folder / "footprint.json", None
     if of_run and footprint.exists():
         if record:

@@ -62,22 +62,21 @@ def page(tables: Sequence[Table], pictures: Sequence[bytes | None], notes: Seque
 
 
 def _section(table: Table, picture: bytes | None) -> str:
-    kinds = [' class="text"' if column.digits is None else "" for column in visible_columns(table)]
-    head = "".join(
-        f'<th scope="col"{kind}>{escape(plain(column.title))}</th>'
-        for kind, column in zip(kinds, visible_columns(table), strict=True)
-    )
+    columns = visible_columns(table)
+    kinds = [' class="text"' if column.digits is None else "" for column in columns]
+
+    def line(cell: str, texts: Sequence[str]) -> str:
+        return f"<tr>{''.join(map(cell.format, kinds, texts))}</tr>"
+
+    head = line('<th scope="col"{}>{}</th>', [escape(plain(column.title)) for column in columns])
     rows = (format_row(table, row, lambda cell: f"<strong>{cell}</strong>", escape) for row in table.rows)
-    body = "\n".join(
-        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, cells, strict=True))}</tr>"
-        for cells in rows
-    )
+    body = "\n".join(line("<td{}>{}</td>", cells) for cells in rows)
     image = ""
     if picture is not None:
         # Inside <img> an SVG cannot run scripts, whatever a name in it contains.
         data = base64.b64encode(picture).decode()
         image = f'\n<img alt="Points per domain, as in the table" src="data:image/svg+xml;base64,{data}">'
     return (
-        f'<h2>{escape(plain(table.title))}</h2>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<h2>{escape(plain(table.title))}</h2>\n<div class="wide"><table>\n<thead>{head}</thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>{image}"
     )

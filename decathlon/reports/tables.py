@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from decathlon.system.strict_json import dump_json
 from decathlon.system.text import plain
@@ -15,7 +15,6 @@ Value = str | float | None
 Row = tuple[Value, ...]
 Format = Literal["table", "csv", "json", "latex", "markdown"]
 Place = Literal["everywhere", "wide", "data"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 NOTHING = "–"
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

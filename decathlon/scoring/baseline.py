@@ -74,9 +74,7 @@ def find_baseline(truth: Truth, source: str | Path | None = None, data: str | Pa
     data = None if data is None else Path(data)
     if source == "official":
         return _only_official(truth)
-    if source is not None:
-        return _measured(truth, Path(source), data)
-    return _default(truth, data)
+    return _default(truth, data) if source is None else _measured(truth, Path(source), data)
 
 
 def unsealed_files(source: str | None) -> list[Path]:
@@ -158,10 +156,9 @@ def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:
                 )
             found.append((packed.benchmark, str(data)))
     folder = truth.source if truth.source.is_dir() else truth.source.parent
-    for file in (folder / "benchmark.json", folder.parent / "benchmark.json"):
-        if file.is_file():
-            found.append((Benchmark.from_json(read_json(file), str(file)), str(file)))
-            break
+    files = [home / "benchmark.json" for home in (folder, folder.parent)]
+    if file := next(filter(Path.is_file, files), None):
+        found.append((Benchmark.from_json(read_json(file), str(file)), str(file)))
     return found
 
 

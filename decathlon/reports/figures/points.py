@@ -30,9 +30,7 @@ styled = matplotlib.rc_context({
     "xtick.major.size": 0, "ytick.labelsize": 8, "ytick.major.size": 0,
 })  # fmt: skip
 # No date and no random identifiers: equal tables give equal bytes.
-METADATA: dict[str, dict[str, str | None]] = {
-    "png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None},
-}  # fmt: skip
+METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
 @styled
