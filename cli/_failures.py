@@ -52,14 +52,10 @@ def _known(error: Exception) -> DecathlonError | None:
         fix = "Choose a shorter one" if long else "Check the path, its permissions and the disk"
         return DecathlonError(f"{error.strerror or error}{where}. {fix}.")
     if isinstance(error, UnicodeEncodeError):
-        names = [word for word in sys.argv if not word.isprintable() and _undecoded(word)]
+        # bytes that are not characters
+        names = [word for word in sys.argv if any("\ud800" <= letter <= "\udfff" for letter in word)]
         return UsageError(f"the name {ascii(names[0])} is not valid UTF-8. Rename it.") if names else None
     return None
-
-
-def _undecoded(word: str) -> bool:
-    """Return whether a word on the command line holds bytes that are not characters."""
-    return any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def _internal_error(error: Exception) -> str:

@@ -9,27 +9,19 @@ import click
 
 from decathlon.reports.tables import Format
 
+PATH = click.Path(path_type=Path)
+
 
 @click.command()
-@click.argument("runs", metavar="[RUN ...]", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="[RUN ...]", nargs=-1, type=PATH)
 @click.option(
     "--published/--no-published",
     default=None,
     help="Show the published rows. Default: with runs on the official benchmark, and when no RUN is given.",
 )
 @click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Draw the points per domain as .png, .pdf or .svg.",
-)
-@click.option(
-    "--html",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write one self-contained page with tables and plots.",
-)
+@click.option("--plot", type=PATH, metavar="FILE", help="Draw the points per domain as .png, .pdf or .svg.")
+@click.option("--html", type=PATH, metavar="FILE", help="Write one self-contained page with tables and plots.")
 def command(
     runs: tuple[Path, ...], published: bool | None, form: Format, plot: Path | None, html: Path | None
 ) -> None:  # fmt: skip
@@ -46,10 +38,8 @@ def command(
     if plot is not None or html is not None:
         from decathlon.reports.page import write_page, write_plot
 
-        if plot is not None:
-            write_plot(found, plot)
-            click.echo(f"wrote {plot}", err=True)
-        if html is not None:
-            write_page(found, html)
-            click.echo(f"wrote {html}", err=True)
+        for file, write_file in ((plot, write_plot), (html, write_page)):
+            if file is not None:
+                write_file(found, file)
+                click.echo(f"wrote {file}", err=True)
     write([to_table(board) for board in found], form, notes(found))

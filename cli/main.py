@@ -29,11 +29,8 @@ class FolderGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         folder = importlib.import_module(self.package).__path__
-        return sorted(
-            entry.name
-            for entry in pkgutil.iter_modules(folder)
-            if entry.name != "main" and not entry.name.startswith("_")
-        )
+        names = (entry.name for entry in pkgutil.iter_modules(folder))
+        return sorted(name for name in names if name != "main" and not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):

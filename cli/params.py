@@ -48,8 +48,7 @@ def command(
         about, counted = footprint_report.count_run(Run(run))
     else:
         method, trunk, options = method or "", trunk or TRUNK, read_options(method or "", settings)
-        about = footprint_report.about_method(method, trunk, options)
-        counted = footprint_report.count_method(method, trunk, regime, options)
+        about, counted = footprint_report.count_method(method, trunk, regime, options)
     if as_json:
         click.echo(dump_json(about | counted.to_json()), nl=False)
         return

@@ -34,7 +34,7 @@ def command(
     from decathlon.errors import UsageError
     from decathlon.runs.run_directory import Run
     from decathlon.runs.seed_group import find_group
-    from decathlon.scoring.protocol import protocol_path
+    from decathlon.scoring.results import protocol_path
     from decathlon.system.files import refuse_existing
 
     if threads:
@@ -51,13 +51,13 @@ def command(
         raise UsageError(f"{run} is a group of runs, each with its own results. Leave out -o.")
     else:
         files = [folder / name for folder in group.every().values()]
-        # the protocol is written last: without it the results may be incomplete
-        kept = [file for file in files if protocol_path(file).exists() and file.exists() and not force]
         trained = Run(files[0].parent).read().names
-        for file in kept:
-            click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
-        for file in (file for file in files if file not in kept):
-            _predict(file.parent, data, split, file, device, merged, batch)
+        for file in files:
+            # the protocol is written last: without it the results may be incomplete
+            if file.exists() and protocol_path(file).exists() and not force:
+                click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
+            else:
+                _predict(file.parent, data, split, file, device, merged, batch)
     if split == "test":
         _next(run if out in (None, run / name) else out, trained, data)
 
@@ -90,5 +90,4 @@ def _next(scored: Path | None, trained: tuple[str, ...], data: Path) -> None:
     beside = truth_folder(data)
     whole = all((beside / f"{name}{SUFFIX}").exists() for name in names)
     truth = shlex.quote(str(beside)) if whole else "FOLDER_WITH_TEST_LABELS"
-    score = f"decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}"
-    click.echo(f"Next: {score}", err=True)
+    click.echo(f"Next: decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}", err=True)

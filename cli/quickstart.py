@@ -25,10 +25,8 @@ def pipeline(out: Path) -> list[list[str]]:
     ]
     for run in (trunk, feature, mtan):
         steps += [["predict", run, "--data", data], ["score", run, "--truth", source]]
-    steps.append(["params", mtan])
-    picture, page = str(out / "points.png"), str(out / "leaderboard.html")
-    steps.append(["leaderboard", feature, trunk, mtan, "--plot", picture, "--html", page])
-    return steps
+    pictures = ["--plot", str(out / "points.png"), "--html", str(out / "leaderboard.html")]
+    return [*steps, ["params", mtan], ["leaderboard", feature, trunk, mtan, *pictures]]
 
 
 @click.command()

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from decathlon.scoring.score import Score
     from decathlon.scoring.seed_scores import GroupScore
 
+PATH = click.Path(path_type=Path)
+
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", type=PATH)
 @click.option(
     "--truth",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     help="Ground truth: a folder or zip of <domain>_test.json files, or one of them.",
 )
@@ -27,17 +29,12 @@ if TYPE_CHECKING:
     help="The errors that earn 250 points. Default: those of the benchmark, or the official ones.",
 )
 @click.option(
-    "--save-baseline",
-    type=click.Path(path_type=Path),
-    metavar="FILE.json",
-    help="Save the errors of RESULTS for use with --baseline.",
+    "--save-baseline", type=PATH, metavar="FILE.json", help="Save the errors of RESULTS for use with --baseline."
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="The packed file with the baseline errors of the benchmark."
-)
+@click.option("--data", type=PATH, help="The packed file with the baseline errors of the benchmark.")
 @click.option("--partial", is_flag=True, help="Allow whole domains to be missing; there is no total then.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the score to this file.")
+@click.option("-o", "--output", type=PATH, help="Write the score to this file.")
 def command(
     results: Path, truth: Path, baseline: str | None, save_baseline: Path | None, data: Path | None,
     partial: bool, as_json: bool, output: Path | None,
@@ -56,7 +53,7 @@ def command(
     """
     from decathlon.data.ground_truth import read_truth
     from decathlon.runs.seed_group import find_group
-    from decathlon.scoring.baseline import find_baseline
+    from decathlon.scoring.baseline import SavedBaseline, find_baseline, unsealed_files
     from decathlon.scoring.results import read_results
     from decathlon.scoring.score import score
     from decathlon.scoring.seed_scores import GroupScore
@@ -70,46 +67,31 @@ def command(
             refuse_existing(path)
     answers = read_truth(truth)
     against = find_baseline(answers, baseline, data)
-    _note_unsealed(baseline)
-    scores = [score(read_results(file), answers, against, partial) for file in files]
-    over_seeds = GroupScore(group.seeds, tuple(scores)) if group else None
-    if group or (results.is_dir() and output is None):
-        for file, found in zip(files, scores, strict=True):
-            _write(file.with_name("score.json"), found)
-    if output is not None:
-        write_sealed(output, (over_seeds or scores[0]).to_json())
-    _show(over_seeds or scores[0], as_json)
-    if save_baseline is not None:
-        _save_baseline(save_baseline, over_seeds.mean() if over_seeds else scores[0])
-
-
-def _save_baseline(file: Path, found: Score) -> None:
-    """Write the errors of a score as a baseline for other runs."""
-    from decathlon.scoring.baseline import SavedBaseline
-    from decathlon.system.checksums import write_sealed
-
-    write_sealed(file, SavedBaseline.of(found).to_json())
-    click.echo(f"saved the errors. Score other runs with --baseline {shlex.quote(str(file))}", err=True)
-
-
-def _note_unsealed(baseline: str | None) -> None:
-    from decathlon.scoring.baseline import unsealed_files
-
     for file in unsealed_files(baseline):
         click.echo(f"Note: {file} has no checksum, its errors are taken as they are.", err=True)
+    scores = [score(read_results(file), answers, against, partial) for file in files]
+    found = GroupScore(group.seeds, tuple(scores)) if group else scores[0]
+    if group or (results.is_dir() and output is None):
+        for file, one in zip(files, scores, strict=True):
+            _write(file.with_name("score.json"), one)
+    if output is not None:
+        write_sealed(output, found.to_json())
+    _show(found, as_json)
+    if save_baseline is not None:
+        mean = found.mean() if isinstance(found, GroupScore) else found
+        write_sealed(save_baseline, SavedBaseline.of(mean).to_json())
+        named = shlex.quote(str(save_baseline))
+        click.echo(f"saved the errors. Score other runs with --baseline {named}", err=True)
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
-    from decathlon.reports.score_table import show_group_score, show_score
-    from decathlon.scoring.score import Score
+    from decathlon.reports.score_table import show_score
     from decathlon.system.strict_json import dump_json
 
     if as_json:
         click.echo(dump_json(found.to_json()), nl=False)
-    elif isinstance(found, Score):
-        show_score(found)
     else:
-        show_group_score(found)
+        show_score(found)
 
 
 def _write(file: Path, found: Score) -> None:

@@ -10,8 +10,6 @@ import click
 if TYPE_CHECKING:
     from decathlon.experiments.verify import Checked
 
-MAGIC = b"\x89HDF\r\n\x1a\n"  # the first bytes of a packed file
-
 
 @click.command()
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -44,15 +42,12 @@ def command(paths: tuple[Path, ...]) -> None:
 
 
 def _check(path: Path) -> list[Checked]:
+    import h5py
+
     from decathlon.experiments.verify import Checked, verify
 
-    if not path.is_file() or (path.suffix != ".h5" and not _packed(path)):
+    if not path.is_file() or (path.suffix != ".h5" and not h5py.is_hdf5(path)):
         return verify(path)
     from decathlon.data_prep.packing.check import problems
 
     return [Checked(path, "packed file", problem) for problem in problems(path)] or [Checked(path, "packed file")]
-
-
-def _packed(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC

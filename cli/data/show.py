@@ -50,7 +50,7 @@ def command(
     from decathlon.config.recipe_files import find_recipe
     from decathlon.data.domains import SPLITS
     from decathlon.data.packed_file import PackedFile
-    from decathlon.reports.data_sheets import SheetOptions, sheets_table, write_sheets
+    from decathlon.reports.data_sheets import SheetOptions, write_sheets
     from decathlon.reports.terminal import write
     from decathlon.system.progress import stderr
 
@@ -59,6 +59,7 @@ def command(
     options = SheetOptions(chosen, images, seed, find_recipe(recipe).override(changed, "--size"))
     folder = output or Path(f"{file.stem}-look")
     with PackedFile(file) as packed, stderr().status("drawing") as status:
-        written = write_sheets(packed, domains, folder, options, lambda domain: status.update(f"drawing {domain}"))
-    table, notes = sheets_table(written, folder)
+        table, notes = write_sheets(
+            packed, domains, folder, options, lambda domain: status.update(f"drawing {domain}")
+        )
     write([table], "table", notes)

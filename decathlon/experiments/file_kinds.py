@@ -15,8 +15,7 @@ from decathlon.runs.record import RECORD, read_record
 from decathlon.runs.run_directory import DOMAIN, TRUNK
 from decathlon.runs.seed_group import SEEDS, find_group
 from decathlon.scoring.baseline import SavedBaseline
-from decathlon.scoring.protocol import protocol_path
-from decathlon.scoring.results import read_results
+from decathlon.scoring.results import protocol_path, read_results
 from decathlon.scoring.score import Score
 from decathlon.scoring.seed_scores import GroupScore
 from decathlon.system.checksums import RESTORE, is_sealed

@@ -11,13 +11,21 @@ from decathlon.data.domains import SPLITS, Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
 from decathlon.reports.figures.class_histogram import draw_classes
-from decathlon.reports.figures.domain_images import Channels, View, augmented, contact
+from decathlon.reports.figures.domain_images import AugmentedSheet, View, augmented, contact
 from decathlon.reports.tables import Column, Row, Table
 from decathlon.system.files import appearing
 
 AUGMENTED = 4  # one of this many stored images is also shown augmented
 # Normalised by its own statistics a sample has about mean 0 and deviation 1: it is small, and cropped.
 FAR_MEAN, FAR_STD = 0.5, 2.0
+COLUMNS = (
+    Column("domain", "domain"),
+    Column("classes", "classes", 0),
+    *(Column(split, f"{split} shown") for split in SPLITS),
+    Column("mean", "mean seen"),
+    Column("std", "deviation seen"),
+    Column("pictures", "pictures", 0),
+)
 
 
 @dataclass(frozen=True)
@@ -30,32 +38,10 @@ class SheetOptions:
     recipe: Recipe = Recipe()
 
 
-@dataclass(frozen=True)
-class DomainSheets:
-    """The sheets written for a domain: images shown and present by split, and statistics of the network's input."""
-
-    domain: Domain
-    counts: dict[str, tuple[int, int]]
-    mean: Channels
-    std: Channels
-    files: int
-
-    @property
-    def far(self) -> bool:
-        """Whether the normalised images are far from mean 0 and deviation 1."""
-        return any(abs(mean) > FAR_MEAN for mean in self.mean) or not all(
-            1 / FAR_STD < std < FAR_STD for std in self.std
-        )
-
-
 def write_sheets(
-    packed: PackedFile,
-    names: Sequence[str],
-    folder: Path,
-    options: SheetOptions,
-    progress: Callable[[str], None] = lambda domain: None,
-) -> list[DomainSheets]:
-    """Write the sheets of the named domains, by default of all, to the new `folder`.
+    packed: PackedFile, names: Sequence[str], folder: Path, options: SheetOptions, progress: Callable[[str], None]
+) -> tuple[Table, list[str]]:
+    """Write the sheets of the named domains, by default of all, to the new `folder`; return a table and notes.
 
     `<domain>-<split>.png` are contact sheets, `<domain>-augmented.png` shows images as training sees them and
     `<domain>-classes.png` the number of images per class; the same file, options and library versions give the same
@@ -67,15 +53,23 @@ def write_sheets(
         if not set(options.splits) & set(packed.splits(domain.name)):
             wanted = " or ".join(options.splits)
             raise DataError(f"{packed.path} has no {wanted} split of {domain.name}. Choose another --split.")
-    written = []
+    notes = ["Seen: some images as training normalises them, in R G B; about 0 and 1 are right."]
+    rows = []
     with appearing(folder) as root:
         for domain in domains:
             progress(domain.name)
-            written.append(_write_domain(packed, domain, root, options))
-    return written
+            row, seen = _write_domain(packed, domain, root, options)
+            rows.append(row)
+            if max(map(abs, seen.mean)) > FAR_MEAN or max(seen.std) >= FAR_STD or min(seen.std) <= 1 / FAR_STD:
+                hint = "See 'decathlon data stats FILE.h5'."
+                notes.append(f"Warning: {domain.name} does not look normalised by its own statistics. {hint}")
+        pictures = len(list(root.iterdir()))
+    return Table(f"{pictures} pictures in {folder}", COLUMNS, tuple(rows)), notes
 
 
-def _write_domain(packed: PackedFile, domain: Domain, root: Path, options: SheetOptions) -> DomainSheets:
+def _write_domain(
+    packed: PackedFile, domain: Domain, root: Path, options: SheetOptions
+) -> tuple[Row, AugmentedSheet]:
     present = packed.splits(domain.name)
     labels = {split: packed.column(domain.name, split, "label") for split in present}
     views = [
@@ -88,38 +82,7 @@ def _write_domain(packed: PackedFile, domain: Domain, root: Path, options: Sheet
         pictures["classes"] = classes
     for name, picture in pictures.items():
         (root / f"{domain.name}-{name}.png").write_bytes(picture)
-    counts = {view.split: (min(options.images, len(view.labels)), len(view.labels)) for view in views}
-    return DomainSheets(domain, counts, seen.mean, seen.std, len(pictures))
-
-
-def sheets_table(written: Sequence[DomainSheets], folder: Path) -> tuple[Table, list[str]]:
-    """Return a table with one row per domain, and notes on it."""
-    columns = (
-        Column("domain", "domain"),
-        Column("classes", "classes", 0),
-        *(Column(split, f"{split} shown") for split in SPLITS),
-        Column("mean", "mean seen"),
-        Column("std", "deviation seen"),
-        Column("pictures", "pictures", 0),
-    )
-    title = f"{sum(entry.files for entry in written)} pictures in {folder}"
-    notes = ["Seen: some images as training normalises them, in R G B; about 0 and 1 are right."]
-    notes += [
-        f"Warning: {entry.domain.name} does not look normalised by its own statistics. "
-        "See 'decathlon data stats FILE.h5'."
-        for entry in written
-        if entry.far
-    ]
-    return Table(title, columns, tuple(map(_row, written))), notes
-
-
-def _row(entry: DomainSheets) -> Row:
-    counts = (entry.counts.get(split) for split in SPLITS)
-    return (
-        entry.domain.name,
-        len(entry.domain.categories),
-        *(f"{count[0]:,} of {count[1]:,}" if count else None for count in counts),
-        " ".join(f"{value:z.2f}" for value in entry.mean),
-        " ".join(f"{value:z.2f}" for value in entry.std),
-        entry.files,
-    )
+    counts = {view.split: len(view.labels) for view in views}
+    shown = (f"{min(options.images, counts[s]):,} of {counts[s]:,}" if s in counts else None for s in SPLITS)
+    statistics = (" ".join(f"{value:z.2f}" for value in values) for values in (seen.mean, seen.std))
+    return (domain.name, len(domain.categories), *shown, *statistics, len(pictures)), seen

@@ -26,23 +26,17 @@ NOTES = (  # explain the terms in the tables
 
 def count_method(
     method: str, trunk: str, regime: Regime | None = None, options: Mapping[str, Any] | None = None
-) -> Footprint:
-    """Count a method over a trunk for the official ten domains; no weight is allocated."""
+) -> tuple[dict[str, Any], Footprint]:
+    """Count a method over a trunk for the official ten domains; say of what. No weight is allocated."""
     kind = find_method(method)
     chosen = kind.choose(options or {})
+    about = {"method": kind.label(chosen), "trunk": kind.trunk_name(trunk, chosen)}
     with torch.device("meta"):
-        made = kind(build(kind.trunk_name(trunk, chosen), empty=True), regime, chosen)
+        made = kind(build(about["trunk"], empty=True), regime, chosen)
         model = MultiDomainModel(made, 0, torch.device("meta"))
         for name, domain in OFFICIAL.items():
             model.add(name, domain.classes)
-    return model.footprint()
-
-
-def about_method(method: str, trunk: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Describe what `count_method` counts."""
-    kind = find_method(method)
-    chosen = kind.choose(options or {})
-    return {"method": kind.label(chosen), "trunk": kind.trunk_name(trunk, chosen)}
+    return about, model.footprint()
 
 
 def count_run(run: Run) -> tuple[dict[str, Any], Footprint]:
@@ -54,11 +48,10 @@ def count_run(run: Run) -> tuple[dict[str, Any], Footprint]:
 
 def scope_table(counted: Footprint, about: Mapping[str, Any]) -> Table:
     """Return parameters by owner and by kind, 32 bits each; `about` describes what was counted."""
-    scopes = list(dict.fromkeys(row.scope for row in counted.rows))
-    bits: dict[tuple[str, str], int] = {(row.scope, row.part): row.bits for row in counted.rows}
-    rows: tuple[Row, ...] = tuple(
-        (scope, *(bits.get((scope, part), 0) // 32 for part in PARTS)) for scope in scopes
-    )
+    bits: dict[str, dict[str, int]] = {}
+    for row in counted.rows:
+        bits.setdefault(row.scope, {})[row.part] = row.bits
+    rows: list[Row] = [(scope, *(parts.get(part, 0) // 32 for part in PARTS)) for scope, parts in bits.items()]
     columns = Column("scope", "32-bit numbers"), *(Column(part, part, 0) for part in PARTS)
     unused = "" if counted.trunk_used else " (the trunk is not billed: no domain reads it)"
     of = f"{about['method']} over {about['trunk']}" + (f", {about['run']}" if "run" in about else "")

@@ -14,7 +14,6 @@ from decathlon.reports.leaderboard_rows import LeaderboardRow, paper_rows, refer
 from decathlon.reports.tables import Column, Place, Table, Value
 from decathlon.scoring.baseline import OFFICIAL_TEXT
 from decathlon.scoring.score import Score
-from decathlon.scoring.seed_scores import MeanStd
 from decathlon.system.text import several
 
 OFFICIAL_BOARD = "Visual Decathlon, official benchmark"
@@ -32,15 +31,13 @@ class Board:
     domains: tuple[str, ...]
     rows: tuple[LeaderboardRow, ...]
 
-    @property
-    def official(self) -> bool:
-        """Whether this is the board of the official benchmark."""
-        return self.label == OFFICIAL_BOARD
+    def covers(self, row: LeaderboardRow) -> bool:
+        """Return whether a row has all domains of the board; over fewer, means and totals do not compare."""
+        return row.score is not None and {d.name for d in row.score.domains} == set(self.domains)
 
     def total(self, row: LeaderboardRow) -> float | None:
         """Return the row's total if it covers all domains of the board."""
-        complete = row.score is not None and {d.name for d in row.score.domains} == set(self.domains)
-        return row.score.total if complete and row.score is not None else None
+        return None if row.score is None or not self.covers(row) else row.score.total
 
 
 def boards(runs: Sequence[LeaderboardRow], published: bool | None = None) -> list[Board]:
@@ -89,20 +86,14 @@ def to_table(board: Board) -> Table:
 
 def _values(board: Board, row: LeaderboardRow) -> tuple[Value, ...]:
     accuracy = {} if row.score is None else {d.name: round(100 * d.accuracy, 4) for d in row.score.domains}
-    # A mean over fewer domains does not compare with the others in its column.
-    whole = row.score is not None and len(accuracy) == len(board.domains)
-    mean = round(100 * row.score.mean_accuracy, 4) if whole and row.score is not None else None
     percent = (accuracy.get(name) for name in board.domains)
-    total = board.total(row)
-    score = None if total is None else round(total, 4)
-    mean_std = _std(row.group.mean_accuracy, 100) if whole and row.group is not None else None
-    score_std = _std(row.group.total) if total is not None and row.group is not None else None
-    ends = (mean, mean_std, score, score_std, row.printed_score, row.protocol, row.link)
-    return (board.label, row.name, row.method, row.params, *percent, *ends)
-
-
-def _std(found: MeanStd, unit: float = 1.0) -> float | None:
-    return None if found.std is None else round(unit * found.std, 4)
+    numbers: tuple[float | None, ...] = (None,) * 4
+    if row.score is not None and board.covers(row):
+        std, total_std = (row.group.mean_accuracy.std, row.group.total.std) if row.group else (None, None)
+        numbers = 100 * row.score.mean_accuracy, None if std is None else 100 * std, row.score.total, total_std
+    rounded = (None if number is None else round(number, 4) for number in numbers)
+    start = board.label, row.name, row.method, row.params
+    return (*start, *percent, *rounded, row.printed_score, row.protocol, row.link)
 
 
 def _board(label: str, rows: Sequence[LeaderboardRow]) -> Board:
@@ -153,17 +144,15 @@ def _label(rows: Sequence[LeaderboardRow]) -> str:
     if score is None:
         return "Runs without a score"
     name = (score.protocol or {}).get("benchmark")
-    benchmark = (
-        f"Benchmark {name}" if name is not None else f"A benchmark of {several(len(score.domains), 'domain')}"
-    )
-    return f"{benchmark}, baseline {score.baseline}"
+    known = f"Benchmark {name}" if name is not None else f"A benchmark of {several(len(score.domains), 'domain')}"
+    return f"{known}, baseline {score.baseline}"
 
 
 def notes(found: Sequence[Board]) -> list[str]:
     """Return notes that keep a reader from comparing rows that are not comparable."""
     sentences = []
     published = any(row.published for board in found for row in board.rows)
-    if published and not all(board.official for board in found):
+    if published and not all(board.label == OFFICIAL_BOARD for board in found):
         sentences.append(
             "The published rows are of the official benchmark; their numbers cannot be compared with other runs."
         )

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from decathlon.data.official import OFFICIAL
 from decathlon.errors import DataError
 from decathlon.runs.logs import read_footprint
 from decathlon.runs.record import RECORD, RunRecord, read_record
 from decathlon.runs.seed_group import Group, find_group, seeds_text
-from decathlon.scoring.protocol import protocol_text
-from decathlon.scoring.published import published_rows
+from decathlon.scoring.baseline import OFFICIAL_TEXT
+from decathlon.scoring.results import protocol_text
 from decathlon.scoring.score import DomainScore, Score, how_to_score
 from decathlon.scoring.seed_scores import GroupScore, read_group_score
 from decathlon.system.files import sha256
+from decathlon.system.strict_json import parse_json
+
+PAPERS = "published.json"
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,17 @@ class LeaderboardRow:
 
 
 def read_rows(paths: Sequence[Path]) -> list[LeaderboardRow]:
-    """Read run directories and score.json files; equal names are replaced by the paths."""
-    rows = [read_row(path) for path in paths]
-    names = [row.name for row in rows]
-    return [
-        replace(row, name=str(path)) if names.count(row.name) > 1 else row
-        for row, path in zip(rows, paths, strict=True)
-    ]
-
-
-def read_row(path: Path) -> LeaderboardRow:
-    """Read a run directory, a group of them, or a score.json.
+    """Read run directories, groups of them and score.json files; equal names are replaced by the paths.
 
     Raises DataError when a score was made from other results than the run's.
     """
-    group = find_group(path)
-    return _read_group(group) if group else _read_run(path, _record(path if path.is_dir() else path.parent))
+    rows = []
+    for path in paths:
+        group, folder = find_group(path), path if path.is_dir() else path.parent
+        rows.append(_read_group(group) if group else _read_run(path, _record(folder)))
+    names = [row.name for row in rows]
+    pairs = zip(rows, paths, strict=True)
+    return [replace(row, name=str(path)) if names.count(row.name) > 1 else row for row, path in pairs]
 
 
 def _read_group(group: Group) -> LeaderboardRow:
@@ -64,12 +63,8 @@ def _read_group(group: Group) -> LeaderboardRow:
     if any(record and record.status == "diverged" for record in records.values()):
         return LeaderboardRow(name, None, protocol=f"diverged, {seeds_text(group.seeds)}")
     scores = read_group_score(group)
-    runs = [_read_run(folder, record) for folder, record in records.items()]
-    mean = scores.mean()
-    protocol = mean.protocol or {}
-    return LeaderboardRow(
-        name, mean, runs[0].params, protocol_text(protocol), group=scores, method=_method(protocol)
-    )
+    first, *_ = [_read_run(folder, record) for folder, record in records.items()]
+    return replace(_row(name, scores.mean(), first.params), group=scores)
 
 
 def _record(folder: Path) -> RunRecord | None:
@@ -79,30 +74,53 @@ def _record(folder: Path) -> RunRecord | None:
 def _read_run(path: Path, record: RunRecord | None) -> LeaderboardRow:
     folder = path if path.is_dir() else path.parent
     of_run = path.is_dir() or path.name == "score.json"
-    name = _name(folder.resolve()) if of_run else path.stem
-    params = _footprint(folder, record) if of_run else None
+    name, home = path.stem, folder.resolve()
+    if of_run:  # a seed of a group has both names
+        name = f"{home.parent.name}/{home.name}" if find_group(home.parent) else home.name
+    footprint, params = folder / "footprint.json", None
+    if of_run and footprint.exists():
+        if record:
+            record.check_file(folder, footprint.name)
+        params = float(read_footprint(footprint)["ratio"])
     if of_run and record and record.status == "diverged":
         return LeaderboardRow(name, None, params, "diverged")
     score = Score.read(path)
-    protocol = score.protocol or {}
-    results, digest = folder / "results.json", protocol.get("results_sha256")
+    results, digest = folder / "results.json", (score.protocol or {}).get("results_sha256")
     if of_run and digest is not None and results.exists() and sha256(results) != digest:
         again = how_to_score(folder, partial=bool(score.missing))
         raise DataError(f"{folder}/score.json was made from other results. Run '{again}'.")
-    return LeaderboardRow(name, score, params, protocol_text(protocol), method=_method(protocol))
+    return _row(name, score, params)
 
 
-def _name(folder: Path) -> str:
-    """Return a run's name; for one seed of a group it has both names."""
-    return f"{folder.parent.name}/{folder.name}" if find_group(folder.parent) else folder.name
+def _row(name: str, score: Score, params: float | None) -> LeaderboardRow:
+    protocol = score.protocol or {}
+    method = None if protocol.get("method") is None else str(protocol["method"])
+    return LeaderboardRow(name, score, params, protocol_text(protocol), method=method)
 
 
 def paper_rows() -> list[LeaderboardRow]:
-    """Return the rows printed in papers."""
+    """Return the rows printed in papers, oldest first, rescored.
+
+    The score computed from rounded accuracies differs from the published one by up to 3 points.
+    """
+    papers = parse_json(files("decathlon.reports").joinpath(PAPERS).read_bytes(), PAPERS)
     return [
-        LeaderboardRow(row.name, row.score, row.params, "published", row.printed_score, row.link, published=True)
-        for row in published_rows()
-    ]
+        LeaderboardRow(
+            paper["name"], _rescored(paper["accuracy"]), paper["params"], "published", paper["score"],
+            paper["link"], published=True,
+        )
+        for paper in papers
+    ]  # fmt: skip
+
+
+def _rescored(percent: Mapping[str, float]) -> Score:
+    domains = []
+    for name, facts in OFFICIAL.items():
+        accuracy = round(percent[name] / 100, 6)
+        # exactly the float in OFFICIAL for Finetune, whose score is then exactly 2500
+        error = round(1 - percent[name] / 100, 6)
+        domains.append(DomainScore(name, accuracy, error, facts.test, facts.finetune_error))
+    return Score(tuple(domains), OFFICIAL_TEXT)
 
 
 def reference_rows(score: Score) -> list[LeaderboardRow]:
@@ -111,34 +129,15 @@ def reference_rows(score: Score) -> list[LeaderboardRow]:
         "majority class": [d.majority for d in score.domains],
         "baseline": [None if d.baseline_error is None else 1 - d.baseline_error for d in score.domains],
     }
-    return [
-        LeaderboardRow(
-            name,
-            replace(score, domains=_answering(score, parts), protocol=None),
-            protocol="reference",
-            reference=True,
+    found = []
+    for name, parts in rows.items():
+        # Not `replace`: a domain may be a mean over seeds, whose points do not follow from its error.
+        domains = tuple(
+            DomainScore(d.name, part, 1 - part, d.images, d.baseline_error, d.majority)
+            for d, part in zip(score.domains, parts, strict=True)
+            if part is not None
         )
-        for name, parts in rows.items()
-        if None not in parts
-    ]
-
-
-def _answering(score: Score, accuracies: Sequence[float | None]) -> tuple[DomainScore, ...]:
-    return tuple(
-        # Not `replace`: the domain may be a mean over seeds, whose points do not follow from its error.
-        DomainScore(d.name, accuracy or 0.0, 1 - (accuracy or 0.0), d.images, d.baseline_error, d.majority)
-        for d, accuracy in zip(score.domains, accuracies, strict=True)
-    )
-
-
-def _method(protocol: Mapping[str, Any]) -> str | None:
-    return str(protocol["method"]) if protocol.get("method") is not None else None
-
-
-def _footprint(folder: Path, record: RunRecord | None) -> float | None:
-    file = folder / "footprint.json"
-    if not file.exists():
-        return None
-    if record:
-        record.check_file(folder, file.name)
-    return float(read_footprint(file)["ratio"])
+        if len(domains) == len(parts):
+            answers = replace(score, domains=domains, protocol=None)
+            found.append(LeaderboardRow(name, answers, protocol="reference", reference=True))
+    return found

@@ -8,13 +8,11 @@ from html import escape
 from pathlib import Path
 
 from decathlon.errors import UsageError
-from decathlon.reports.figures.points import Bars, draw_points
+from decathlon.reports.figures.points import METADATA, draw_points
 from decathlon.reports.leaderboard import Board, notes, to_table
 from decathlon.reports.tables import Table, format_row, visible_columns
 from decathlon.system.files import write_bytes
 from decathlon.system.text import plain
-
-PICTURES = ("png", "pdf", "svg")
 
 
 def write_plot(boards: Sequence[Board], path: Path) -> None:
@@ -23,33 +21,22 @@ def write_plot(boards: Sequence[Board], path: Path) -> None:
     One board only: points against different baselines are different units.
     """
     form = path.suffix.lower().removeprefix(".")
-    if form not in PICTURES:
+    if form not in METADATA:
         raise UsageError(f"cannot draw {path}. Give it the ending .png, .pdf or .svg.")
-    for board in boards:
-        picture = _draw(board, form)
-        if picture is not None:
-            write_bytes(path, picture)
-            return
-    raise UsageError(
-        "there are no points to draw. Score the runs against a baseline, see 'decathlon score --help'."
-    )
+    picture = next(filter(None, (draw_points(board, form) for board in boards)), None)
+    if picture is None:
+        raise UsageError(
+            "there are no points to draw. Score the runs against a baseline, see 'decathlon score --help'."
+        )
+    write_bytes(path, picture)
 
 
 def write_page(boards: Sequence[Board], path: Path) -> None:
     """Write one self-contained page; raises UsageError for a name that does not end as a page's."""
     if path.suffix.lower() not in (".html", ".htm"):  # a slip must not overwrite a results.json
         raise UsageError(f"cannot write {path}. Give it the ending .html.")
-    pictures = [_draw(board, "svg") for board in boards]
+    pictures = [draw_points(board, "svg") for board in boards]
     write_bytes(path, page([to_table(board) for board in boards], pictures, notes(boards)).encode())
-
-
-def _draw(board: Board, form: str) -> bytes | None:
-    bars = [
-        Bars(row.name, {d.name: d.points for d in row.score.domains}, board.total(row), not row.published)
-        for row in board.rows
-        if row.score is not None and not row.reference and any(d.points is not None for d in row.score.domains)
-    ]
-    return draw_points(board.label, bars, board.domains, form) if bars else None
 
 
 STYLE = """
@@ -75,22 +62,21 @@ def page(tables: Sequence[Table], pictures: Sequence[bytes | None], notes: Seque
 
 
 def _section(table: Table, picture: bytes | None) -> str:
-    kinds = [' class="text"' if column.digits is None else "" for column in visible_columns(table)]
-    head = "".join(
-        f'<th scope="col"{kind}>{escape(plain(column.title))}</th>'
-        for kind, column in zip(kinds, visible_columns(table), strict=True)
-    )
+    columns = visible_columns(table)
+    kinds = [' class="text"' if column.digits is None else "" for column in columns]
+
+    def line(cell: str, texts: Sequence[str]) -> str:
+        return f"<tr>{''.join(map(cell.format, kinds, texts))}</tr>"
+
+    head = line('<th scope="col"{}>{}</th>', [escape(plain(column.title)) for column in columns])
     rows = (format_row(table, row, lambda cell: f"<strong>{cell}</strong>", escape) for row in table.rows)
-    body = "\n".join(
-        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, cells, strict=True))}</tr>"
-        for cells in rows
-    )
+    body = "\n".join(line("<td{}>{}</td>", cells) for cells in rows)
     image = ""
     if picture is not None:
         # Inside <img> an SVG cannot run scripts, whatever a name in it contains.
         data = base64.b64encode(picture).decode()
         image = f'\n<img alt="Points per domain, as in the table" src="data:image/svg+xml;base64,{data}">'
     return (
-        f'<h2>{escape(plain(table.title))}</h2>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<h2>{escape(plain(table.title))}</h2>\n<div class="wide"><table>\n<thead>{head}</thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>{image}"
     )

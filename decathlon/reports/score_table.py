@@ -18,30 +18,24 @@ COLUMNS = (
 )
 
 
-def show_score(score: Score) -> None:
-    """Print a score: one row per domain, mean and total below, then protocol, baseline and missing domains."""
-    write([_table(score)], "table", _notes(score))
+def show_score(found: Score | GroupScore) -> None:
+    """Print a score: one row per domain, mean and total below, then protocol, baseline and missing domains.
 
-
-def show_group_score(found: GroupScore) -> None:
-    """Print the score of a group like `show_score`: means with their standard deviations over the seeds."""
-    mean = found.mean()
-    table = _table(mean)
-    deviations = [(found.accuracy(i), found.points(i)) for i in range(len(mean.domains))]
-    rows = tuple(_with_std(row, *pair) for row, pair in zip(table.rows, deviations, strict=True))
-    footer = _with_std(table.footer or (), found.mean_accuracy, found.total)
-    columns = (*COLUMNS[:3], Column("accuracy_std", "±", 2), *COLUMNS[3:], Column("points_std", "±", 1))
-    title = f"{table.title}, mean over {seeds_text(found.seeds)}"
-    write([Table(title, columns, rows, footer)], "table", _notes(mean))
+    A group has means with their standard deviations over the seeds.
+    """
+    score = found.mean() if isinstance(found, GroupScore) else found
+    table = _table(score)
+    if isinstance(found, GroupScore):
+        rows = tuple(_with_std(row, found.accuracy(i), found.points(i)) for i, row in enumerate(table.rows))
+        footer = _with_std(table.footer or (), found.mean_accuracy, found.total)
+        columns = (*COLUMNS[:3], Column("accuracy_std", "±", 2), *COLUMNS[3:], Column("points_std", "±", 1))
+        table = Table(f"{table.title}, mean over {seeds_text(found.seeds)}", columns, rows, footer)
+    write([table], "table", [_protocol(score), f"Baseline: {score.baseline}.", *score.notes()])
 
 
 def _with_std(row: Row, accuracy: MeanStd, points: MeanStd) -> Row:
     percent = None if accuracy.std is None else round(100 * accuracy.std, 4)
     return (*row[:3], percent, *row[3:], points.std)
-
-
-def _notes(score: Score) -> list[str]:
-    return [_protocol(score), f"Baseline: {score.baseline}.", *score.notes()]
 
 
 def _table(score: Score) -> Table:
@@ -52,10 +46,8 @@ def _table(score: Score) -> Table:
     )  # fmt: skip
     mean = round(100 * score.mean_accuracy, 4)
     images = sum(domain.images for domain in score.domains)
-    if score.total is None:
-        title = "Accuracy, no total"
-    else:
-        title = f"Score {score.total:.1f} of {MOST_POINTS * len(score.domains):.0f}"
+    most = MOST_POINTS * len(score.domains)
+    title = "Accuracy, no total" if score.total is None else f"Score {score.total:.1f} of {most:.0f}"
     return Table(title, COLUMNS, rows, footer=("mean, total", images, mean, 100 - mean, None, score.total))
 
 

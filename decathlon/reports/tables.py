@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from decathlon.system.strict_json import dump_json
 from decathlon.system.text import plain
@@ -15,7 +15,6 @@ Value = str | float | None
 Row = tuple[Value, ...]
 Format = Literal["table", "csv", "json", "latex", "markdown"]
 Place = Literal["everywhere", "wide", "data"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 NOTHING = "–"
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -54,7 +53,7 @@ def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> 
     if form == "csv":
         return _csv(tables)
     if form == "json":
-        return dump_json([dict(zip(_keys(table), row, strict=True)) for table in tables for row in table.rows])
+        return dump_json([record for table in tables for record in _records(table)])
     part, comment = (_latex, "% {}\n") if form == "latex" else (_markdown, "{}\n")
     return "\n".join([*map(part, tables), *(comment.format(plain(note)) for note in notes)])
 
@@ -62,13 +61,9 @@ def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> 
 def format_row(table: Table, row: Row, mark: Callable[[str], str], escape: Callable[[str], str]) -> list[str]:
     """Return the visible cells of a row, escaped, those that are the best of their column marked."""
     best = {} if row is table.footer or row in table.aside else _best(table)
-    return [
-        mark(escape(format_value(value, column)))
-        if best.get(i) == format_value(value, column)
-        else escape(format_value(value, column))
-        for i, (column, value) in enumerate(zip(table.columns, row, strict=True))
-        if column.place != "data"
-    ]
+    cells = [format_value(value, column) for column, value in zip(table.columns, row, strict=True)]
+    marked = [mark(escape(cell)) if best.get(i) == cell else escape(cell) for i, cell in enumerate(cells)]
+    return [cell for cell, column in zip(marked, table.columns, strict=True) if column.place != "data"]
 
 
 def visible_columns(table: Table) -> list[Column]:
@@ -94,18 +89,18 @@ def _best(table: Table) -> dict[int, str]:
     return found
 
 
-def _keys(table: Table) -> list[str]:
-    return [column.key for column in table.columns]
+def _records(table: Table) -> list[dict[str, Value]]:
+    keys = [column.key for column in table.columns]
+    return [dict(zip(keys, row, strict=True)) for row in table.rows]
 
 
 def _csv(tables: Sequence[Table]) -> str:
-    keys = list(dict.fromkeys(key for table in tables for key in _keys(table)))
+    keys = dict.fromkeys(column.key for table in tables for column in table.columns)
     out = io.StringIO()
     writer = csv.DictWriter(out, keys, restval="", lineterminator="\n")
     writer.writeheader()
     for table in tables:
-        for row in table.rows:
-            writer.writerow(dict(zip(_keys(table), row, strict=True)))
+        writer.writerows(_records(table))
     return out.getvalue()
 
 

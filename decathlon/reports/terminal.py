@@ -34,7 +34,7 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=NO_LIMIT)
     for table in tables:
-        needed = _width(console, table)
+        needed = Measurement.get(console, console.options.update(width=NO_LIMIT), _rich(table)).maximum
         fits = needed <= console.width
         console.print(Text(plain(table.title), style="bold"))
         console.print(_rich(table if fits else _narrow(table)))
@@ -43,10 +43,6 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
             console.print(Text(f"All columns need {needed} characters. Widen the window, or add --format csv."))
     for note in notes:
         console.print(Text(plain(note)))
-
-
-def _width(console: Console, table: Table) -> int:
-    return Measurement.get(console, console.options.update(width=NO_LIMIT), _rich(table)).maximum
 
 
 def _narrow(table: Table) -> Table:

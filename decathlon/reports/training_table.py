@@ -23,10 +23,10 @@ def summary(run: Run) -> Table:
     """Return a run's final accuracies in percent, by domain and on average."""
     record = run.read()
     last = last_metrics(run, record)
-    rows = [
-        (name, 100 * last[name]["train_accuracy"], _percent(last[name].get("val_accuracy")))
-        for name in record.names
-    ]
+    rows = []
+    for name in record.names:
+        validation = last[name].get("val_accuracy")
+        rows.append((name, 100 * last[name]["train_accuracy"], None if validation is None else 100 * validation))
     validated = [value for _, _, value in rows if value is not None]
     means = sum(value for _, value, _ in rows) / len(rows), sum(validated) / len(validated) if validated else None
     columns = Column("domain", "domain"), Column("train", "train %", 1), Column("val", "val %", 1)
@@ -53,7 +53,3 @@ def _across(rows: Sequence[Row]) -> Row:
 
 def _title(record: RunRecord) -> str:
     return f"{record.label} over {record.trunk.name}, fitted on {record.fit}"
-
-
-def _percent(part: float | None) -> float | None:
-    return None if part is None else 100 * part

@@ -12,7 +12,7 @@ from decathlon.data.ground_truth import Truth
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.errors import DataError, UsageError
 from decathlon.runs.seed_group import find_group
-from decathlon.scoring.protocol import protocol_text
+from decathlon.scoring.results import protocol_text
 from decathlon.scoring.score import Baseline, Score
 from decathlon.scoring.seed_scores import read_score
 from decathlon.system.checksums import is_sealed, read_sealed
@@ -74,9 +74,7 @@ def find_baseline(truth: Truth, source: str | Path | None = None, data: str | Pa
     data = None if data is None else Path(data)
     if source == "official":
         return _only_official(truth)
-    if source is not None:
-        return _measured(truth, Path(source), data)
-    return _default(truth, data)
+    return _default(truth, data) if source is None else _measured(truth, Path(source), data)
 
 
 def unsealed_files(source: str | None) -> list[Path]:
@@ -91,28 +89,31 @@ def unsealed_files(source: str | None) -> list[Path]:
 
 
 def _default(truth: Truth, data: Path | None) -> Baseline:
+    official = _official(truth)
     for benchmark, source in _benchmarks(truth, data):
-        errors = _errors(truth, benchmark, source)
-        if errors:
-            return _with_official_name(
-                truth, Baseline(f"{benchmark.name}: {benchmark.baseline or 'its facts'}", errors)
-            )
-    errors = {d.name: OFFICIAL[d.name].finetune_error for d in truth.domains if d.name in _official(truth)}
-    return Baseline(OFFICIAL_TEXT, errors) if errors else NO_BASELINE
+        if errors := _errors(truth, benchmark, source):
+            # the official errors have the official name, whatever their source
+            same = all(abs(errors.get(d.name, 2.0) - official.get(d.name, -1.0)) < 1e-9 for d in truth.domains)
+            text = OFFICIAL_TEXT if same else f"{benchmark.name}: {benchmark.baseline or 'its facts'}"
+            return Baseline(text, errors)
+    return Baseline(OFFICIAL_TEXT, official) if official else NO_BASELINE
 
 
-def _official(truth: Truth) -> set[str]:
-    return {d.name for d in truth.domains if is_official(d.name, len(d.categories), len(d.answers))}
+def _official(truth: Truth) -> dict[str, float]:
+    """Return the official errors of the official domains."""
+    domains = (d.name for d in truth.domains if is_official(d.name, len(d.categories), len(d.answers)))
+    return {name: OFFICIAL[name].finetune_error for name in domains}
 
 
 def _only_official(truth: Truth) -> Baseline:
-    others = [d.name for d in truth.domains if d.name not in _official(truth)]
+    errors = _official(truth)
+    others = [d.name for d in truth.domains if d.name not in errors]
     if others:
         raise UsageError(
             f"{truth.source} does not hold the official {', '.join(others)} (other classes or images), so the "
             "official baseline errors do not apply. Name a score.json with --baseline."
         )
-    return Baseline(OFFICIAL_TEXT, {d.name: OFFICIAL[d.name].finetune_error for d in truth.domains})
+    return Baseline(OFFICIAL_TEXT, errors)
 
 
 def _measured(truth: Truth, path: Path, data: Path | None) -> Baseline:
@@ -155,20 +156,17 @@ def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:
                 )
             found.append((packed.benchmark, str(data)))
     folder = truth.source if truth.source.is_dir() else truth.source.parent
-    for file in (folder / "benchmark.json", folder.parent / "benchmark.json"):
-        if file.is_file():
-            found.append((Benchmark.from_json(read_json(file), str(file)), str(file)))
-            break
+    files = [home / "benchmark.json" for home in (folder, folder.parent)]
+    if file := next(filter(Path.is_file, files), None):
+        found.append((Benchmark.from_json(read_json(file), str(file)), str(file)))
     return found
 
 
 def _errors(truth: Truth, benchmark: Benchmark, source: str) -> dict[str, float]:
     errors = {}
     described = {domain.name: domain for domain in benchmark}
-    for domain in truth.domains:
-        facts = described.get(domain.name)
-        if facts is None:
-            continue
+    for domain in [domain for domain in truth.domains if domain.name in described]:
+        facts = described[domain.name]
         if set(facts.category_ids) != domain.categories:
             raise DataError(
                 f"{source} describes another benchmark than {truth.source}: the categories of {domain.name} "
@@ -177,14 +175,3 @@ def _errors(truth: Truth, benchmark: Benchmark, source: str) -> dict[str, float]
         if facts.baseline_error is not None:
             errors[domain.name] = facts.baseline_error
     return errors
-
-
-def _with_official_name(truth: Truth, baseline: Baseline) -> Baseline:
-    """Return the baseline under the official name if its errors are the official ones, whatever their source."""
-    official = _official(truth)
-    same = all(
-        domain.name in official
-        and abs(baseline.errors.get(domain.name, 2.0) - OFFICIAL[domain.name].finetune_error) < 1e-9
-        for domain in truth.domains
-    )
-    return Baseline(OFFICIAL_TEXT, baseline.errors) if same else baseline

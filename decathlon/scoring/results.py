@@ -7,20 +7,23 @@ A JSON list of `{"image_id": int, "category_id": int}`; other keys of a row are 
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from decathlon.data.ground_truth import Truth, TruthDomain
-from decathlon.errors import DataError
-from decathlon.scoring.protocol import protocol_path, read_protocol
-from decathlon.system.checksums import seal
+from decathlon.errors import DataError, VerificationError
+from decathlon.system import schema
+from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
-from decathlon.system.text import shown
+from decathlon.system.text import several, shown
 
+REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
+Offences = dict[str, list[str]]  # the offenders by kind
 
 
 @dataclass(frozen=True)
@@ -31,30 +34,6 @@ class Results:
     image_ids: tuple[int, ...]
     category_ids: tuple[int, ...]
     protocol: Mapping[str, Any] | None = None
-
-
-class Offences:
-    """The faults in a file by kind: a count, and the first few offenders."""
-
-    def __init__(self) -> None:
-        self._count: dict[str, int] = {}
-        self._listed: dict[str, list[str]] = {}
-
-    def add(self, kind: str, offender: str) -> None:
-        self._count[kind] = self._count.get(kind, 0) + 1
-        listed = self._listed.setdefault(kind, [])
-        if len(listed) < LISTED:
-            listed.append(offender)
-
-    def refuse(self, source: Path) -> None:
-        """Raise DataError listing the first offenders of each kind, if any."""
-        if not self._count:
-            return
-        lines = [f"{source} cannot be scored; fix the problems below."]
-        for kind, count in self._count.items():
-            dots = ", …" if count > LISTED else ""
-            lines.append(f"  {kind} ({count:,}): {', '.join(self._listed[kind])}{dots}")
-        raise DataError("\n".join(lines))
 
 
 def read_results(path: str | Path) -> Results:
@@ -96,20 +75,31 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
     With `partial`, domains without any answer are allowed. Returns the names of those domains.
     Raises DataError listing the first ten offenders of each kind.
     """
-    offences = Offences()
+    offences: Offences = defaultdict(list)
     domain_of = {image: domain for domain in truth.domains for image in domain.answers}
     seen = _check_rows(results, truth, domain_of, offences)
     present = {domain_of[image].name for image in seen}
     missing = tuple(domain.name for domain in truth.domains if domain.name not in present)
     if not partial:
         for name in missing:
-            offences.add("missing domain; predict it, or score the others with --partial and without a total", name)
+            kind = "missing domain; predict it, or score the others with --partial and without a total"
+            offences[kind].append(name)
     for domain in truth.domains:
         if domain.name not in missing:
             for image in sorted(domain.answers.keys() - seen):
-                offences.add("missing image", f"{image} ({domain.name})")
-    offences.refuse(results.source)
+                offences["missing image"].append(f"{image} ({domain.name})")
+    _refuse(results.source, offences)
     return missing
+
+
+def _refuse(source: Path, offences: Offences) -> None:
+    """Raise DataError listing the first offenders of each kind, if any."""
+    lines = [
+        f"  {kind} ({len(offenders):,}): {', '.join(offenders[:LISTED])}{', …' if offenders[LISTED:] else ''}"
+        for kind, offenders in offences.items()
+    ]
+    if lines:
+        raise DataError("\n".join([f"{source} cannot be scored; fix the problems below.", *lines]))
 
 
 def _check_rows(
@@ -120,15 +110,15 @@ def _check_rows(
     for image, category in zip(results.image_ids, results.category_ids, strict=True):
         domain = domain_of.get(image)
         if domain is None:
-            offences.add("foreign image, not in the ground truth", shown(image))
+            offences["foreign image, not in the ground truth"].append(shown(image))
             continue
         answer = f"{image} ({domain.name})"
         if image in seen:
-            offences.add("duplicate image", answer)
+            offences["duplicate image"].append(answer)
         elif category not in owner:
-            offences.add("unknown category", f"{answer} as {shown(category)}")
+            offences["unknown category"].append(f"{answer} as {shown(category)}")
         elif category not in domain.categories:
-            offences.add("category of another domain", f"{answer} as {category} ({owner[category]})")
+            offences["category of another domain"].append(f"{answer} as {category} ({owner[category]})")
         seen.add(image)
     return seen
 
@@ -138,12 +128,45 @@ def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
         raise DataError(f'{path} is not a list. Results are a JSON list of {{"image_id": …, "category_id": …}}.')
     if not rows:
         raise DataError(f"{path} is an empty list. Name a file with predictions.")
-    offences = Offences()
+    offences: Offences = defaultdict(list)
     for position, row in enumerate(rows, 1):
         if type(row) is not dict or "image_id" not in row or "category_id" not in row:
-            offences.add("malformed row, without image_id and category_id", f"row {position}")
+            offences["malformed row, without image_id and category_id"].append(f"row {position}")
         elif type(row["image_id"]) is not int or type(row["category_id"]) is not int:
             key = "category_id" if type(row["image_id"]) is int else "image_id"
-            offences.add("id that is not an integer", f"row {position} {key} {shown(row[key])}")
-    offences.refuse(path)
+            offences["id that is not an integer"].append(f"row {position} {key} {shown(row[key])}")
+    _refuse(path, offences)
     return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
+
+
+def protocol_text(protocol: Mapping[str, Any]) -> str | None:
+    """Summarise what rows must share to be comparable; None when nothing is known."""
+    units = {
+        "fit": "{}", "epochs": "{}", "changed": "{} changed", "size": "{} px", "trunk": "{}",
+        "trained": "after ({})", "own": "own {}", "seeds": "seeds {}",
+    }  # fmt: skip
+    known = {name: value for name, value in protocol.items() if value is not None}
+    if "epochs" in known:
+        changed = f" ({known.pop('changed')} changed)" if "changed" in known else ""
+        known["epochs"] = several(known["epochs"], "epoch") + changed
+    return ", ".join(unit.format(known[name]) for name, unit in units.items() if name in known) or None
+
+
+def protocol_path(path: Path) -> Path:
+    """Return the path of the sidecar of the results file `path`."""
+    return path.with_name(f"{path.stem}.protocol.json")
+
+
+def read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
+    """Read the sidecar of the results file `path` with this SHA-256; return None when there is no sidecar."""
+    sidecar = protocol_path(path)
+    if not sidecar.exists():
+        return None
+    protocol: dict[str, Any] = read_sealed(sidecar, REPREDICT)
+    schema.check(protocol, dict, str(sidecar), REPREDICT)
+    if protocol.get("results_sha256", digest) != digest:
+        raise VerificationError(
+            f"{sidecar} belongs to other results than {path} (their SHA-256 differ). {REPREDICT}, or remove "
+            f"{sidecar.name} to score without a protocol."
+        )
+    return protocol

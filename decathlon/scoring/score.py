@@ -25,18 +25,17 @@ from decathlon.system.schema import digest, find_fault, within
 MOST_POINTS = 1000.0
 RESCORE = "Make it again with 'decathlon score RUN --truth PATH'"
 PART = within(float, 0, 1)
+DOMAIN_SHAPE = {
+    "accuracy": PART,
+    "error": PART,
+    "points": (float, None),
+    "baseline_error": (PART, None),
+    "images": within(int, 1, 10**12),
+    "majority": (PART, None),
+}
 SHAPE = {
     "score": (float, None),
-    "domains": {
-        str: {
-            "accuracy": PART,
-            "error": PART,
-            "points": (float, None),
-            "baseline_error": (PART, None),
-            "images": within(int, 1, 10**12),
-            "majority": (PART, None),
-        }
-    },
+    "domains": {str: DOMAIN_SHAPE},
     "mean_accuracy": PART,
     "missing": [str],
     "baseline": str,
@@ -124,15 +123,7 @@ class Score:
         return {
             "score": self.total,
             "domains": {
-                domain.name: {
-                    "accuracy": domain.accuracy,
-                    "error": domain.error,
-                    "points": domain.points,
-                    "baseline_error": domain.baseline_error,
-                    "images": domain.images,
-                    "majority": domain.majority,
-                }
-                for domain in self.domains
+                domain.name: {key: getattr(domain, key) for key in DOMAIN_SHAPE} for domain in self.domains
             },
             "mean_accuracy": self.mean_accuracy,
             "missing": list(self.missing),
@@ -148,7 +139,8 @@ class Score:
         if fault:
             raise DataError(f"{source} is not a score ({fault}). {RESCORE}.")
         domains, missing = data["domains"], tuple(data["missing"])
-        entries = tuple(_domain(name, entry) for name, entry in domains.items())
+        keys = DOMAIN_SHAPE.keys() - {"points"}
+        entries = tuple(DomainScore(name, **{key: domains[name][key] for key in keys}) for name in domains)
         score = cls(entries, data["baseline"], missing, data["protocol"], data["truth_sha256"])
         agrees = all(abs(d.accuracy + d.error - 1) < 1e-6 for d in entries)
         agrees &= not domains.keys() & set(missing) and len(set(missing)) == len(missing)
@@ -192,18 +184,9 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
             continue
         images = len(domain.answers)
         correct = sum(answers[image] == category for image, category in domain.answers.items())
-        baseline_error = baseline.errors.get(domain.name)
-        domains.append(
-            DomainScore(
-                domain.name, correct / images, (images - correct) / images, images, baseline_error, domain.majority
-            )
-        )
+        parts = correct / images, (images - correct) / images, images
+        domains.append(DomainScore(domain.name, *parts, baseline.errors.get(domain.name), domain.majority))
     return Score(tuple(domains), baseline.text, missing, results.protocol, truth.digest(missing))
-
-
-def _domain(name: str, entry: Mapping[str, Any]) -> DomainScore:
-    measures = entry["accuracy"], entry["error"], entry["images"]
-    return DomainScore(name, *measures, entry["baseline_error"], entry["majority"])
 
 
 def _same(mine: float | None, theirs: Any) -> bool:

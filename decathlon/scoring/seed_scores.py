@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,6 @@ class MeanStd:
 
     mean: float | None
     std: float | None
-
-    def to_json(self) -> dict[str, float | None]:
-        """Return both as plain JSON."""
-        return {"mean": self.mean, "std": self.std}
 
 
 def mean_std(values: Iterable[float | None]) -> MeanStd:
@@ -59,7 +55,10 @@ class GroupScore:
 
     def __post_init__(self) -> None:
         truths = {score.truth for score in self.scores if score.truth is not None}
-        if len({(_comparable(score), score.missing) for score in self.scores}) > 1 or len(truths) > 1:
+        tasks = {
+            (score.missing, *((d.name, d.images, d.baseline_error) for d in score.domains)) for score in self.scores
+        }
+        if len(tasks) > 1 or len(truths) > 1:
             raise DataError(
                 "the runs of the group answer different domains or were scored differently. Predict all of them "
                 "from one file (--force) and score the group again."
@@ -98,12 +97,12 @@ class GroupScore:
         first = self.scores[0]
         return {
             "seeds": list(self.seeds),
-            "score": self.total.to_json(),
-            "mean_accuracy": self.mean_accuracy.to_json(),
+            "score": asdict(self.total),
+            "mean_accuracy": asdict(self.mean_accuracy),
             "domains": {
                 domain.name: {
-                    "accuracy": self.accuracy(i).to_json(),
-                    "points": self.points(i).to_json(),
+                    "accuracy": asdict(self.accuracy(i)),
+                    "points": asdict(self.points(i)),
                     "baseline_error": domain.baseline_error,
                     "images": domain.images,
                 }
@@ -166,8 +165,3 @@ def _merge(name: str, protocols: Sequence[Mapping[str, Any]]) -> Any:
     if all(protocol.get(name) == first for protocol in protocols):
         return first
     return " or ".join(dict.fromkeys(str(protocol.get(name, "none")) for protocol in protocols))
-
-
-def _comparable(score: Score) -> tuple[tuple[str, int, float | None], ...]:
-    """Return what two scores must share for their mean to be meaningful."""
-    return tuple((domain.name, domain.images, domain.baseline_error) for domain in score.domains)

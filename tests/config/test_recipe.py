@@ -24,7 +24,7 @@ from decathlon.inference.predict import predict_run
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.runs.trunk_source import find_trunk
-from decathlon.scoring.protocol import protocol_text
+from decathlon.scoring.results import protocol_text
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.optimizer import groups
 from decathlon.training.trainer import Trainer

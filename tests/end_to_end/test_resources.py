@@ -22,8 +22,7 @@ from decathlon.errors import ResourceError, UsageError
 from decathlon.experiments.resume import resume
 from decathlon.inference import evaluate, predict
 from decathlon.runs.run_directory import Run
-from decathlon.scoring.protocol import protocol_path
-from decathlon.scoring.results import write_results
+from decathlon.scoring.results import protocol_path, write_results
 from decathlon.system import device
 from decathlon.system.files import replacing, write_bytes
 from decathlon.system.progress import TrainingProgress

@@ -27,8 +27,7 @@ from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
 from decathlon.runs.trunk_source import find_trunk
-from decathlon.scoring.protocol import protocol_path
-from decathlon.scoring.results import read_results
+from decathlon.scoring.results import protocol_path, read_results
 from decathlon.scoring.score import DomainScore, Score
 from decathlon.system.checksums import SEAL, read_sealed, seal, write_sealed
 from decathlon.system.files import sha256, write_json

@@ -18,8 +18,7 @@ from decathlon.cli.main import command
 from decathlon.errors import DataError, UsageError
 from decathlon.runs.seed_group import Group, seeds_text
 from decathlon.scoring.baseline import SavedBaseline
-from decathlon.scoring.protocol import protocol_text
-from decathlon.scoring.results import write_results
+from decathlon.scoring.results import protocol_text, write_results
 from decathlon.scoring.score import DomainScore, Score
 from decathlon.scoring.seed_scores import GroupScore, MeanStd, mean_std, read_score
 from decathlon.system.checksums import seal

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
@@ -22,16 +22,13 @@ from decathlon.system.text import several
 DRAWS = 3  # crops of each image
 MEASURED = 256  # images that mean and deviation are measured on
 
-Channels = tuple[float, float, float]
 
-
-@dataclass(frozen=True)
-class AugmentedSheet:
+class AugmentedSheet(NamedTuple):
     """A sheet of a network's input, and mean and deviation per channel of the normalised values."""
 
     sheet: bytes
-    mean: Channels
-    std: Channels
+    mean: list[float]
+    std: list[float]
 
 
 @dataclass(frozen=True)
@@ -54,20 +51,15 @@ class View:
 
     def captions(self, places: Sequence[int]) -> list[str]:
         """Return the class of every image, or its id when the class is unknown."""
-        ids = self.packed.column(self.domain.name, self.split, "image_id")
-        return [
-            readable(self.domain.categories[self.labels[i]]) if self.labels[i] >= 0 else f"id {ids[i]}"
-            for i in places
-        ]
+        ids, labels = self.packed.column(self.domain.name, self.split, "image_id"), self.labels
+        return [readable(self.domain.categories[labels[i]]) if labels[i] >= 0 else f"id {ids[i]}" for i in places]
 
 
 def contact(view: View, number: int) -> bytes:
     """Return a sheet of at most `number` images as stored."""
     places = view.choose(number)
-    tiles = [
-        Tile((enlarged(Image.fromarray(image)),), caption)
-        for image, caption in zip(view.images(places), view.captions(places), strict=True)
-    ]
+    pairs = zip(view.images(places), view.captions(places), strict=True)
+    tiles = [_tile([image], caption) for image, caption in pairs]
     classes = len({int(view.labels[i]) for i in places} - {-1})
     note = f"{len(places)} of {len(view.labels):,} images, "
     note += f"{classes} of {len(view.domain.categories):,} classes" if classes else "without labels"
@@ -85,24 +77,22 @@ def augmented(view: View, number: int, recipe: Recipe) -> AugmentedSheet:
     pool = ImagePool(facts, fitted, torch.from_numpy(view.labels[places].astype(np.int64)), places, recipe.size)
     seed = ("look", view.seed, facts.name) if recipe.augment else None
     batch = pool.batch(torch.arange(len(places)).repeat_interleave(DRAWS), seed=seed)
-    crops = denormalised(batch, facts.mean, facts.std)
+    scale, shift = (torch.tensor(values).view(3, 1, 1) for values in (facts.std, facts.mean))
+    pixels = ((batch * scale + shift) * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    crops = pixels.numpy().reshape(len(places), DRAWS, recipe.size, recipe.size, 3)
     few = view.choose(number)
-    tiles = [
-        Tile(
-            tuple(enlarged(Image.fromarray(part)) for part in (image, *crops[at * DRAWS : (at + 1) * DRAWS])), text
-        )
-        for image, text, at in zip(view.images(few), view.captions(few), map(places.index, few), strict=True)
-    ]
-    mean, std = _three(batch.mean((0, 2, 3))), _three(batch.std((0, 2, 3), correction=0))
+    shown = zip(view.images(few), crops[[places.index(i) for i in few]], view.captions(few), strict=True)
+    tiles = [_tile([image, *cuts], caption) for image, cuts, caption in shown]
+    mean, std = batch.mean((0, 2, 3)).tolist(), batch.std((0, 2, 3), correction=0).tolist()
     title = f"{facts.name}, {view.split}: as stored, and {DRAWS} times as training sees it"
-    return AugmentedSheet(draw(title, [_how(facts, recipe), _normalised(len(places), mean, std)], tiles), mean, std)
+    means, stds = (" ".join(f"{value:z.2f}" for value in values) for values in (mean, std))
+    measured = f"crops of {several(len(places), 'image')}, normalised: mean {means}, deviation {stds} in R G B"
+    notes = [_how(facts, recipe), f"{measured} (right: about 0 and 1)"]
+    return AugmentedSheet(draw(title, notes, tiles), mean, std)
 
 
-def denormalised(batch: Tensor, mean: Channels, std: Channels) -> npt.NDArray[np.uint8]:
-    """Return the uint8 pixels (batch, height, width, 3) of normalised images (batch, 3, height, width)."""
-    scale, shift = (torch.tensor(values).view(3, 1, 1) for values in (std, mean))
-    pixels = ((batch * scale + shift) * 255).round().clamp(0, 255).to(torch.uint8)
-    return np.ascontiguousarray(pixels.permute(0, 2, 3, 1).numpy())
+def _tile(images: Sequence[npt.NDArray[np.uint8]], caption: str) -> Tile:
+    return Tile(tuple(enlarged(Image.fromarray(image)) for image in images), caption)
 
 
 def _how(facts: Domain, recipe: Recipe) -> str:
@@ -114,17 +104,6 @@ def _how(facts: Domain, recipe: Recipe) -> str:
     place = "anywhere" if recipe.augment else "from the centre"
     mirrored = "mirrored at random" if recipe.augment and facts.flip else "never mirrored"
     return f"{kept}; {recipe.size} x {recipe.size} are cropped {place}; {mirrored}"
-
-
-def _normalised(images: int, mean: Channels, std: Channels) -> str:
-    means, deviations = (" ".join(f"{value:z.2f}" for value in values) for values in (mean, std))
-    of = several(images, "image")
-    return f"crops of {of}, normalised: mean {means}, deviation {deviations} in R G B (right: about 0 and 1)"
-
-
-def _three(values: Tensor) -> Channels:
-    red, green, blue = values.tolist()
-    return red, green, blue
 
 
 def choose(labels: npt.NDArray[np.int32], number: int, key: tuple[int, ...]) -> list[int]:

@@ -22,8 +22,7 @@ ELLIPSIS = "…"
 
 def readable(category: Category) -> str:
     """Return a category's name on one line, or `class 12` when it is empty or no font has its letters."""
-    name = " ".join(plain(category.name).split())
-    name = shortened(name, LONGEST)
+    name = shortened(" ".join(plain(category.name).split()), LONGEST)
     return name if name and font_of(name) else f"class {category.id % 10**7}"
 
 

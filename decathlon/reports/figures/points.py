@@ -7,98 +7,89 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from textwrap import fill
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from decathlon.reports.figures.lettering import shortened
+from decathlon.reports.leaderboard import Board
+from decathlon.reports.leaderboard_rows import LeaderboardRow
 from decathlon.scoring.score import MOST_POINTS
 
-OWN, OTHER, GRID = "#2166ac", "#9aa5b1", "#d9dee3"
-BASELINE_POINTS = MOST_POINTS / 4
+OWN, OTHER, BASELINE = "#2166ac", "#9aa5b1", "#b2182b"
 PANELS_PER_ROW = 5
 LONGEST_NAME = 28
+styled = matplotlib.rc_context({
+    "axes.axisbelow": True, "axes.grid": True, "axes.grid.axis": "x", "axes.labelsize": 9, "axes.titlesize": 9,
+    "axes.spines.left": False, "axes.spines.right": False, "axes.spines.top": False, "grid.color": "#d9dee3",
+    "legend.frameon": False, "svg.hashsalt": "decathlon", "text.parse_math": False, "xtick.labelsize": 8,
+    "xtick.major.size": 0, "ytick.labelsize": 8, "ytick.major.size": 0,
+})  # fmt: skip
 # No date and no random identifiers: equal tables give equal bytes.
-METADATA: dict[str, dict[str, str | None]] = {
-    "png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None},
-}  # fmt: skip
+METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 
-@dataclass(frozen=True)
-class Bars:
-    """One row's points by domain; `own` distinguishes the reader's runs from published rows."""
+@styled
+def draw_points(board: Board, form: str) -> bytes | None:
+    """Return a picture of a board as `png`, `pdf` or `svg`, the first row on top; None when no row has points."""
+    rows = [
+        row for row in board.rows if not row.reference and any(_points(row, d) is not None for d in board.domains)
+    ]
+    if not rows:
+        return None
+    across = min(PANELS_PER_ROW, len(board.domains))
+    down = math.ceil(len(board.domains) / across)
+    size = (3.0 + 2.0 * across, 1.4 + down * (0.75 + 0.24 * max(len(rows), 2)))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
+    for panel, domain in zip(panels, board.domains, strict=False):
+        _draw_panel(panel, rows, domain)
+    for panel in panels[len(board.domains) :]:
+        panel.remove()
+    names = [shortened(row.name, LONGEST_NAME) for row in rows]
+    totals = [board.total(row) for row in rows]
+    labels = [name if total is None else f"{name} ({total:.0f})" for name, total in zip(names, totals, strict=True)]
+    panels[0].set_yticks(range(len(rows)), labels)
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    heading = fill(f"{board.label}: points per domain (in brackets: the total)", width=int(9 * size[0]))
+    figure.suptitle(heading, fontsize=11, fontweight="bold")
+    kinds = {"published" if row.published else "runs": _colour(row) for row in rows}
+    handles: list[Patch | Line2D] = [Patch(color=kinds[kind], label=kind) for kind in sorted(kinds, reverse=True)]
+    handles.append(Line2D([], [], color=BASELINE, linestyle="--", label="the baseline: 250 points"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8)
+    return picture(figure, form, 150)
 
-    name: str
-    points: Mapping[str, float | None]
-    total: float | None
-    own: bool = True
 
-    @property
-    def label(self) -> str:
-        """The name, cut to a readable length, and the total."""
-        name = self.name if len(self.name) <= LONGEST_NAME else f"{self.name[: LONGEST_NAME - 1]}…"
-        return name if self.total is None else f"{name} ({self.total:.0f})"
-
-
-def draw_points(title: str, bars: Sequence[Bars], domains: Sequence[str], form: str) -> bytes:
-    """Return a picture of the points as `png`, `pdf` or `svg`; the first bars on top."""
-    across = min(PANELS_PER_ROW, len(domains))
-    down = math.ceil(len(domains) / across)
-    size = (3.0 + 2.0 * across, 1.4 + down * (0.75 + 0.24 * max(len(bars), 2)))
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.06))
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    for i, panel in enumerate(panels.flat):
-        if i < len(domains):
-            _panel(panel, bars, domains[i])
-            if i + across >= len(domains):  # the lowest panel of its column
-                panel.tick_params(labelbottom=True)
-                panel.set_xlabel("points", fontsize=8)
-        else:
-            panel.set_axis_off()
-    heading = fill(f"{title}: points per domain (in brackets: the total)", width=int(9 * size[0]))
-    figure.suptitle(heading, fontsize=11, fontweight="bold", parse_math=False)
-    _legend(figure, bars)
-    with matplotlib.rc_context({"svg.hashsalt": "decathlon"}):
-        out = io.BytesIO()
-        figure.savefig(out, format=form, dpi=150, metadata=METADATA[form])
+def picture(figure: Figure, form: str, dpi: int) -> bytes:
+    """Return a figure as a file of a format; equal figures give equal bytes."""
+    out = io.BytesIO()
+    figure.savefig(out, format=form, dpi=dpi, metadata=METADATA[form])
     return out.getvalue()
 
 
-def _panel(panel: Axes, bars: Sequence[Bars], domain: str) -> None:
-    panel.set_title(domain, fontsize=9, parse_math=False)
+def _draw_panel(panel: Axes, rows: list[LeaderboardRow], domain: str) -> None:
+    panel.set_title(domain)
+    panel.set_xlabel("points", fontsize=8)
     panel.set_xlim(0, 1250)  # room for the number beside the longest bar
     panel.set_xticks([0, 500, 1000])
-    panel.set_yticks(range(len(bars)), [row.label for row in bars], parse_math=False)
-    panel.set_ylim(len(bars) - 0.4, -0.6)
-    panel.tick_params(labelsize=8, length=0)
-    panel.grid(axis="x", color=GRID, linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right", "left"]].set_visible(False)
-    panel.axvline(BASELINE_POINTS, color="#b2182b", linewidth=1, linestyle="--")
-    for position, row in enumerate(bars):
-        value = row.points.get(domain)
-        panel.barh(position, value or 0.0, height=0.7, color=OWN if row.own else OTHER)
-        number = "none" if value is None else f"{value:.0f}"
-        # On white, so that the baseline does not cross a number.
-        panel.text(
-            (value or 0.0) + 25, position, number, va="center", fontsize=7,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-        )  # fmt: skip
+    panel.axvline(MOST_POINTS / 4, color=BASELINE, linewidth=1, linestyle="--")
+    values = [_points(row, domain) for row in rows]
+    lengths = [value or 0.0 for value in values]
+    bars = panel.barh(range(len(rows)), lengths, height=0.7, color=[_colour(row) for row in rows])
+    numbers = ["none" if value is None else f"{value:.0f}" for value in values]
+    # On white, so that the baseline does not cross a number.
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    panel.bar_label(bars, numbers, padding=3, fontsize=7, bbox=box)
 
 
-def _legend(figure: Figure, bars: Sequence[Bars]) -> None:
-    handles: list[Patch | Line2D] = []
-    if any(row.own for row in bars):
-        handles.append(Patch(color=OWN, label="runs"))
-    if not all(row.own for row in bars):
-        handles.append(Patch(color=OTHER, label="published"))
-    handles.append(Line2D([], [], color="#b2182b", linestyle="--", linewidth=1, label="the baseline: 250 points"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
+def _colour(row: LeaderboardRow) -> str:
+    return OTHER if row.published else OWN
+
+
+def _points(row: LeaderboardRow, domain: str) -> float | None:
+    domains = row.score.domains if row.score is not None else ()
+    return next((found.points for found in domains if found.name == domain), None)
