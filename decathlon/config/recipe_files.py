@@ -16,7 +16,7 @@ from typing import Any
 from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, unknown
 from decathlon.system.files import read_bytes
-from decathlon.system.text import shown
+from decathlon.system.text import format_value
 
 FOLDER = resources.files("decathlon.config") / "recipes"
 
@@ -76,5 +76,6 @@ def _parse(data: bytes, source: str, above: tuple[str, ...] = ()) -> Recipe:
     if base is None:
         return Recipe().override(values, source)
     if base not in _names():
-        raise unknown("base", shown(base).strip("'"), _names(), f" in {source}, it must be a built-in recipe")
+        name = format_value(base).strip("'")
+        raise unknown("base", name, _names(), f" in {source}, it must be a built-in recipe")
     return _built_in(base, above).override(values, source)

@@ -12,7 +12,7 @@ from decathlon.reports.figures.points import Bars, draw_points
 from decathlon.reports.leaderboard import Board, notes, to_table
 from decathlon.reports.tables import Table, format_row, visible_columns
 from decathlon.system.files import write_bytes
-from decathlon.system.text import plain
+from decathlon.system.text import printable
 
 PICTURES = ("png", "pdf", "svg")
 
@@ -64,7 +64,7 @@ th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #888
 def page(tables: Sequence[Table], pictures: Sequence[bytes | None], notes: Sequence[str]) -> str:
     """Return the page; `pictures[i]` is the SVG below table i, or None."""
     parts = [_section(table, picture) for table, picture in zip(tables, pictures, strict=True)]
-    parts += [f"<p>{escape(plain(note))}</p>" for note in notes]
+    parts += [f"<p>{escape(printable(note))}</p>" for note in notes]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -77,7 +77,7 @@ def page(tables: Sequence[Table], pictures: Sequence[bytes | None], notes: Seque
 def _section(table: Table, picture: bytes | None) -> str:
     kinds = [' class="text"' if column.digits is None else "" for column in visible_columns(table)]
     head = "".join(
-        f'<th scope="col"{kind}>{escape(plain(column.title))}</th>'
+        f'<th scope="col"{kind}>{escape(printable(column.title))}</th>'
         for kind, column in zip(kinds, visible_columns(table), strict=True)
     )
     rows = (format_row(table, row, lambda cell: f"<strong>{cell}</strong>", escape) for row in table.rows)
@@ -91,6 +91,6 @@ def _section(table: Table, picture: bytes | None) -> str:
         data = base64.b64encode(picture).decode()
         image = f'\n<img alt="Points per domain, as in the table" src="data:image/svg+xml;base64,{data}">'
     return (
-        f'<h2>{escape(plain(table.title))}</h2>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<h2>{escape(printable(table.title))}</h2>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>{image}"
     )

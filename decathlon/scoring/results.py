@@ -18,7 +18,7 @@ from decathlon.scoring.protocol import protocol_path, read_protocol
 from decathlon.system.checksums import seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
-from decathlon.system.text import shown
+from decathlon.system.text import format_value
 
 LISTED = 10  # offenders of each kind
 
@@ -120,13 +120,13 @@ def _check_rows(
     for image, category in zip(results.image_ids, results.category_ids, strict=True):
         domain = domain_of.get(image)
         if domain is None:
-            offences.add("foreign image, not in the ground truth", shown(image))
+            offences.add("foreign image, not in the ground truth", format_value(image))
             continue
         answer = f"{image} ({domain.name})"
         if image in seen:
             offences.add("duplicate image", answer)
         elif category not in owner:
-            offences.add("unknown category", f"{answer} as {shown(category)}")
+            offences.add("unknown category", f"{answer} as {format_value(category)}")
         elif category not in domain.categories:
             offences.add("category of another domain", f"{answer} as {category} ({owner[category]})")
         seen.add(image)
@@ -144,6 +144,6 @@ def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
             offences.add("malformed row, without image_id and category_id", f"row {position}")
         elif type(row["image_id"]) is not int or type(row["category_id"]) is not int:
             key = "category_id" if type(row["image_id"]) is int else "image_id"
-            offences.add("id that is not an integer", f"row {position} {key} {shown(row[key])}")
+            offences.add("id that is not an integer", f"row {position} {key} {format_value(row[key])}")
     offences.refuse(path)
     return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
