@@ -42,15 +42,11 @@ class Plugins(Generic[T]):
         if name not in self.names():
             raise unknown(self.kind, name, self.names())
         module = self.load(name)
-        found = [
-            thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, self.base)
-        ]
-        own = [thing for thing in found if thing.__module__ == module.__name__]
+        classes = [thing for thing in vars(module).values() if isinstance(thing, type)]
+        own = [one for one in classes if issubclass(one, self.base) and one.__module__ == module.__name__]
         if len(own) != 1:
-            raise UsageError(
-                f"{self.kind} '{name}' needs exactly one {self.base.__name__} in {module.__name__}, which defines "
-                f"{len(own)}."
-            )
+            needed = f"exactly one {self.base.__name__} in {module.__name__}"
+            raise UsageError(f"{self.kind} '{name}' needs {needed}, which defines {len(own)}.")
         return own[0]
 
     def load(self, name: str) -> ModuleType:
