@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,7 @@ class LowRankConv(nn.Module):
 class ParallelSvd(Method):
     """Low-rank adapters at every 3x3 convolution, stem included; norms per domain."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
+    regimes = ("frozen",)
     published = Convention(heads=False, norms="in", nine=True, shared=False)
     options: ParallelSvdOptions = ParallelSvdOptions()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, unknown
@@ -106,22 +106,11 @@ class Benchmark:
 
 
 def _domain(facts: Mapping[str, Any]) -> Domain:
+    known: dict[str, Any] = {each.name: facts[each.name] for each in fields(Domain) if each.name in facts}
+    known["categories"] = tuple(Category(category["id"], category["name"]) for category in facts["categories"])
+    known |= {key: tuple(map(float, facts[key])) for key in ("mean", "std")}
     error = facts.get("baseline_error")
-    return Domain(
-        name=facts["name"],
-        index=facts["index"],
-        categories=tuple(Category(category["id"], category["name"]) for category in facts["categories"]),
-        mean=_floats(facts["mean"]),
-        std=_floats(facts["std"]),
-        flip=facts.get("flip", True),
-        crop=facts.get("crop", "crop"),
-        baseline_error=None if error is None else float(error),
-    )
-
-
-def _floats(values: list[float]) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
+    return Domain(**known | {"baseline_error": None if error is None else float(error)})
 
 
 def _channels(value: Any) -> str | None:
