@@ -22,9 +22,8 @@ from torch import Tensor, nn
 
 from decathlon.adapters.parallel import adaptable, add_pointwise
 from decathlon.errors import UsageError
-from decathlon.models.centre_tap import with_centre
 from decathlon.models.footprint import Convention
-from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.layers import PointwiseConv, initialise, with_centre
 from decathlon.models.method import Learned, Method, Options, Regime, option
 from decathlon.models.surgery import share
 from decathlon.models.trunks.trunk import Trunk

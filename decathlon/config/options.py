@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -59,11 +60,8 @@ def _value(text: str, kind: Any) -> Any:
     """Read text as a value of a type; text that cannot be read is returned as it is, for `_check` to refuse."""
     if kind is bool:
         return BOOLEANS.get(text.lower(), text)
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            return text
+    with contextlib.suppress(ValueError):
+        return kind(text) if kind in (int, float) else text
     return text
 
 

@@ -41,9 +41,8 @@ def recipe_text(recipe: Recipe) -> str:
     """Return every option of a recipe as commented TOML, tables of domains last: a file that needs no base."""
     about = dict(re.findall(r"^    (\w+): .+?  # (.+)$", inspect.getsource(Recipe), re.MULTILINE))
     options = {name: value for name, value in recipe.to_json().items() if name != "domains"}
-    lines = [
-        _line(name, value) + (f"  # {about[name]}" if name in about else "") for name, value in options.items()
-    ]
+    notes = {name: f"  # {text}" for name, text in about.items()}
+    lines = [_line(name, value) + notes.get(name, "") for name, value in options.items()]
     for domain, table in recipe.domains.items():
         key = domain if re.fullmatch(r"[\w-]+", domain, re.ASCII) else json.dumps(domain, ensure_ascii=False)
         lines += ["", f"[domains.{key}]", *(_line(name, value) for name, value in table.items())]

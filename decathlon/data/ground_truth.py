@@ -136,18 +136,15 @@ def documents(path: Path) -> Iterator[tuple[str, Any, str]]:
     """Yield domain, parsed content and source of every file in a folder or zip, or of a single file."""
     if path.is_dir():
         folders = (path, path / "annotations")
-        found = next((files for files in map(_truth_files, folders) if files), [])
-        yield from ((_domain_name(file.name), read_sealed(file, RESTORE), str(file)) for file in found)
+        listed = (sorted(f for f in folder.glob(f"*{SUFFIX}") if _is_truth(f.name)) for folder in folders)
+        found = next(filter(None, listed), [])
+        yield from ((file.name.removesuffix(SUFFIX), read_sealed(file, RESTORE), str(file)) for file in found)
     elif _is_truth(path.name):
-        yield _domain_name(path.name), read_sealed(path, RESTORE), str(path)
+        yield path.name.removesuffix(SUFFIX), read_sealed(path, RESTORE), str(path)
     elif path.exists() and not path.is_file():  # opening a pipe would wait forever
         raise DataError(f"cannot read {path}: it is not a regular file.")
     else:
         yield from _members(path)
-
-
-def _truth_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob(f"*{SUFFIX}") if _is_truth(file.name))
 
 
 def _is_truth(name: str) -> bool:
@@ -155,20 +152,13 @@ def _is_truth(name: str) -> bool:
     return name.endswith(SUFFIX) and name != SUFFIX and not name.startswith(".")
 
 
-def _domain_name(file_name: str) -> str:
-    return file_name.removesuffix(SUFFIX)
-
-
 def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             for name, member in _truths(archive, path).items():
                 source = f"{path}:{member.filename}"
-                yield (
-                    _domain_name(name),
-                    unsealed(parse_json(_unpack(archive, member, source), source), source, RESTORE),
-                    source,
-                )
+                data = parse_json(_unpack(archive, member, source), source)
+                yield name.removesuffix(SUFFIX), unsealed(data, source, RESTORE), source
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     # RuntimeError: a password is needed; NotImplementedError: an unknown compression.

@@ -20,7 +20,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -184,14 +183,11 @@ class PackedFile:
             if lacks_memory(error):  # nothing is wrong with the file
                 raise out_of_memory(error, f"reading {self.path}") from None
             reason = error.args[0] if error.args else error
-            raise DataError(
-                f"{self.path}:/{name} is damaged ({reason}). Prepare the file again or copy it again."
-            ) from None
+            problem = f"{self.path}:/{name} is damaged ({reason})"
+            raise DataError(f"{problem}. Prepare the file again or copy it again.") from None
 
     def __enter__(self) -> PackedFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()

@@ -109,11 +109,6 @@ COLUMNS = tuple(field.name for field in fields(PackedSplit))
 DTYPES = dict(zip(COLUMNS, (np.uint8, np.int64, np.uint16, np.uint16, np.int32, np.int64), strict=True))
 
 
-def digest_columns(split: PackedSplit) -> str:
-    """Return the digest of a split held in memory; equal to that of a streaming writer, see `combine`."""
-    return combine({c: hashlib.sha256(np.ascontiguousarray(getattr(split, c)).data).hexdigest() for c in COLUMNS})
-
-
 def combine(digests: dict[str, str]) -> str:
     """Return one SHA-256 over named SHA-256 digests, in the order of their names."""
     text = "".join(f"{name}:{digests[name]};" for name in sorted(digests))

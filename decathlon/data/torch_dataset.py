@@ -33,13 +33,9 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        domain: str,
-        split: str = "train",
-        transform: Callable[[Image.Image], Any] | None = None,
-        target_transform: Callable[[int], Any] | None = None,
-    ) -> None:
+        self, path: str | Path, domain: str, split: str = "train",
+        transform: Callable[[Image.Image], Any] | None = None, target_transform: Callable[[int], Any] | None = None,
+    ) -> None:  # fmt: skip
         self.path, self.split = Path(path).expanduser().absolute(), split
         self.transform, self.target_transform = transform, target_transform
         self._file: tuple[int, PackedFile] | None = None

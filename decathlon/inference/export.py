@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from decathlon.errors import UsageError, VerificationError, unknown
-from decathlon.inference.graph_formats import read_onnx, read_program, write_onnx, write_program
-from decathlon.inference.graph_metadata import need_onnx
+from decathlon.inference.graph_formats import need_onnx, read_onnx, read_program, write_onnx, write_program
 from decathlon.inference.merging import fold_norms, without_adapters
 from decathlon.inference.network_file import describe, load_merged, save_merged
 from decathlon.runs.loading import load

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import ImagePool, fit
 from decathlon.errors import DataError, VerificationError
-from decathlon.inference.graph_metadata import read_metadata
+from decathlon.inference.graph_formats import read_metadata
 from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.trunks.registry import build
@@ -158,9 +158,10 @@ def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Domai
     classes, features = tensors["head.weight"].shape
     with seeded("merged"):
         trunk = build(about["trunk"], empty=True)
-        run = about["run"]
-        method = make_method(run["method"], run["regime"], run["options"], trunk)
-        body = trunk if about["plain"] else method.network(trunk)
+        body: nn.Module = trunk
+        if not about["plain"]:
+            run = about["run"]
+            body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk)
         network = without_adapters(DomainNetwork(body, features, classes))
     for norm in about["folded"]:
         drop_norm(network, norm)

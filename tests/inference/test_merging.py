@@ -220,7 +220,7 @@ def test_a_file_holds_the_network_and_what_serving_needs(
     assert str(runs[name].folder.parent) not in json.dumps(about)  # no path of this machine
     state = torch.get_rng_state()
     if name != "mtan":  # a plain network needs no method
-        monkeypatch.setattr("decathlon.inference.network_file.asked_method", None)
+        monkeypatch.setattr("decathlon.inference.network_file.make_method", None)
     loaded = load_merged(str(out))
     assert torch.equal(state, torch.get_rng_state()), "loading moved the caller's random numbers"
     assert loaded(images(2, 16)).shape == (2, 5) and not loaded.training

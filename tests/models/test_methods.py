@@ -208,7 +208,7 @@ def test_a_broken_method_is_listed_with_its_reason_and_takes_no_other_down(
         assert reason in lines[name]
         with pytest.raises(UsageError, match=re.escape(f"method '{name}' {reason}")):
             read_options(name, [])
-    with pytest.raises(UsageError, match="needs exactly one Method in decathlon.adapters.empty_file, it defines 0"):
+    with pytest.raises(UsageError, match="exactly one Method in decathlon.adapters.empty_file, which defines 0"):
         find_method("empty-file")
 
 
