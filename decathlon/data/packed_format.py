@@ -37,9 +37,8 @@ def check_finished(file: h5py.File, path: Path) -> None:
         raise DataError(f"{path} is not a packed file. {PREPARE}.")
     version, complete = attributes.get("version"), attributes.get("complete")
     if not isinstance(version, np.integer) or version != VERSION:
-        raise DataError(
-            f"{path} has format version {str(version)[:40]}, this release reads {VERSION}. Prepare it again."
-        )
+        problem = f"{path} has format version {str(version)[:40]}, this release reads {VERSION}"
+        raise DataError(f"{problem}. Prepare it again.")
     if not isinstance(complete, np.bool_) or not complete:
         raise DataError(f"{path} was never finished. Prepare it again.")
 

@@ -73,17 +73,14 @@ def describe(
         "domain": domain.name,
         "categories": [vars(category) for category in domain.categories],
         "input": {
-            "size": recipe.size,
-            "resize": recipe.resize,
-            "crop": recipe.facts(domain).crop,
-            "mean": domain.mean,
-            "std": domain.std,
+            "size": recipe.size, "resize": recipe.resize, "crop": recipe.facts(domain).crop,
+            "mean": domain.mean, "std": domain.std,
         },
         "trunk": record.trunk.name,
         "plain": isinstance(network.body, Trunk),
         "folded": dict(folded),
         "run": {key: value for key, value in record.to_json().items() if key not in OF_THE_MACHINE},
-    }
+    }  # fmt: skip
     about["run"]["trunk"] = {"name": record.trunk.name}  # where its weights came from was a path
     if about["plain"]:  # a trunk whose adapters cannot be merged is rebuilt through its method
         shapes = [
@@ -139,9 +136,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if path.suffix not in OTHERS or not path.is_file():
             raise
         kind, loader = OTHERS[path.suffix]
-        raise DataError(
-            f"{path} is {kind} file, not safetensors. Load it with {loader.format(str(path))}"
-        ) from None
+        problem = f"{path} is {kind} file, not safetensors"
+        raise DataError(f"{problem}. Load it with {loader.format(str(path))}") from None
     return tensors, _checked(path, about)
 
 

@@ -162,8 +162,7 @@ class ReaderOptions(Options):
     """The norms of a frozen trunk."""
 
     norms: Literal["domain", "trunk"] = option(
-        "domain",
-        "over a frozen trunk: those its run trained for the domain, or one set, so one pass serves all",
+        "domain", "over a frozen trunk: those its run trained for the domain, or one set, so one pass serves all"
     )
 
 
