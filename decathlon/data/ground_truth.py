@@ -90,10 +90,8 @@ def truth_folder(packed: Path) -> Path:
 def _domain(name: str, data: Any, source: str) -> TruthDomain:
     fault = find_fault(data, SHAPE) or next((f"{key} is empty" for key in SHAPE if not data[key]), None)
     if fault:
-        raise DataError(
-            f"{source} is not ground truth ({fault}). Name a file with images, annotations and categories; "
-            "one with 'stripped' in its name has no answers."
-        )
+        fix = "Name a file with images, annotations and categories; one with 'stripped' in its name has no answers."
+        raise DataError(f"{source} is not ground truth ({fault}). {fix}")
     images, categories = (_unique_ids(data, key, source) for key in ("images", "categories"))
     answers: dict[int, int] = {}
     for annotation in data["annotations"]:
@@ -125,10 +123,8 @@ def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
         for kind, ids, owner in (("image", domain.answers, images), ("category", domain.categories, categories)):
             shared = next((one for one in ids if one in owner), None)
             if shared is not None:
-                raise DataError(
-                    f"{path} has the {kind} id {shared} in both {owner[shared]} and {domain.name}. "
-                    "Number one of them again: ids are unique."
-                )
+                both = f"{owner[shared]} and {domain.name}. Number one of them again: ids are unique."
+                raise DataError(f"{path} has the {kind} id {shared} in both {both}")
             owner.update(dict.fromkeys(ids, domain.name))
 
 
@@ -163,10 +159,8 @@ def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     # RuntimeError: a password is needed; NotImplementedError: an unknown compression.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DataError(
-            f"{path} is not a folder, a <domain>{SUFFIX} or an intact zip of them ({error}). "
-            "Name another or copy it again."
-        ) from None
+        problem = f"{path} is not a folder, a <domain>{SUFFIX} or an intact zip of them ({error})"
+        raise DataError(f"{problem}. Name another or copy it again.") from None
 
 
 def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -182,8 +176,6 @@ def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes:
     if member.file_size > LARGEST_MEMBER:
-        raise DataError(
-            f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}. "
-            "If it is genuine, unpack it yourself and name the folder."
-        )
+        problem = f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}"
+        raise DataError(f"{problem}. If it is genuine, unpack it yourself and name the folder.")
     return archive.read(member)

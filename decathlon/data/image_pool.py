@@ -39,10 +39,9 @@ class ImagePool:
         self.domain, self.size, self.image_ids = domain, size, image_ids
         flat, heights, widths = _gather(images)
         home = home_of(flat.nbytes, torch.device(device))
-        self.pixels = torch.from_numpy(flat).to(home)
-        self.height = torch.from_numpy(heights).to(home)
-        self.width = torch.from_numpy(widths).to(home)
-        self.offset = torch.from_numpy(np.cumsum(heights * widths) - heights * widths).to(home)
+        offsets = np.cumsum(heights * widths) - heights * widths
+        lists = (flat, heights, widths, offsets)
+        self.pixels, self.height, self.width, self.offset = (torch.from_numpy(each).to(home) for each in lists)
         self.labels = labels.to(device)
         self._labels_at_home = labels.to(home)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (domain.mean, domain.std))
@@ -176,8 +175,7 @@ def reference(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype =
     top = (draw[0] * (height - size + 1)).long()
     left = (draw[1] * (width - size + 1)).long()
     mirrored = (draw[2] < 0.5) & pool.domain.flip
-    rows = pool.offset[index] + top * width
-    rows = rows[:, None] + grid * width[:, None]
+    rows = (pool.offset[index] + top * width)[:, None] + grid * width[:, None]
     columns = torch.where(mirrored[:, None], size - 1 - grid, grid) + left[:, None]
     where = (rows[:, :, None] + columns[:, None, :]).flatten()
     cut = pool.read(where).view(len(index), size, size, 3)

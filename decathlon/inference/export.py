@@ -96,10 +96,8 @@ def _write_checked(
         write(path, plain, images[:2], about)
     difference = (read(path)(images) - expected).abs().max().item()
     if not difference <= TOLERANCE * max(1, expected.abs().max().item()):
-        raise VerificationError(
-            f"the network of {about['domain']} in a {form} file has other logits, by {difference:.1e}. "
-            "Try another format."
-        )
+        problem = f"the network of {about['domain']} in a {form} file has other logits, by {difference:.1e}"
+        raise VerificationError(f"{problem}. Try another format.")
     return difference
 
 

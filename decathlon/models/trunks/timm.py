@@ -28,10 +28,8 @@ class TimmTrunk(Trunk):
             reason = _first_line(error)
             raise UsageError(f"{self.name} cannot be a trunk: {reason}. Choose a convolutional model.") from error
         except OSError as error:
-            raise DecathlonError(
-                f"the weights of {self.name} cannot be fetched ({_first_line(error)}). "
-                f"Use 'timm:{bare}' for random weights."
-            ) from error
+            problem = f"the weights of {self.name} cannot be fetched ({_first_line(error)})"
+            raise DecathlonError(f"{problem}. Use 'timm:{bare}' for random weights.") from error
         self.tap_channels = tuple(self.model.feature_info.channels())  # type: ignore[operator,union-attr]
         if not any(isinstance(part, nn.BatchNorm2d) for part in self.model.modules()):
             problem = f"{self.name} has no batch normalisation for domains to adapt"
