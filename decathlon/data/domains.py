@@ -60,10 +60,8 @@ class Domain:
 def refuse_name(name: str) -> None:
     """Raise DataError for a name that no domain may have."""
     if not re.fullmatch(r"[^\W_][\w .+-]*", name) or name in RESERVED:
-        raise DataError(
-            f"'{name}' is not a valid domain name. Start with a letter or digit, continue with letters, digits, "
-            f"spaces and . _ + -, and avoid {' and '.join(RESERVED)}."
-        )
+        fix = f"continue with letters, digits, spaces and . _ + -, and avoid {' and '.join(RESERVED)}"
+        raise DataError(f"'{name}' is not a valid domain name. Start with a letter or digit, {fix}.")
 
 
 @dataclass(frozen=True)

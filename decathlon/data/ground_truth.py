@@ -60,11 +60,8 @@ class Truth:
 
     def digest(self, without: Collection[str] = ()) -> str:
         """Return the SHA-256 of all ids and answers, independent of the order they were read in."""
-        content = {
-            domain.name: [sorted(domain.categories), sorted(domain.answers.items())]
-            for domain in self.domains
-            if domain.name not in without
-        }
+        kept = [domain for domain in self.domains if domain.name not in without]
+        content = {each.name: [sorted(each.categories), sorted(each.answers.items())] for each in kept}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -62,11 +62,8 @@ class PackedFile:
 
     def _check_digest(self, facts: bytes) -> None:
         """Refuse facts or digests other than those the file was finished with, and a lost split."""
-        digests = {
-            f"{domain.name}/{split}": self.split_digest(domain.name, split)
-            for domain in self.benchmark
-            for split in self.splits(domain.name)
-        }
+        held = [(name, split) for name in self.benchmark.names for split in self.splits(name)]
+        digests = {f"{name}/{split}": self.split_digest(name, split) for name, split in held}
         if combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()}) != self.digest:
             raise DataError(f"{self.path} does not have the digest it was packed with. Prepare it again.")
 

@@ -102,8 +102,6 @@ def _distinct(domain: Domain) -> list[str]:
     names = [category.name for category in domain.categories]
     while len(set(names)) < len(names):  # a second round only where a name already ends in another's id
         count = Counter(names)
-        names = [
-            f"{name} ({number})" if count[name] > 1 else name
-            for name, number in zip(names, domain.category_ids, strict=True)
-        ]
+        numbered = zip(names, domain.category_ids, strict=True)
+        names = [f"{name} ({number})" if count[name] > 1 else name for name, number in numbered]
     return names

@@ -17,10 +17,8 @@ from decathlon.models.trunks.trunk import Trunk
 
 Regime = Literal["joint", "frozen", "private"]
 TRUNKS = {
-    "joint": "trained with all domains (--no-freeze)",
-    "frozen": "frozen (--freeze)",
-    "private": "one per domain",
-}
+    "joint": "trained with all domains (--no-freeze)", "frozen": "frozen (--freeze)", "private": "one per domain",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,6 @@ def versions() -> dict[str, str]:
     import timm  # on demand: it takes a second
 
     return {
-        "decathlon": __version__,
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "python": platform.python_version(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
-    }
+        "decathlon": __version__, "torch": torch.__version__, "timm": timm.__version__,
+        "python": platform.python_version(), "processor": torch.backends.cpu.get_cpu_capability(),
+    }  # fmt: skip

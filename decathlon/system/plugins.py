@@ -29,11 +29,8 @@ class Plugins(Generic[T]):
     def names(self) -> dict[str, str]:
         """Map each name to the module that defines it: the package's own files win over entry points."""
         folders = importlib.import_module(self.package).__path__
-        own = {
-            entry.name.replace("_", "-"): f"{self.package}.{entry.name}"
-            for entry in pkgutil.iter_modules(folders)
-            if not entry.name.startswith("_")
-        }
+        files = [entry.name for entry in pkgutil.iter_modules(folders) if not entry.name.startswith("_")]
+        own = {name.replace("_", "-"): f"{self.package}.{name}" for name in files}
         installed = importlib.metadata.entry_points(group=self.package)
         return {point.name: point.value for point in installed} | own
 
