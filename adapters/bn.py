@@ -7,14 +7,12 @@ with --freeze only norms and heads train. Starts at the trunk exactly. Stored pe
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Method, Regime
+from decathlon.models.method import Method
 
 
 class DomainNorm(Method):
     """The defaults of `Method`: the trunk's convolutions, the domain's own norms."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
+    regimes = ("joint", "frozen")
     published = Convention(heads=False, norms="in", nine=True)

@@ -13,14 +13,13 @@ vector, does not decay. Starts near the trunk. Stored per domain: P_d (774,400 o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from decathlon.models.footprint import Convention
 from decathlon.models.layers import EditedConv
-from decathlon.models.method import Method, Options, Regime, option
+from decathlon.models.method import Method, Options, option
 from decathlon.models.surgery import own_norm, own_statistics
 
 
@@ -50,7 +49,7 @@ class Recombine(nn.Module):
 class Dan(Method):
     """Recombined filters at every convolution."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
+    regimes = ("frozen",)
     published = Convention(heads=False, norms="out", nine=True)
     options: DanOptions = DanOptions()
 

@@ -10,15 +10,13 @@ The features are t_3, pooled. Starts at random. Stored per domain: F_dj and the 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
 from decathlon.adapters.mtan import tap_blocks
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Reader, Regime
+from decathlon.models.method import Reader
 from decathlon.models.surgery import replace, share
 from decathlon.models.trunks.trunk import Trunk
 
@@ -46,7 +44,7 @@ class DenseTaps(nn.Module):
 class Dense(Reader):
     """Convolutions on the taps of a trunk trained with them (the default), or of a frozen one."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
+    regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
 
     def network(self, trunk: Trunk) -> nn.Module:

@@ -6,14 +6,12 @@ trunk stays in evaluation mode, its statistics too. Starts at the trunk exactly.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Reader, Regime
+from decathlon.models.method import Reader
 
 
 class Feature(Reader):
     """The unchanged trunk, its norms in evaluation mode."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
+    regimes = ("frozen",)
     published = Convention(heads=False, norms="once", nine=True)

@@ -6,12 +6,10 @@ at ten times the parameters. Starts at the trunk exactly. Stored per domain: a w
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import nn
 
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Method, Regime
+from decathlon.models.method import Method
 from decathlon.models.surgery import own
 from decathlon.models.trunks.trunk import Trunk
 
@@ -19,7 +17,7 @@ from decathlon.models.trunks.trunk import Trunk
 class Finetune(Method):
     """A copy of the trunk, all of it trainable."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("private",)
+    regimes = ("private",)
     published = Convention(heads=False, norms="in", nine=False)
 
     def network(self, trunk: Trunk) -> nn.Module:

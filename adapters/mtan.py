@@ -13,7 +13,7 @@ Stored per domain: C1, C2 and norms (261,344 on wrn-28-4); shared beside the tru
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -49,10 +49,8 @@ def tap_blocks(trunk: Trunk, joined: bool = False) -> nn.ModuleList:
     taps = trunk.tap_channels
     deeper = (*taps[1:], taps[-1])
     blocks = nn.ModuleList(
-        nn.Sequential(
-            nn.Conv2d(inputs * (2 if joined and j else 1), outputs, 3, padding=1), nn.BatchNorm2d(outputs)
-        )
-        for j, (inputs, outputs) in enumerate(zip(taps, deeper, strict=True))
+        nn.Sequential(nn.Conv2d(2 * tap if joined and j else tap, out, 3, padding=1), nn.BatchNorm2d(out))
+        for j, (tap, out) in enumerate(zip(taps, deeper, strict=True))
     )
     initialise(blocks)
     return blocks
@@ -65,12 +63,9 @@ class MaskedTaps(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.blocks = blocks
-        taps = trunk.tap_channels
-        self.attention = nn.ModuleList(
-            # From the second tap on, a mask also sees the output of the block before it.
-            Attention(channels if j == 0 else 2 * channels, channels)
-            for j, channels in enumerate(taps)
-        )
+        # From the second tap on, a mask also sees the output of the block before it.
+        sizes = enumerate(trunk.tap_channels)
+        self.attention = nn.ModuleList(Attention(2 * tap if j else tap, tap) for j, tap in sizes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (batch, 3, height, width) to features (batch, features)."""
@@ -89,7 +84,7 @@ class MaskedTaps(nn.Module):
 class Mtan(Reader):
     """Masks over a trunk trained with them (the default), or over a frozen trunk."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("joint", "frozen")
+    regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
 
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from decathlon.errors import UsageError
-from decathlon.models.centre_tap import with_centre
 from decathlon.models.footprint import Convention
-from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.layers import PointwiseConv, initialise, with_centre
 from decathlon.models.method import Method, Options, option
 from decathlon.models.surgery import own
 

@@ -15,16 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from decathlon.adapters.parallel import adaptable, add_pointwise
 from decathlon.errors import UsageError
-from decathlon.models.centre_tap import with_centre
 from decathlon.models.footprint import Convention
-from decathlon.models.layers import PointwiseConv, initialise
+from decathlon.models.layers import PointwiseConv, initialise, with_centre
 from decathlon.models.method import Learned, Method, Options, Regime, option
 from decathlon.models.surgery import share
 from decathlon.models.trunks.trunk import Trunk
@@ -65,7 +64,7 @@ class LowRankConv(nn.Module):
 class ParallelSvd(Method):
     """Low-rank adapters at every 3x3 convolution, stem included; norms per domain."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
+    regimes = ("frozen",)
     published = Convention(heads=False, norms="in", nine=True, shared=False)
     options: ParallelSvdOptions = ParallelSvdOptions()
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from decathlon.errors import UsageError
 from decathlon.models.footprint import Convention
 from decathlon.models.layers import EditedConv, FrozenNorm
-from decathlon.models.method import Apart, Method, Options, Regime, option
+from decathlon.models.method import Apart, Method, Options, option
 from decathlon.models.surgery import own_norm
 
 START, THRESHOLD = 1e-2, 5e-3
@@ -63,7 +62,7 @@ class Mask(nn.Module):
 class Piggyback(Method):
     """Masks at every convolution, packed eight to a byte when stored."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("frozen",)
+    regimes = ("frozen",)
     published = Convention(heads=False, norms="out", nine=True)
     options: PiggybackOptions = PiggybackOptions()
 
@@ -77,8 +76,8 @@ class Piggyback(Method):
 
     def apart(self, body: nn.Module) -> Apart:
         """Train the masks with Adam."""
-        masks = [part.mask for part in body.modules() if isinstance(part, Mask)]
-        return Apart("adam", self.options.lr, tuple(masks))
+        masks = tuple(part.mask for part in body.modules() if isinstance(part, Mask))
+        return Apart("adam", self.options.lr, masks)
 
     def bits(self, name: str, tensor: Tensor) -> int:
         """Count the whole bytes of packed bits for a mask."""

@@ -7,19 +7,17 @@ domains.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import nn
 
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Method, Regime
+from decathlon.models.method import Method
 from decathlon.models.trunks.trunk import Trunk
 
 
 class Scratch(Method):
     """A new trunk for every domain; the given trunk provides only the structure."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("private",)
+    regimes = ("private",)
     published = Convention(heads=False, norms="in", nine=False)
 
     def network(self, trunk: Trunk) -> nn.Module:

@@ -13,23 +13,14 @@ Stored per domain: A_d (689,152 on ResNet-26) and the norms.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
-
 import torch
 from torch import Tensor, nn
 
+from decathlon.adapters.parallel import ParallelOptions
 from decathlon.models.footprint import Convention
 from decathlon.models.layers import PointwiseConv, initialise
-from decathlon.models.method import Method, Options, option
+from decathlon.models.method import Method
 from decathlon.models.surgery import own
-
-
-@dataclass(frozen=True)
-class SeriesOptions(Options):
-    """How the adapters start."""
-
-    init: Literal["published", "zero"] = option("published", "zero: adapters start at 0, training at the trunk")
 
 
 class SeriesConv(nn.Module):
@@ -69,10 +60,10 @@ class Series(Method):
     """Adapters at every 3x3 convolution, stem included; norms per domain."""
 
     published = Convention(heads=False, norms="out", nine=True)
-    inside: ClassVar[bool] = True
-    options: SeriesOptions = SeriesOptions()
+    inside = True
+    options: ParallelOptions = ParallelOptions()
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Put an adapter behind an ungrouped 3x3 convolution; leave others alone."""
-        plain = conv.kernel_size != (3, 3) or conv.groups > 1
-        return conv if plain else SeriesConv(conv, self.options.init)
+        adapted = conv.kernel_size == (3, 3) and conv.groups == 1
+        return SeriesConv(conv, self.options.init) if adapted else conv

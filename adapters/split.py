@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 from decathlon.errors import UsageError
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Method, Options, Regime, option
+from decathlon.models.method import Method, Options, option
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SplitOptions(Options):
 class Split(Method):
     """The defaults of `Method` over a trunk that learns from all domains."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("joint",)
+    regimes = ("joint",)
     published = Convention(heads=True, norms="once", nine=False)
     options: SplitOptions = SplitOptions()
 

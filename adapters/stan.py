@@ -7,13 +7,11 @@ Stored per domain: a whole trunk, masks and the convolutions behind them.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import nn
 
 from decathlon.adapters.mtan import MaskedTaps, tap_blocks
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Method, Regime
+from decathlon.models.method import Method
 from decathlon.models.surgery import own
 from decathlon.models.trunks.trunk import Trunk
 
@@ -21,7 +19,7 @@ from decathlon.models.trunks.trunk import Trunk
 class Stan(Method):
     """A copy of the given trunk with masks on its taps; all of it trains."""
 
-    regimes: ClassVar[tuple[Regime, ...]] = ("private",)
+    regimes = ("private",)
     published = Convention(heads=True, norms="in", nine=False)
 
     def network(self, trunk: Trunk) -> nn.Module:

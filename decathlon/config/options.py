@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from decathlon.errors import UsageError, nearest, unknown
-from decathlon.system.text import shown
+from decathlon.system.text import format_value
 
 T = TypeVar("T")
 BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -59,11 +60,8 @@ def _value(text: str, kind: Any) -> Any:
     """Read text as a value of a type; text that cannot be read is returned as it is, for `_check` to refuse."""
     if kind is bool:
         return BOOLEANS.get(text.lower(), text)
-    if kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            return text
+    with contextlib.suppress(ValueError):
+        return kind(text) if kind in (int, float) else text
     return text
 
 
@@ -74,7 +72,7 @@ def _check(name: str, value: Any, kind: Any, source: str) -> None:
         wanted, _ = KINDS.get(kind, ((dict,), ""))
         right = isinstance(value, wanted) and not (kind in (int, float) and isinstance(value, bool))
     if not right:
-        raise UsageError(f"{source}: {name} is {shown(value)}, it must be {_describe(kind)}.")
+        raise UsageError(f"{source}: {name} is {format_value(value)}, it must be {_describe(kind)}.")
 
 
 def _describe(kind: Any) -> str:

@@ -110,10 +110,9 @@ class Recipe:
         """
         try:
             changed = override(self, values, source)
-            tables = {
-                name: {option: value for option, value in table.items() if option not in values}
-                for name, table in self.domains.items()
-            }
+            tables = dict[str, dict[str, Any]]()
+            for name, table in self.domains.items():
+                tables[name] = {option: value for option, value in table.items() if option not in values}
             for name, table in values.get("domains", {}).items():
                 tables[name] = tables.get(name, {}) | table
             return dataclasses.replace(changed, domains={name: table for name, table in tables.items() if table})

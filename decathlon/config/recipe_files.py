@@ -16,7 +16,7 @@ from typing import Any
 from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, unknown
 from decathlon.system.files import read_bytes
-from decathlon.system.text import shown
+from decathlon.system.text import format_value
 
 FOLDER = resources.files("decathlon.config") / "recipes"
 
@@ -41,9 +41,8 @@ def recipe_text(recipe: Recipe) -> str:
     """Return every option of a recipe as commented TOML, tables of domains last: a file that needs no base."""
     about = dict(re.findall(r"^    (\w+): .+?  # (.+)$", inspect.getsource(Recipe), re.MULTILINE))
     options = {name: value for name, value in recipe.to_json().items() if name != "domains"}
-    lines = [
-        _line(name, value) + (f"  # {about[name]}" if name in about else "") for name, value in options.items()
-    ]
+    notes = {name: f"  # {text}" for name, text in about.items()}
+    lines = [_line(name, value) + notes.get(name, "") for name, value in options.items()]
     for domain, table in recipe.domains.items():
         key = domain if re.fullmatch(r"[\w-]+", domain, re.ASCII) else json.dumps(domain, ensure_ascii=False)
         lines += ["", f"[domains.{key}]", *(_line(name, value) for name, value in table.items())]
@@ -76,5 +75,6 @@ def _parse(data: bytes, source: str, above: tuple[str, ...] = ()) -> Recipe:
     if base is None:
         return Recipe().override(values, source)
     if base not in _names():
-        raise unknown("base", shown(base).strip("'"), _names(), f" in {source}, it must be a built-in recipe")
+        name = format_value(base).strip("'")
+        raise unknown("base", name, _names(), f" in {source}, it must be a built-in recipe")
     return _built_in(base, above).override(values, source)

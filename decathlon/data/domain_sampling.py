@@ -40,11 +40,9 @@ def sample(images: int, batch: int, number: int, seed: int, domain: str, device:
     on every device and are copied to it once per pass over the images.
     """
     begin, end = number * batch, (number + 1) * batch
-    parts = []
-    for turn in range(begin // images, (end - 1) // images + 1):
-        first = turn * images
-        parts.append(_order(images, seed, domain, turn, device)[max(begin - first, 0) : end - first])
-    return torch.cat(parts)
+    turns = range(begin // images, (end - 1) // images + 1)
+    orders = ((turn * images, _order(images, seed, domain, turn, device)) for turn in turns)
+    return torch.cat([order[max(begin - first, 0) : end - first] for first, order in orders])
 
 
 def _order(images: int, seed: int, domain: str, turn: int, device: torch.device) -> Tensor:

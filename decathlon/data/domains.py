@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, unknown
@@ -60,10 +60,8 @@ class Domain:
 def refuse_name(name: str) -> None:
     """Raise DataError for a name that no domain may have."""
     if not re.fullmatch(r"[^\W_][\w .+-]*", name) or name in RESERVED:
-        raise DataError(
-            f"'{name}' is not a valid domain name. Start with a letter or digit, continue with letters, digits, "
-            f"spaces and . _ + -, and avoid {' and '.join(RESERVED)}."
-        )
+        fix = f"continue with letters, digits, spaces and . _ + -, and avoid {' and '.join(RESERVED)}"
+        raise DataError(f"'{name}' is not a valid domain name. Start with a letter or digit, {fix}.")
 
 
 @dataclass(frozen=True)
@@ -106,22 +104,11 @@ class Benchmark:
 
 
 def _domain(facts: Mapping[str, Any]) -> Domain:
+    known: dict[str, Any] = {each.name: facts[each.name] for each in fields(Domain) if each.name in facts}
+    known["categories"] = tuple(Category(category["id"], category["name"]) for category in facts["categories"])
+    known |= {key: tuple(map(float, facts[key])) for key in ("mean", "std")}
     error = facts.get("baseline_error")
-    return Domain(
-        name=facts["name"],
-        index=facts["index"],
-        categories=tuple(Category(category["id"], category["name"]) for category in facts["categories"]),
-        mean=_floats(facts["mean"]),
-        std=_floats(facts["std"]),
-        flip=facts.get("flip", True),
-        crop=facts.get("crop", "crop"),
-        baseline_error=None if error is None else float(error),
-    )
-
-
-def _floats(values: list[float]) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
+    return Domain(**known | {"baseline_error": None if error is None else float(error)})
 
 
 def _channels(value: Any) -> str | None:

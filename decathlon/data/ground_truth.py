@@ -60,11 +60,8 @@ class Truth:
 
     def digest(self, without: Collection[str] = ()) -> str:
         """Return the SHA-256 of all ids and answers, independent of the order they were read in."""
-        content = {
-            domain.name: [sorted(domain.categories), sorted(domain.answers.items())]
-            for domain in self.domains
-            if domain.name not in without
-        }
+        kept = [domain for domain in self.domains if domain.name not in without]
+        content = {each.name: [sorted(each.categories), sorted(each.answers.items())] for each in kept}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -90,10 +87,8 @@ def truth_folder(packed: Path) -> Path:
 def _domain(name: str, data: Any, source: str) -> TruthDomain:
     fault = find_fault(data, SHAPE) or next((f"{key} is empty" for key in SHAPE if not data[key]), None)
     if fault:
-        raise DataError(
-            f"{source} is not ground truth ({fault}). Name a file with images, annotations and categories; "
-            "one with 'stripped' in its name has no answers."
-        )
+        fix = "Name a file with images, annotations and categories; one with 'stripped' in its name has no answers."
+        raise DataError(f"{source} is not ground truth ({fault}). {fix}")
     images, categories = (_unique_ids(data, key, source) for key in ("images", "categories"))
     answers: dict[int, int] = {}
     for annotation in data["annotations"]:
@@ -125,10 +120,8 @@ def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
         for kind, ids, owner in (("image", domain.answers, images), ("category", domain.categories, categories)):
             shared = next((one for one in ids if one in owner), None)
             if shared is not None:
-                raise DataError(
-                    f"{path} has the {kind} id {shared} in both {owner[shared]} and {domain.name}. "
-                    "Number one of them again: ids are unique."
-                )
+                both = f"{owner[shared]} and {domain.name}. Number one of them again: ids are unique."
+                raise DataError(f"{path} has the {kind} id {shared} in both {both}")
             owner.update(dict.fromkeys(ids, domain.name))
 
 
@@ -136,18 +129,15 @@ def documents(path: Path) -> Iterator[tuple[str, Any, str]]:
     """Yield domain, parsed content and source of every file in a folder or zip, or of a single file."""
     if path.is_dir():
         folders = (path, path / "annotations")
-        found = next((files for files in map(_truth_files, folders) if files), [])
-        yield from ((_domain_name(file.name), read_sealed(file, RESTORE), str(file)) for file in found)
+        listed = (sorted(f for f in folder.glob(f"*{SUFFIX}") if _is_truth(f.name)) for folder in folders)
+        found = next(filter(None, listed), [])
+        yield from ((file.name.removesuffix(SUFFIX), read_sealed(file, RESTORE), str(file)) for file in found)
     elif _is_truth(path.name):
-        yield _domain_name(path.name), read_sealed(path, RESTORE), str(path)
+        yield path.name.removesuffix(SUFFIX), read_sealed(path, RESTORE), str(path)
     elif path.exists() and not path.is_file():  # opening a pipe would wait forever
         raise DataError(f"cannot read {path}: it is not a regular file.")
     else:
         yield from _members(path)
-
-
-def _truth_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob(f"*{SUFFIX}") if _is_truth(file.name))
 
 
 def _is_truth(name: str) -> bool:
@@ -155,28 +145,19 @@ def _is_truth(name: str) -> bool:
     return name.endswith(SUFFIX) and name != SUFFIX and not name.startswith(".")
 
 
-def _domain_name(file_name: str) -> str:
-    return file_name.removesuffix(SUFFIX)
-
-
 def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             for name, member in _truths(archive, path).items():
                 source = f"{path}:{member.filename}"
-                yield (
-                    _domain_name(name),
-                    unsealed(parse_json(_unpack(archive, member, source), source), source, RESTORE),
-                    source,
-                )
+                data = parse_json(_unpack(archive, member, source), source)
+                yield name.removesuffix(SUFFIX), unsealed(data, source, RESTORE), source
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     # RuntimeError: a password is needed; NotImplementedError: an unknown compression.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DataError(
-            f"{path} is not a folder, a <domain>{SUFFIX} or an intact zip of them ({error}). "
-            "Name another or copy it again."
-        ) from None
+        problem = f"{path} is not a folder, a <domain>{SUFFIX} or an intact zip of them ({error})"
+        raise DataError(f"{problem}. Name another or copy it again.") from None
 
 
 def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -192,8 +173,6 @@ def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
 
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes:
     if member.file_size > LARGEST_MEMBER:
-        raise DataError(
-            f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}. "
-            "If it is genuine, unpack it yourself and name the folder."
-        )
+        problem = f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}"
+        raise DataError(f"{problem}. If it is genuine, unpack it yourself and name the folder.")
     return archive.read(member)

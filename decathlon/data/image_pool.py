@@ -21,6 +21,7 @@ from decathlon.kernels import augment
 from decathlon.system.device import home_of
 from decathlon.system.seeding import generator
 
+Pixels = npt.NDArray[np.uint8]
 PIECE = 4096  # images concatenated at a time
 
 
@@ -33,15 +34,14 @@ class ImagePool:
     memory twice.
     """
 
-    def __init__(self, domain: Domain, images: Iterable[npt.NDArray[np.uint8]], labels: Tensor,
+    def __init__(self, domain: Domain, images: Iterable[Pixels], labels: Tensor,
                  image_ids: list[int], size: int, device: torch.device | str = "cpu") -> None:  # fmt: skip
         self.domain, self.size, self.image_ids = domain, size, image_ids
         flat, heights, widths = _gather(images)
         home = home_of(flat.nbytes, torch.device(device))
-        self.pixels = torch.from_numpy(flat).to(home)
-        self.height = torch.from_numpy(heights).to(home)
-        self.width = torch.from_numpy(widths).to(home)
-        self.offset = torch.from_numpy(np.cumsum(heights * widths) - heights * widths).to(home)
+        offsets = np.cumsum(heights * widths) - heights * widths
+        lists = (flat, heights, widths, offsets)
+        self.pixels, self.height, self.width, self.offset = (torch.from_numpy(each).to(home) for each in lists)
         self.labels = labels.to(device)
         self._labels_at_home = labels.to(home)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (domain.mean, domain.std))
@@ -91,13 +91,9 @@ class ImagePool:
 
 
 def load_pool(
-    packed: PackedFile,
-    domain: Domain,
-    splits: tuple[str, ...],
-    size: int,
-    side: int,
+    packed: PackedFile, domain: Domain, splits: tuple[str, ...], size: int, side: int,
     device: torch.device | str = "cpu",
-) -> ImagePool:
+) -> ImagePool:  # fmt: skip
     """Read splits of a domain into one pool, resized to a side of `side` pixels that `size` x `size` is cut from.
 
     Crop and flip follow `domain` (see `Recipe.facts`). Raises DataError when the splits hold no image.
@@ -113,13 +109,10 @@ def load_pool(
     return ImagePool(domain, images, torch.from_numpy(labels.astype(np.int64)), image_ids.tolist(), size, device)
 
 
-def _gather(
-    images: Iterable[npt.NDArray[np.uint8]],
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _gather(images: Iterable[Pixels]) -> tuple[Pixels, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the pixels of all images in one array (all pixels, 3), and the images' heights and widths."""
     shapes: list[tuple[int, int]] = []
-    pieces: list[npt.NDArray[np.uint8]] = []
-    waiting: list[npt.NDArray[np.uint8]] = []
+    pieces, waiting = list[Pixels](), list[Pixels]()
     for image in images:
         shapes.append((image.shape[0], image.shape[1]))
         waiting.append(image.reshape(-1, 3))
@@ -137,9 +130,7 @@ def _gather(
     return flat, heights, widths
 
 
-def fit(
-    image: npt.NDArray[np.uint8], crop: CropPolicy, side: int, mean: tuple[float, float, float]
-) -> npt.NDArray[np.uint8]:
+def fit(image: Pixels, crop: CropPolicy, side: int, mean: tuple[float, float, float]) -> Pixels:
     """Resize one image (height, width, 3) for its crop policy.
 
     `crop`: the shorter side becomes `side`. `squash`: both become `side`. `full`: the longer side becomes
@@ -160,7 +151,7 @@ def fit(
     return canvas
 
 
-def _resize(image: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+def _resize(image: Pixels, height: int, width: int) -> Pixels:
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
@@ -184,8 +175,7 @@ def reference(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype =
     top = (draw[0] * (height - size + 1)).long()
     left = (draw[1] * (width - size + 1)).long()
     mirrored = (draw[2] < 0.5) & pool.domain.flip
-    rows = pool.offset[index] + top * width
-    rows = rows[:, None] + grid * width[:, None]
+    rows = (pool.offset[index] + top * width)[:, None] + grid * width[:, None]
     columns = torch.where(mirrored[:, None], size - 1 - grid, grid) + left[:, None]
     where = (rows[:, :, None] + columns[:, None, :]).flatten()
     cut = pool.read(where).view(len(index), size, size, 3)

@@ -28,7 +28,7 @@ class OfficialDomain:
 
     def count(self, split: str) -> int:
         """Return the number of images in `train`, `val` or `test`."""
-        return {"train": self.train, "val": self.val, "test": self.test}[split]
+        return int(getattr(self, split))
 
 
 def _gray(value: float) -> tuple[float, float, float]:

@@ -20,7 +20,6 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -63,11 +62,8 @@ class PackedFile:
 
     def _check_digest(self, facts: bytes) -> None:
         """Refuse facts or digests other than those the file was finished with, and a lost split."""
-        digests = {
-            f"{domain.name}/{split}": self.split_digest(domain.name, split)
-            for domain in self.benchmark
-            for split in self.splits(domain.name)
-        }
+        held = [(name, split) for name in self.benchmark.names for split in self.splits(name)]
+        digests = {f"{name}/{split}": self.split_digest(name, split) for name, split in held}
         if combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()}) != self.digest:
             raise DataError(f"{self.path} does not have the digest it was packed with. Prepare it again.")
 
@@ -184,14 +180,11 @@ class PackedFile:
             if lacks_memory(error):  # nothing is wrong with the file
                 raise out_of_memory(error, f"reading {self.path}") from None
             reason = error.args[0] if error.args else error
-            raise DataError(
-                f"{self.path}:/{name} is damaged ({reason}). Prepare the file again or copy it again."
-            ) from None
+            problem = f"{self.path}:/{name} is damaged ({reason})"
+            raise DataError(f"{problem}. Prepare the file again or copy it again.") from None
 
     def __enter__(self) -> PackedFile:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()

@@ -37,9 +37,8 @@ def check_finished(file: h5py.File, path: Path) -> None:
         raise DataError(f"{path} is not a packed file. {PREPARE}.")
     version, complete = attributes.get("version"), attributes.get("complete")
     if not isinstance(version, np.integer) or version != VERSION:
-        raise DataError(
-            f"{path} has format version {str(version)[:40]}, this release reads {VERSION}. Prepare it again."
-        )
+        problem = f"{path} has format version {str(version)[:40]}, this release reads {VERSION}"
+        raise DataError(f"{problem}. Prepare it again.")
     if not isinstance(complete, np.bool_) or not complete:
         raise DataError(f"{path} was never finished. Prepare it again.")
 
@@ -107,11 +106,6 @@ class PackedSplit:
 
 COLUMNS = tuple(field.name for field in fields(PackedSplit))
 DTYPES = dict(zip(COLUMNS, (np.uint8, np.int64, np.uint16, np.uint16, np.int32, np.int64), strict=True))
-
-
-def digest_columns(split: PackedSplit) -> str:
-    """Return the digest of a split held in memory; equal to that of a streaming writer, see `combine`."""
-    return combine({c: hashlib.sha256(np.ascontiguousarray(getattr(split, c)).data).hexdigest() for c in COLUMNS})
 
 
 def combine(digests: dict[str, str]) -> str:

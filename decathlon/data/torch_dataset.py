@@ -33,13 +33,9 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        domain: str,
-        split: str = "train",
-        transform: Callable[[Image.Image], Any] | None = None,
-        target_transform: Callable[[int], Any] | None = None,
-    ) -> None:
+        self, path: str | Path, domain: str, split: str = "train",
+        transform: Callable[[Image.Image], Any] | None = None, target_transform: Callable[[int], Any] | None = None,
+    ) -> None:  # fmt: skip
         self.path, self.split = Path(path).expanduser().absolute(), split
         self.transform, self.target_transform = transform, target_transform
         self._file: tuple[int, PackedFile] | None = None
@@ -106,8 +102,6 @@ def _distinct(domain: Domain) -> list[str]:
     names = [category.name for category in domain.categories]
     while len(set(names)) < len(names):  # a second round only where a name already ends in another's id
         count = Counter(names)
-        names = [
-            f"{name} ({number})" if count[name] > 1 else name
-            for name, number in zip(names, domain.category_ids, strict=True)
-        ]
+        numbered = zip(names, domain.category_ids, strict=True)
+        names = [f"{name} ({number})" if count[name] > 1 else name for name, number in numbered]
     return names

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -13,15 +11,6 @@ from decathlon.errors import DivergedError
 from decathlon.system.device import autocast
 
 BATCH = 256
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Mean cross entropy and accuracy over the labelled images of a split."""
-
-    loss: float
-    accuracy: float
-    images: int
 
 
 @torch.inference_mode()
@@ -42,8 +31,8 @@ def predict(network: nn.Module, pool: ImagePool, bf16: bool, batch: int = BATCH)
     return logits
 
 
-def evaluate(network: nn.Module, pool: ImagePool, bf16: bool) -> Evaluation:
-    """Return loss and accuracy over a labelled pool."""
+def evaluate(network: nn.Module, pool: ImagePool, bf16: bool) -> tuple[float, float]:
+    """Return the mean cross entropy and the accuracy over a labelled pool."""
     logits = predict(network, pool, bf16)
     loss = cross_entropy(logits, pool.labels).item()
-    return Evaluation(loss, (logits.argmax(1) == pool.labels).double().mean().item(), len(pool))
+    return loss, (logits.argmax(1) == pool.labels).double().mean().item()

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from decathlon.errors import UsageError, VerificationError, unknown
-from decathlon.inference.graph_formats import read_onnx, read_program, write_onnx, write_program
-from decathlon.inference.graph_metadata import need_onnx
+from decathlon.inference.graph_formats import need_onnx, read_onnx, read_program, write_onnx, write_program
 from decathlon.inference.merging import fold_norms, without_adapters
 from decathlon.inference.network_file import describe, load_merged, save_merged
 from decathlon.runs.loading import load
@@ -97,10 +96,8 @@ def _write_checked(
         write(path, plain, images[:2], about)
     difference = (read(path)(images) - expected).abs().max().item()
     if not difference <= TOLERANCE * max(1, expected.abs().max().item()):
-        raise VerificationError(
-            f"the network of {about['domain']} in a {form} file has other logits, by {difference:.1e}. "
-            "Try another format."
-        )
+        problem = f"the network of {about['domain']} in a {form} file has other logits, by {difference:.1e}"
+        raise VerificationError(f"{problem}. Try another format.")
     return difference
 
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from decathlon.data.domains import Domain
 from decathlon.data.image_pool import ImagePool, fit
 from decathlon.errors import DataError, VerificationError
-from decathlon.inference.graph_metadata import read_metadata
+from decathlon.inference.graph_formats import read_metadata
 from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.trunks.registry import build
@@ -73,17 +73,14 @@ def describe(
         "domain": domain.name,
         "categories": [vars(category) for category in domain.categories],
         "input": {
-            "size": recipe.size,
-            "resize": recipe.resize,
-            "crop": recipe.facts(domain).crop,
-            "mean": domain.mean,
-            "std": domain.std,
+            "size": recipe.size, "resize": recipe.resize, "crop": recipe.facts(domain).crop,
+            "mean": domain.mean, "std": domain.std,
         },
         "trunk": record.trunk.name,
         "plain": isinstance(network.body, Trunk),
         "folded": dict(folded),
         "run": {key: value for key, value in record.to_json().items() if key not in OF_THE_MACHINE},
-    }
+    }  # fmt: skip
     about["run"]["trunk"] = {"name": record.trunk.name}  # where its weights came from was a path
     if about["plain"]:  # a trunk whose adapters cannot be merged is rebuilt through its method
         shapes = [
@@ -139,9 +136,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if path.suffix not in OTHERS or not path.is_file():
             raise
         kind, loader = OTHERS[path.suffix]
-        raise DataError(
-            f"{path} is {kind} file, not safetensors. Load it with {loader.format(str(path))}"
-        ) from None
+        problem = f"{path} is {kind} file, not safetensors"
+        raise DataError(f"{problem}. Load it with {loader.format(str(path))}") from None
     return tensors, _checked(path, about)
 
 
@@ -157,8 +153,9 @@ def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Domai
     """Return an untrained network into which the tensors of a file fit."""
     classes, features = tensors["head.weight"].shape
     with seeded("merged"):
-        body: nn.Module = (trunk := build(about["trunk"], empty=True))
-        if not about["plain"]:  # only then is the method needed, which may be a user's own
+        trunk = build(about["trunk"], empty=True)
+        body: nn.Module = trunk
+        if not about["plain"]:
             run = about["run"]
             body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk)
         network = without_adapters(DomainNetwork(body, features, classes))

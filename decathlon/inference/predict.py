@@ -46,10 +46,8 @@ def predict_run(
         for name, network in model.networks.items():
             domain = packed.benchmark[name]
             if domain.category_ids != learned[name]:
-                raise VerificationError(
-                    f"{data} has other categories of {name} than {run.folder} learned. "
-                    "Use the file it was trained on."
-                )
+                problem = f"{data} has other categories of {name} than {run.folder} learned"
+                raise VerificationError(f"{problem}. Use the file it was trained on.")
             counts[name] = packed.count(name, split)
             if not counts[name]:
                 continue
@@ -78,19 +76,11 @@ def _protocol(record: RunRecord, split: str, own: str) -> dict[str, Any]:
     """Return how the results were made; `own` names the options that single domains have of their own."""
     changed = " and ".join(dict.fromkeys(change.name for change in record.changes))
     protocol = {
-        "method": record.label,
-        "regime": record.regime,
-        "trunk": record.trunk.name,
-        "trained": record.trunk.trained,
-        "fit": record.fit,
-        "split": split,
-        "seed": record.seed,
-        "epochs": record.recipe.epochs,
-        "size": record.recipe.size,
-        "own": own,
-        "changed": changed,
+        "method": record.label, "regime": record.regime, "trunk": record.trunk.name,
+        "trained": record.trunk.trained, "fit": record.fit, "split": split, "seed": record.seed,
+        "epochs": record.recipe.epochs, "size": record.recipe.size, "own": own, "changed": changed,
         "benchmark": record.benchmark,
-    }
+    }  # fmt: skip
     return {name: value for name, value in protocol.items() if value != "" or name == "benchmark"}
 
 

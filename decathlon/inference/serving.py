@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from decathlon.errors import UsageError, unknown
@@ -27,12 +28,9 @@ def predict_all(networks: Mapping[str, DomainNetwork], images: Tensor) -> dict[s
     _refuse_training(networks)
     logits: dict[str, Tensor] = {}
     for names in sharing(networks):
-        if len(names) == 1:
-            logits[names[0]] = networks[names[0]](images)
-            continue
-        taps = _taps(networks[names[0]], images)
+        taps = _taps(networks[names[0]], images) if len(names) > 1 else ()
         for name in names:
-            logits[name] = _read(networks[name], taps)
+            logits[name] = _logits(networks[name], taps, images)
     return {name: logits[name] for name in networks}
 
 
@@ -54,16 +52,12 @@ def predict_mixed(networks: Mapping[str, DomainNetwork], images: Tensor, domains
     found: list[Tensor] = [images.new_empty(0)] * len(domains)
     for names in sharing({name: networks[name] for name in rows}):
         of_group = [row for name in names for row in rows[name]]
-        taps = _taps(networks[names[0]], images[of_group]) if len(names) > 1 else None
-        begin = 0
-        for name in names:
-            end = begin + len(rows[name])
-            network = networks[name]
-            own = tuple(tap[begin:end] for tap in taps) if taps else ()
-            logits = _read(network, own) if taps else network(images[rows[name]])
+        taps = _taps(networks[names[0]], images[of_group]) if len(names) > 1 else ()
+        parts = [torch.split(tap, [len(rows[name]) for name in names]) for tap in taps]
+        for i, name in enumerate(names):
+            logits = _logits(networks[name], tuple(part[i] for part in parts), images[rows[name]])
             for row, one in zip(rows[name], logits, strict=True):
                 found[row] = one
-            begin = end
     return found
 
 
@@ -87,10 +81,11 @@ def sharing(networks: Mapping[str, DomainNetwork]) -> list[list[str]]:
     groups: dict[frozenset[int] | str, list[str]] = defaultdict(list)
     for name, network in networks.items():
         trunk = trunk_in(network)
-        if trunk is None or _moves(trunk) or not hasattr(network.body, "read"):
-            groups[name].append(name)
-        else:
+        norms = (part for part in trunk.modules() if isinstance(part, nn.BatchNorm2d)) if trunk else ()
+        if trunk and hasattr(network.body, "read") and not any(norm.training for norm in norms):
             groups[frozenset(tensors(trunk))].append(name)
+        else:  # also where a norm would use, and change, the statistics of the batch
+            groups[name].append(name)
     return list(groups.values())
 
 
@@ -107,12 +102,8 @@ def _taps(network: DomainNetwork, images: Tensor) -> tuple[Tensor, ...]:
     return trunk.taps(images)
 
 
-def _moves(trunk: nn.Module) -> bool:
-    """Say whether a norm would use, and change, the statistics of the batch."""
-    return any(part.training for part in trunk.modules() if isinstance(part, nn.BatchNorm2d))
-
-
-def _read(network: DomainNetwork, taps: tuple[Tensor, ...]) -> Tensor:
+def _logits(network: DomainNetwork, taps: tuple[Tensor, ...], images: Tensor) -> Tensor:
+    """Return logits from the taps of a shared trunk, or from the images where there are none."""
     reader: Any = network.body  # `sharing` groups only bodies that can read taps
-    logits: Tensor = network.head(reader.read(taps))
+    logits: Tensor = network.head(reader.read(taps)) if taps else network(images)
     return logits

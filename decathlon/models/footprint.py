@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import product
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -20,6 +21,8 @@ from decathlon.models.surgery import tensors
 
 # copied: norms that a domain has in place of shared ones
 PARTS = ("weights", "norms", "copied norms", "head", "statistics")
+NormCount = Literal["in", "once", "out"]
+Bits = Callable[[str, Tensor], int]
 BASE_DOMAIN = "imagenet12"  # the trunk's own domain, which a method on a frozen trunk need not adapt
 
 
@@ -33,7 +36,7 @@ class Convention:
     """
 
     heads: bool
-    norms: Literal["in", "once", "out"]
+    norms: NormCount
     nine: bool
     shared: bool = True
 
@@ -80,12 +83,8 @@ class Footprint:
     def conventions(self) -> list[Convention]:
         """Return the conventions that apply: `nine` only where a frozen trunk serves its own domain as it is."""
         nines = (True, False) if self.default.nine else (False,)
-        return [
-            Convention(heads, norms, nine)
-            for heads in (False, True)
-            for norms in ("in", "once", "out")
-            for nine in nines
-        ] + [self.published] * (not self.published.shared)
+        usual = product((False, True), get_args(NormCount), nines)
+        return [Convention(*choice) for choice in usual] + [self.published] * (not self.published.shared)
 
     def to_json(self) -> dict[str, Any]:
         """Return ratio, ratio by convention, and the rows, as plain JSON values."""
@@ -94,10 +93,7 @@ class Footprint:
             "convention": str(self.default),
             "published": {"convention": str(self.published), "ratio": self.ratio(self.published)},
             "conventions": {str(convention): self.ratio(convention) for convention in self.conventions()},
-            "rows": [
-                {"scope": row.scope, "part": row.part, "tensors": row.tensors, "bits": row.bits}
-                for row in self.rows
-            ],
+            "rows": [dict(vars(row)) for row in self.rows],
         }
 
     def _billed(self, row: Row, convention: Convention) -> bool:
@@ -114,14 +110,9 @@ class Footprint:
 
 
 def count(
-    trunk: nn.Module,
-    shared: nn.Module,
-    networks: Mapping[str, nn.Module],
-    bits: Callable[[str, Tensor], int],
-    default: Convention,
-    published: Convention,
-    unit: nn.Module,
-) -> Footprint:
+    trunk: nn.Module, shared: nn.Module, networks: Mapping[str, nn.Module], bits: Bits,
+    default: Convention, published: Convention, unit: nn.Module,
+) -> Footprint:  # fmt: skip
     """Count what `networks` (by domain) over a trunk store; `bits(name, parameter)` is the size of a parameter."""
     common = tensors(trunk) | tensors(shared)
     rows = _rows("trunk", trunk, {}, bits) + _rows("shared", shared, {}, bits)
@@ -136,9 +127,7 @@ def count(
     return Footprint(tuple(rows), tuple(_rows("trunk", unit, {}, bits)), used, *conventions)
 
 
-def _rows(
-    scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Callable[[str, Tensor], int]
-) -> list[Row]:
+def _rows(scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Bits) -> list[Row]:
     total, number = Counter[str](), Counter[str]()
     head = getattr(module, "head", None)
     for path, owner in module.named_modules():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -17,10 +17,8 @@ from decathlon.models.trunks.trunk import Trunk
 
 Regime = Literal["joint", "frozen", "private"]
 TRUNKS = {
-    "joint": "trained with all domains (--no-freeze)",
-    "frozen": "frozen (--freeze)",
-    "private": "one per domain",
-}
+    "joint": "trained with all domains (--no-freeze)", "frozen": "frozen (--freeze)", "private": "one per domain",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,8 @@ class Method:
         self.regime: Regime = self.regimes[0] if regime is None else regime
         if self.regime not in self.regimes:
             ways = " or ".join(TRUNKS[known] for known in self.regimes)
-            raise UsageError(
-                f"method '{self.name()}' cannot have a trunk {TRUNKS[self.regime]}. Its trunk is {ways}."
-            )
+            trunk_kind = TRUNKS[self.regime]
+            raise UsageError(f"method '{self.name()}' cannot have a trunk {trunk_kind}. Its trunk is {ways}.")
         self.options = options or self.options
         trunk.requires_grad_(self.regime == "joint")
         self.trunk = trunk
@@ -101,10 +98,8 @@ class Method:
     @classmethod
     def label(cls, options: Options) -> str:
         """Return the name, followed by the options that differ from their defaults."""
-        default = cls.options
-        changed = {each.name: getattr(options, each.name) for each in fields(options)}
-        words = [f"{name}={str(v).lower()}" for name, v in changed.items() if v != getattr(default, name)]
-        return " ".join([cls.name(), *words])
+        changed = {name: value for name, value in vars(options).items() if value != getattr(cls.options, name)}
+        return " ".join([cls.name(), *(f"{name}={str(value).lower()}" for name, value in changed.items())])
 
     @classmethod
     def trunk_name(cls, name: str, options: Options) -> str:
@@ -165,8 +160,7 @@ class ReaderOptions(Options):
     """The norms of a frozen trunk."""
 
     norms: Literal["domain", "trunk"] = option(
-        "domain",
-        "over a frozen trunk: those its run trained for the domain, or one set, so one pass serves all",
+        "domain", "over a frozen trunk: those its run trained for the domain, or one set, so one pass serves all"
     )
 
 

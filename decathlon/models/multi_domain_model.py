@@ -14,7 +14,7 @@ from decathlon.models.surgery import M, named_norms, own_norm, replace, share, t
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
 from decathlon.system.seeding import seeded
-from decathlon.system.tensor_files import fingerprint
+from decathlon.system.tensor_files import digest
 
 Norms = Mapping[str, Mapping[str, Tensor]]  # of one domain: the state of each norm by its path in the trunk
 
@@ -28,13 +28,9 @@ class MultiDomainModel:
     """
 
     def __init__(
-        self,
-        method: Method,
-        seed: int,
-        device: torch.device,
-        norms: Mapping[str, Norms] | None = None,
+        self, method: Method, seed: int, device: torch.device, norms: Mapping[str, Norms] | None = None,
         starts: Mapping[str, Mapping[str, Tensor]] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.method, self.seed, self.device = method, seed, device
         self.trunk = _place(method.trunk, device)
         self.shared = _place(method.shared, device)
@@ -71,14 +67,10 @@ class MultiDomainModel:
         stored = self.method.unpack(stored, own)
         if own.keys() != stored.keys():
             odd = sorted(own.keys() ^ stored.keys())[0]
-            raise VerificationError(
-                f"{source} does not fit this network: only one of them has '{odd}'. Train it again."
-            )
+            raise _misfit(source, f"only one of them has '{odd}'")
         for name, tensor in own.items():
             if tensor.shape != stored[name].shape:
-                raise VerificationError(
-                    f"{source} does not fit this network: '{name}' has another shape. Train it again."
-                )
+                raise _misfit(source, f"'{name}' has another shape")
             tensor.copy_(stored[name])
 
     def shared_state(self) -> dict[str, Tensor]:
@@ -97,7 +89,7 @@ class MultiDomainModel:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all tensors that the domains share."""
-        return fingerprint(nn.ModuleDict({"trunk": self.trunk, "shared": self.shared}))
+        return digest(self.shared_state())
 
     def footprint(self) -> Footprint:
         """Count the bits of trunk, shared modules and every domain."""
@@ -134,6 +126,10 @@ def _set_norms(trunk: nn.Module, norms: Norms) -> None:
     for name, norm in named_norms(trunk):
         for key, tensor in norm.state_dict().items() if name in norms else ():
             tensor.copy_(norms[name][key])
+
+
+def _misfit(source: str, reason: str) -> VerificationError:
+    return VerificationError(f"{source} does not fit this network: {reason}. Train it again.")
 
 
 def _place(module: M, device: torch.device) -> M:

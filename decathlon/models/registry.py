@@ -32,11 +32,7 @@ def read_options(name: str, settings: Iterable[str]) -> dict[str, Any]:
 def explain(name: str) -> str:
     """Return a method's docstring, the trunks it works with, and its options with their defaults."""
     kind = find_method(name)
-    lines = [
-        (METHODS.load(name).__doc__ or "").strip(),
-        "",
-        "Trunk: " + ", or ".join(TRUNKS[r] for r in kind.regimes) + ".",
-    ]
+    lines = [_docstring(name), "", f"Trunk: {', or '.join(TRUNKS[regime] for regime in kind.regimes)}."]
     may_be = choices(kind.options)
     for each in fields(kind.options):
         default = str(getattr(kind.options, each.name)).lower()
@@ -49,4 +45,8 @@ def _line(name: str) -> str:
         find_method(name)
     except UsageError as error:  # the others can be used
         return str(error).removeprefix(f"method '{name}' ")
-    return (METHODS.load(name).__doc__ or "").strip().partition("\n")[0].removeprefix(f"{name}: ")
+    return _docstring(name).partition("\n")[0].removeprefix(f"{name}: ")
+
+
+def _docstring(name: str) -> str:
+    return (METHODS.load(name).__doc__ or "").strip()

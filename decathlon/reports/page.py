@@ -12,7 +12,7 @@ from decathlon.reports.figures.points import METADATA, draw_points
 from decathlon.reports.leaderboard import Board, notes, to_table
 from decathlon.reports.tables import Table, format_row, visible_columns
 from decathlon.system.files import write_bytes
-from decathlon.system.text import plain
+from decathlon.system.text import printable
 
 
 def write_plot(boards: Sequence[Board], path: Path) -> None:
@@ -51,7 +51,7 @@ th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #888
 def page(tables: Sequence[Table], pictures: Sequence[bytes | None], notes: Sequence[str]) -> str:
     """Return the page; `pictures[i]` is the SVG below table i, or None."""
     parts = [_section(table, picture) for table, picture in zip(tables, pictures, strict=True)]
-    parts += [f"<p>{escape(plain(note))}</p>" for note in notes]
+    parts += [f"<p>{escape(printable(note))}</p>" for note in notes]
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -68,7 +68,7 @@ def _section(table: Table, picture: bytes | None) -> str:
     def line(cell: str, texts: Sequence[str]) -> str:
         return f"<tr>{''.join(map(cell.format, kinds, texts))}</tr>"
 
-    head = line('<th scope="col"{}>{}</th>', [escape(plain(column.title)) for column in columns])
+    head = line('<th scope="col"{}>{}</th>', [escape(printable(column.title)) for column in columns])
     rows = (format_row(table, row, lambda cell: f"<strong>{cell}</strong>", escape) for row in table.rows)
     body = "\n".join(line("<td{}>{}</td>", cells) for cells in rows)
     image = ""
@@ -77,6 +77,6 @@ def _section(table: Table, picture: bytes | None) -> str:
         data = base64.b64encode(picture).decode()
         image = f'\n<img alt="Points per domain, as in the table" src="data:image/svg+xml;base64,{data}">'
     return (
-        f'<h2>{escape(plain(table.title))}</h2>\n<div class="wide"><table>\n<thead>{head}</thead>\n'
+        f'<h2>{escape(printable(table.title))}</h2>\n<div class="wide"><table>\n<thead>{head}</thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>{image}"
     )

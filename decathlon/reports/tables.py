@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from decathlon.system.strict_json import dump_json
-from decathlon.system.text import plain
+from decathlon.system.text import printable
 
 Value = str | float | None
 Row = tuple[Value, ...]
@@ -55,7 +55,7 @@ def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> 
     if form == "json":
         return dump_json([record for table in tables for record in _records(table)])
     part, comment = (_latex, "% {}\n") if form == "latex" else (_markdown, "{}\n")
-    return "\n".join([*map(part, tables), *(comment.format(plain(note)) for note in notes)])
+    return "\n".join([*map(part, tables), *(comment.format(printable(note)) for note in notes)])
 
 
 def format_row(table: Table, row: Row, mark: Callable[[str], str], escape: Callable[[str], str]) -> list[str]:
@@ -75,7 +75,7 @@ def format_value(value: Value, column: Column) -> str:
     """Return a value as text for people."""
     if value is None:
         return NOTHING
-    return plain(value) if isinstance(value, str) else f"{value:.{column.digits or 0}f}"
+    return printable(value) if isinstance(value, str) else f"{value:.{column.digits or 0}f}"
 
 
 def _best(table: Table) -> dict[int, str]:
@@ -113,7 +113,7 @@ def _markdown(table: Table) -> str:
     rows = table.rows if table.footer is None else (*table.rows, table.footer)
     lines += [format_row(table, row, lambda cell: f"**{cell}**", escape) for row in rows]
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{escape(plain(table.title))}\n\n{body}\n"
+    return f"{escape(printable(table.title))}\n\n{body}\n"
 
 
 def _latex(table: Table) -> str:
@@ -124,7 +124,7 @@ def _latex(table: Table) -> str:
         return " & ".join(cells) + r" \\"
 
     layout = "".join("l" if column.digits is None else "r" for column in visible_columns(table))
-    lines = [f"% {plain(table.title)}", rf"\begin{{tabular}}{{{layout}}}", r"\hline"]
+    lines = [f"% {printable(table.title)}", rf"\begin{{tabular}}{{{layout}}}", r"\hline"]
     lines += [line([escape(column.title) for column in visible_columns(table)]), r"\hline"]
     lines += [line(format_row(table, row, lambda cell: rf"\textbf{{{cell}}}", escape)) for row in table.rows]
     if table.footer is not None:

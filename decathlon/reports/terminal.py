@@ -13,7 +13,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from decathlon.reports.tables import Format, Row, Table, format_row, render, visible_columns
-from decathlon.system.text import plain
+from decathlon.system.text import printable
 
 NO_LIMIT = 10_000  # columns; a pipe has no width, and a cut number would be wrong
 
@@ -25,7 +25,7 @@ def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> N
         return
     sys.stdout.write(render(tables, form, notes))
     if form in ("csv", "json"):
-        sys.stderr.writelines(f"{plain(note)}\n" for note in notes)
+        sys.stderr.writelines(f"{printable(note)}\n" for note in notes)
 
 
 def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
@@ -36,13 +36,13 @@ def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
     for table in tables:
         needed = Measurement.get(console, console.options.update(width=NO_LIMIT), _rich(table)).maximum
         fits = needed <= console.width
-        console.print(Text(plain(table.title), style="bold"))
+        console.print(Text(printable(table.title), style="bold"))
         console.print(_rich(table if fits else _narrow(table)))
         console.print()
         if not fits and _narrow(table) != table:
             console.print(Text(f"All columns need {needed} characters. Widen the window, or add --format csv."))
     for note in notes:
-        console.print(Text(plain(note)))
+        console.print(Text(printable(note)))
 
 
 def _narrow(table: Table) -> Table:
@@ -61,7 +61,7 @@ def _rich(table: Table) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for column in visible_columns(table):
         rich.add_column(
-            Text(plain(column.title)), justify="left" if column.digits is None else "right", no_wrap=True
+            Text(printable(column.title)), justify="left" if column.digits is None else "right", no_wrap=True
         )
     for row in table.rows:
         rich.add_row(*_cells(table, row), end_section=row is table.rows[-1] and table.footer is not None)

@@ -19,7 +19,7 @@ from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.strict_json import dump_json, parse_json
-from decathlon.system.text import several, shown
+from decathlon.system.text import format_value, several
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
@@ -110,13 +110,13 @@ def _check_rows(
     for image, category in zip(results.image_ids, results.category_ids, strict=True):
         domain = domain_of.get(image)
         if domain is None:
-            offences["foreign image, not in the ground truth"].append(shown(image))
+            offences["foreign image, not in the ground truth"].append(format_value(image))
             continue
         answer = f"{image} ({domain.name})"
         if image in seen:
             offences["duplicate image"].append(answer)
         elif category not in owner:
-            offences["unknown category"].append(f"{answer} as {shown(category)}")
+            offences["unknown category"].append(f"{answer} as {format_value(category)}")
         elif category not in domain.categories:
             offences["category of another domain"].append(f"{answer} as {category} ({owner[category]})")
         seen.add(image)
@@ -134,7 +134,7 @@ def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
             offences["malformed row, without image_id and category_id"].append(f"row {position}")
         elif type(row["image_id"]) is not int or type(row["category_id"]) is not int:
             key = "category_id" if type(row["image_id"]) is int else "image_id"
-            offences["id that is not an integer"].append(f"row {position} {key} {shown(row[key])}")
+            offences["id that is not an integer"].append(f"row {position} {key} {format_value(row[key])}")
     _refuse(path, offences)
     return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
 

@@ -7,7 +7,6 @@ import platform
 import re
 from typing import Literal
 
-import timm
 import torch
 
 from decathlon import __version__
@@ -68,10 +67,9 @@ def asynchronous(device: torch.device) -> bool:
 
 def versions() -> dict[str, str]:
     """Return the versions that a run is computed with, by name."""
+    import timm  # on demand: it takes a second
+
     return {
-        "decathlon": __version__,
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "python": platform.python_version(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
-    }
+        "decathlon": __version__, "torch": torch.__version__, "timm": timm.__version__,
+        "python": platform.python_version(), "processor": torch.backends.cpu.get_cpu_capability(),
+    }  # fmt: skip

@@ -109,10 +109,8 @@ def _sweep(path: Path) -> None:
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
+    except OSError as error:  # a permission is missing for another user's
+        return not isinstance(error, ProcessLookupError)
     return True
 
 

@@ -26,9 +26,8 @@ def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[
         try:
             lock.acquire()
         except filelock.Timeout:
-            raise BusyError(
-                f"{what} {doing} by {_holder(path)}. Wait until it ends or stop it, then try again."
-            ) from None
+            fix = "Wait until it ends or stop it, then try again."
+            raise BusyError(f"{what} {doing} by {_holder(path)}. {fix}") from None
     try:
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name, too
             path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")

@@ -29,11 +29,8 @@ class Plugins(Generic[T]):
     def names(self) -> dict[str, str]:
         """Map each name to the module that defines it: the package's own files win over entry points."""
         folders = importlib.import_module(self.package).__path__
-        own = {
-            entry.name.replace("_", "-"): f"{self.package}.{entry.name}"
-            for entry in pkgutil.iter_modules(folders)
-            if not entry.name.startswith("_")
-        }
+        files = [entry.name for entry in pkgutil.iter_modules(folders) if not entry.name.startswith("_")]
+        own = {name.replace("_", "-"): f"{self.package}.{name}" for name in files}
         installed = importlib.metadata.entry_points(group=self.package)
         return {point.name: point.value for point in installed} | own
 
@@ -42,10 +39,8 @@ class Plugins(Generic[T]):
         if name not in self.names():
             raise unknown(self.kind, name, self.names())
         module = self.load(name)
-        found = [
-            thing for thing in vars(module).values() if isinstance(thing, type) and issubclass(thing, self.base)
-        ]
-        own = [thing for thing in found if thing.__module__ == module.__name__]
+        classes = [thing for thing in vars(module).values() if isinstance(thing, type)]
+        own = [one for one in classes if issubclass(one, self.base) and one.__module__ == module.__name__]
         if len(own) != 1:
             raise UsageError(
                 f"{self.kind} '{name}' needs exactly one {self.base.__name__} in {module.__name__}, "

@@ -6,16 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+import rich.progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)  # fmt: skip
+
+LEFT = bars.TimeRemainingColumn(), bars.TextColumn("left")
 
 
 def stderr() -> Console:
@@ -23,18 +17,15 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def _progress(console: Console, *columns: bars.ProgressColumn) -> bars.Progress:
+    return bars.Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 @contextlib.contextmanager
 def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
     """Yield a function that prints a line and one that shows images done of the total; a pipe gets lines only."""
-    console = stderr()
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images, {task.fields[rate]:,.0f} images/s,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    console, rate = stderr(), bars.TextColumn("images, {task.fields[rate]:,.0f} images/s,")
+    with _progress(console, bars.BarColumn(), bars.MofNCompleteColumn(), rate, *LEFT) as bar:
         task = bar.add_task("", total=None, rate=0)
 
         def show(done: int, total: int) -> None:
@@ -42,22 +33,16 @@ def image_bar() -> Iterator[tuple[Callable[[str], None], Callable[[int, int], No
                 bar.reset(task)
             bar.update(task, completed=done, total=total, rate=bar.tasks[0].speed or 0)
 
-        yield lambda line: console.print(line), show
+        yield console.print, show
 
 
 @contextlib.contextmanager
 def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int | None], None]]]:
     """Yield a function that prints a line and one that shows bytes done of the total; a pipe gets lines only."""
-    console = stderr()
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    console, name = stderr(), bars.TextColumn("{task.description}", markup=False)
+    with _progress(
+        console, name, bars.BarColumn(), bars.DownloadColumn(), bars.TransferSpeedColumn(), *LEFT
+    ) as bar:
         task = bar.add_task("", total=None, visible=False)
 
         def show(what: str, done: int, total: int | None) -> None:
@@ -65,7 +50,7 @@ def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, 
                 bar.reset(task, completed=done, total=total, description=what)
             bar.update(task, completed=done, total=total, visible=done != total)
 
-        yield lambda line: console.print(line), show
+        yield console.print, show
 
 
 class TrainingProgress:
@@ -73,16 +58,16 @@ class TrainingProgress:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or stderr()
-        self._bar: Progress | None = None
+        self._bar: bars.Progress | None = None
 
     @contextlib.contextmanager
     def training(self, what: str, steps: int, done: int) -> Iterator[None]:
         """Show the training of `steps` optimizer steps, `done` of them complete; print the speed at the end."""
         self._began, self._images = time.monotonic(), 0
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("steps"),
-            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-            console=self.console, transient=True, disable=not self.console.is_terminal,
+        self._bar = _progress(
+            self.console, bars.TextColumn("{task.description}", markup=False), bars.BarColumn(),
+            bars.MofNCompleteColumn(), bars.TextColumn("steps"), bars.TimeRemainingColumn(),
+            bars.TextColumn("{task.fields[note]}"),
         )  # fmt: skip
         self._task = self._bar.add_task(what, total=steps, completed=done, note="")
         with self._bar:

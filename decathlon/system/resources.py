@@ -14,19 +14,14 @@ from decathlon.system.text import sentence
 
 _SPACE = "free some space or choose another place"
 _RIGHTS = "choose another place, or get the right to write there"
+_FILE = "choose another place: a file is where a folder should be"
 _FIXES = {
-    errno.ENOSPC: _SPACE,
-    errno.EDQUOT: _SPACE,
-    errno.EFBIG: _SPACE,
-    errno.EACCES: _RIGHTS,
-    errno.EPERM: _RIGHTS,
-    errno.EROFS: _RIGHTS,
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ELOOP: "remove the link that is there",
+    errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EFBIG: _SPACE,
+    errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS, errno.EROFS: _RIGHTS,
+    errno.ENOTDIR: _FILE, errno.EEXIST: _FILE,
+    errno.ENAMETOOLONG: "choose a shorter name", errno.ELOOP: "remove the link that is there",
     errno.EISDIR: "remove the folder that is there, or choose another place",
-    errno.ENOTDIR: "choose another place: a file is where a folder should be",
-    errno.EEXIST: "choose another place: a file is where a folder should be",
-}
+}  # fmt: skip
 # How torch, HDF5 and the system word it; torch has an exception class for GPUs only.
 _LACK = re.compile(r"out of memory|an(no|')t allocate memory|emory allocation failed|ALLOC_FAILED", re.IGNORECASE)
 _GPU = re.compile(r"CUDA|CUBLAS|CUDNN")
@@ -35,10 +30,11 @@ _WANTED = re.compile(r"(?:tried to|unable to) allocate ([\d.]+) (bytes|[KMGT]iB)
 
 def unwritable(path: Path, error: OSError | str) -> ResourceError:
     """Return the error for a file or folder that cannot be written."""
-    if isinstance(error, str):
-        return ResourceError(f"cannot write {path} ({error}). {sentence(_SPACE)}")
-    fix = _FIXES.get(error.errno or 0, "check the disk, or choose another place")
-    return ResourceError(f"cannot write {path} ({error.strerror or error}). {sentence(fix)}")
+    reason, fix = error, _SPACE
+    if isinstance(error, OSError):
+        reason = error.strerror or error
+        fix = _FIXES.get(error.errno or 0, "check the disk, or choose another place")
+    return ResourceError(f"cannot write {path} ({reason}). {sentence(fix)}")
 
 
 def refuse_unwritable(path: Path) -> None:
@@ -69,9 +65,8 @@ def memory_for(work: str, fix: str) -> Iterator[None]:
 
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error of any class means that host or GPU memory ran out."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError | OSError) and _LACK.search(str(error)) is not None
-    )
+    worded = isinstance(error, RuntimeError | OSError) and _LACK.search(str(error)) is not None
+    return worded or isinstance(error, MemoryError)
 
 
 def out_of_memory(error: BaseException, work: str = "", fix: str = "end other programs first") -> ResourceError:

@@ -20,7 +20,7 @@ from types import FunctionType
 from typing import Any, Literal, get_args, get_origin
 
 from decathlon.errors import DataError
-from decathlon.system.text import sentence, shown
+from decathlon.system.text import format_value, sentence
 
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "an object"}
 MOST = 2**63 - 1
@@ -33,15 +33,10 @@ def check(value: Any, shape: Any, source: str, fix: str) -> None:
         raise DataError(f"{source} is damaged: {fault}. {sentence(fix)}")
 
 
-def find_fault(value: Any, shape: Any, place: str = "") -> str | None:
+def find_fault(value: Any, shape: Any) -> str | None:
     """Return where a value lacks the shape and what is there, as `seeds[2] is 'x', not a whole number`."""
-    if isinstance(shape, dict) and isinstance(value, dict):
-        return _keys(value, shape, place)
-    if isinstance(shape, list) and isinstance(value, list):
-        return _first(find_fault(entry, shape[0], f"{place}[{i}]") for i, entry in enumerate(value))
-    if _fits(value, shape):
-        return None
-    return f"{place or 'the whole'} is {shown(value)}, not {_describe(shape)}"
+    fault = _fault(value, shape)
+    return fault and f"{fault[0].removeprefix('.') or 'the whole'} {fault[1]}"
 
 
 def within(kind: type, least: float, most: float) -> Callable[[Any], str | None]:
@@ -70,48 +65,57 @@ def path(value: Any) -> str | None:
     return None if isinstance(value, str) and value and "\0" not in value else "a path"
 
 
-def _keys(value: Mapping[str, Any], shape: Mapping[Any, Any], place: str) -> str | None:
+def _fault(value: Any, shape: Any) -> tuple[str, str] | None:
+    """Return the place of a fault and what is wrong there; most values have none, so places are not kept."""
+    if isinstance(shape, dict) and isinstance(value, dict):
+        return _key_fault(value, shape)
+    if isinstance(shape, list) and isinstance(value, list):
+        for i, entry in enumerate(value):
+            if fault := _fault(entry, shape[0]):
+                return f"[{i}]{fault[0]}", fault[1]
+        return None
+    return None if _fits(value, shape) else ("", f"is {format_value(value)}, not {_describe(shape)}")
+
+
+def _key_fault(value: Mapping[str, Any], shape: Mapping[Any, Any]) -> tuple[str, str] | None:
     if str in shape:
-        return _first(find_fault(entry, shape[str], f"{place}[{shown(key)}]") for key, entry in value.items())
+        for key, entry in value.items():
+            if fault := _fault(entry, shape[str]):
+                return f"[{format_value(key)}]{fault[0]}", fault[1]
+        return None
     for key, inner in shape.items():
         plain = key.removesuffix("?")
-        where = f"{place}.{plain}" if place else plain
         if plain in value:
-            fault = find_fault(value[plain], inner, where)
-            if fault:
-                return fault
+            if fault := _fault(value[plain], inner):
+                return f".{plain}{fault[0]}", fault[1]
         elif plain == key:
-            return f"{where} is missing"
+            return f".{plain}", "is missing"
     return None
 
 
-def _first(faults: Any) -> str | None:
-    return next((fault for fault in faults if fault), None)
-
-
 def _fits(value: Any, shape: Any) -> bool:
-    if isinstance(shape, FunctionType):  # first: an annotation file asks this a million times
+    if shape is int:  # first, with text: an annotation file asks this a million times
+        return type(value) is int and -MOST <= value <= MOST
+    if shape is str:
+        return isinstance(value, str)
+    if isinstance(shape, FunctionType):
         return shape(value) is None
     if isinstance(shape, tuple):
-        return any(not find_fault(value, one) for one in shape)
+        return any(not _fault(value, one) for one in shape)
     if get_origin(shape) is Literal:
         return any(value == known and type(value) is type(known) for known in get_args(shape))
-    if shape is int:
-        return type(value) is int and abs(value) <= MOST
     if shape is float:
         return type(value) is float and math.isfinite(value) or _fits(value, int)
-    if isinstance(shape, type):
-        return isinstance(value, shape)
-    return shape is None and value is None
+    return value is None if shape is None else isinstance(shape, type) and isinstance(value, shape)
 
 
 def _describe(shape: Any) -> str:
     if isinstance(shape, tuple):
         return " or ".join(map(_describe, shape))
     if get_origin(shape) is Literal:
-        return " or ".join(shown(known) for known in get_args(shape))
-    if isinstance(shape, type) or shape is None:
-        return KINDS.get(shape, "null") if isinstance(shape, type) else "null"
-    if callable(shape):
+        return " or ".join(map(format_value, get_args(shape)))
+    if isinstance(shape, FunctionType):
         return str(shape(None))
-    return "a list" if isinstance(shape, list) else "an object"
+    if isinstance(shape, list | dict):
+        return "a list" if isinstance(shape, list) else "an object"
+    return KINDS.get(shape, "null")

@@ -44,12 +44,9 @@ def held() -> Iterator[Hold]:
     """Hold a first SIGINT or SIGTERM back until the block ends, then deliver it.
 
     The block checks the yielded `Hold` and ends soon after it turns true. A signal that is ignored stays ignored.
-    In other threads than the main one nothing is held.
     """
     hold = Hold()
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in HELD}
+    before = {number: signal.getsignal(number) for number in HELD if _in_main_thread()}
     taken = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     try:
         for number in taken:
@@ -64,12 +61,8 @@ def held() -> Iterator[Hold]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Raise SystemExit on SIGTERM, so that unfinished files are removed; in the main thread only.
-
-    A SIGTERM that is ignored stays ignored.
-    """
-    ignored = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    if ignored or threading.current_thread() is not threading.main_thread():
+    """Raise SystemExit on SIGTERM, so that unfinished files are removed; where it is ignored it stays ignored."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN or not _in_main_thread():
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -77,3 +70,7 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

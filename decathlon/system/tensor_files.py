@@ -22,13 +22,12 @@ from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
 from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
 
+Tensors = Mapping[str, Tensor]
 HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB
 SEALED = "all:"  # begins the digest, which covers tensors and metadata
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any], keep: Path | None = None
-) -> None:
+def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any], keep: Path | None = None) -> None:
     """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name."""
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -96,15 +95,11 @@ def _reason(error: SafetensorError) -> OSError | str:
 
 
 def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Return tensors and metadata.
-
-    safetensors itself raises anything for types and shapes that torch does not have.
-    """
+    """Return tensors and metadata; safetensors raises anything for types and shapes that torch does not have."""
     length = int.from_bytes(data[:8], "little")
     if length > min(HEADER, len(data)):
-        raise DataError(
-            f"{path} is cut short or not a safetensors file: its header would have {length:,} bytes. {RESTORE}."
-        )
+        problem = f"its header would have {length:,} bytes"
+        raise DataError(f"{path} is cut short or not a safetensors file: {problem}. {RESTORE}.")
     try:
         tensors = load(data)
     except (SafetensorError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -112,10 +107,7 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str
             raise out_of_memory(error, f"reading {path}") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read ({reason}). {RESTORE}.") from None
-    metadata: Mapping[str, str] = (
-        parse_json(data[8 : 8 + length], f"the header of {path}").get("__metadata__") or {}
-    )
-    return tensors, metadata
+    return tensors, parse_json(data[8 : 8 + length], f"the header of {path}").get("__metadata__") or {}
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -123,7 +115,7 @@ def fingerprint(module: nn.Module) -> str:
     return digest(module.state_dict())
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
+def digest(tensors: Tensors) -> str:
     """Return a SHA-256 over names, types, shapes and values of tensors."""
     sha = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):

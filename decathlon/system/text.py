@@ -15,15 +15,14 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def plain(value: str) -> str:
+def printable(value: str) -> str:
     """Return `value` on one line and without control characters, which could repaint a terminal."""
     return "".join(character if character.isprintable() else " " for character in value)
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a JSON value in a few characters; a list or an object is only named, it may be nested without end."""
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
-    text = {None: "null", True: "true", False: "false"}.get(value) if not isinstance(value, int | float) else None
-    text = str(value).lower() if isinstance(value, bool) else text or repr(value)
+    text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
     return text if len(text) <= 40 else f"{text[:36]}…"

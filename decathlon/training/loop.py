@@ -215,7 +215,7 @@ def _metrics(trainer: Trainer, held_out: dict[str, ImagePool]) -> list[dict[str,
         row = {"epoch": epoch, "step": trainer.step, "domain": name, "lr": lr}
         row |= {"train_loss": loss / images, "train_accuracy": correct / images}
         if validate and name in held_out:
-            result = evaluate(trainer.model.networks[name], held_out[name], trainer.bf16)
-            row |= {"val_loss": result.loss, "val_accuracy": result.accuracy}
+            network = trainer.model.networks[name]
+            row["val_loss"], row["val_accuracy"] = evaluate(network, held_out[name], trainer.bf16)
         rows.append(row)
     return rows

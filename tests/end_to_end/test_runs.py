@@ -96,10 +96,10 @@ def test_a_loaded_run_predicts_what_was_trained(tiny: Path, runs: Any, method: s
     with PackedFile(tiny) as packed:
         for name in DOMAINS:
             pool = load_pool(packed, packed.benchmark[name], ("val",), SHORT.size, SHORT.resize)
-            found = evaluate(model.networks[name], pool, bf16=False)
+            loss, accuracy = evaluate(model.networks[name], pool, bf16=False)
             last = [row for row in rows if row["domain"] == name][-1]
-            assert found.accuracy == last["val_accuracy"]
-            assert found.loss == pytest.approx(last["val_loss"], abs=1e-6)
+            assert accuracy == last["val_accuracy"]
+            assert loss == pytest.approx(last["val_loss"], abs=1e-6)
 
 
 @pytest.mark.parametrize("method", SHARING)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Benchmark, Category, CropPolicy, Domain
+from decathlon.data.packed_format import COLUMNS, PackedSplit, combine
 from decathlon.data_prep.packing.decoding import Decoded
 from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.system.files import write_json
@@ -74,3 +76,8 @@ def write_pack(path: Path, benchmark: Benchmark = TINY, counts: dict[str, int] =
                 target.close(np.full_like(labels, -1) if split == "test" else labels, ids)
         writer.finish(benchmark)
     return path
+
+
+def digest_columns(split: PackedSplit) -> str:
+    """Return the digest of a split held in memory; equal to that of a streaming writer."""
+    return combine({c: hashlib.sha256(np.ascontiguousarray(getattr(split, c)).data).hexdigest() for c in COLUMNS})

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from decathlon.models.centre_tap import with_centre
-from decathlon.models.layers import PointwiseConv
+from decathlon.models.layers import PointwiseConv, with_centre
 
 
 def two(conv: nn.Conv2d, adapter: PointwiseConv, x: Tensor) -> Tensor:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from decathlon.errors import unknown
+from decathlon.models.trunks.resnet26 import ResNet26
 from decathlon.models.trunks.trunk import Trunk
+from decathlon.models.trunks.wide_resnet import WideResNet
 
 # Example names with a description; `build` understands every name of these forms.
 TRUNKS = {
@@ -24,35 +25,13 @@ def build(name: str, empty: bool = False) -> Trunk:
     Weights are random, or pretrained where the name says so and `empty` is false: a trunk whose weights are
     about to be loaded, or are only counted, needs no download.
     """
-    for pattern, make in _FORMS:
-        match = re.fullmatch(pattern, name)
-        if match:
-            return make(match, empty)
+    if wide := re.fullmatch(r"wrn-(\d+)-(\d+)(-dan)?", name):
+        dan = wide[3] is not None
+        return WideResNet(int(wide[1]), int(wide[2]), stride_first=dan, conv_bias=not dan)
+    if name == "resnet26":
+        return ResNet26()
+    if re.fullmatch("timm:.+", name):
+        from decathlon.models.trunks.timm import TimmTrunk  # on demand: timm alone takes a second
+
+        return TimmTrunk(name.removeprefix("timm:"), pretrained=False if empty else None)
     raise unknown("trunk", name, TRUNKS)
-
-
-# Imported on demand: timm alone takes a second.
-def _wide(match: re.Match[str], empty: bool) -> Trunk:
-    from decathlon.models.trunks.wide_resnet import WideResNet
-
-    dan = match[3] is not None
-    return WideResNet(int(match[1]), int(match[2]), stride_first=dan, conv_bias=not dan)
-
-
-def _resnet26(match: re.Match[str], empty: bool) -> Trunk:
-    from decathlon.models.trunks.resnet26 import ResNet26
-
-    return ResNet26()
-
-
-def _timm(match: re.Match[str], empty: bool) -> Trunk:
-    from decathlon.models.trunks.timm import TimmTrunk
-
-    return TimmTrunk(match[1], pretrained=False if empty else None)
-
-
-_FORMS: list[tuple[str, Callable[[re.Match[str], bool], Trunk]]] = [
-    (r"wrn-(\d+)-(\d+)(-dan)?", _wide),
-    (r"resnet26", _resnet26),
-    (r"timm:(.+)", _timm),
-]

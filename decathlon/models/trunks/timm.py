@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import timm
 from torch import Tensor, nn
 
@@ -27,20 +25,15 @@ class TimmTrunk(Trunk):
         try:
             self.model = timm.create_model(model, pretrained=wanted, features_only=True)
         except (RuntimeError, AttributeError, ValueError) as error:
-            raise UsageError(
-                f"{self.name} cannot be a trunk: {_first_line(error)}. Choose a convolutional model."
-            ) from error
+            reason = _first_line(error)
+            raise UsageError(f"{self.name} cannot be a trunk: {reason}. Choose a convolutional model.") from error
         except OSError as error:
-            raise DecathlonError(
-                f"the weights of {self.name} cannot be fetched ({_first_line(error)}). "
-                f"Use 'timm:{bare}' for random weights."
-            ) from error
-        info: Any = self.model.feature_info
-        self.tap_channels = tuple(info.channels())
+            problem = f"the weights of {self.name} cannot be fetched ({_first_line(error)})"
+            raise DecathlonError(f"{problem}. Use 'timm:{bare}' for random weights.") from error
+        self.tap_channels = tuple(self.model.feature_info.channels())  # type: ignore[operator,union-attr]
         if not any(isinstance(part, nn.BatchNorm2d) for part in self.model.modules()):
-            raise UsageError(
-                f"{self.name} has no batch normalisation for domains to adapt. Choose e.g. timm:resnet18."
-            )
+            problem = f"{self.name} has no batch normalisation for domains to adapt"
+            raise UsageError(f"{problem}. Choose e.g. timm:resnet18.")
 
     def taps(self, images: Tensor) -> tuple[Tensor, ...]:
         """Map (batch, 3, height, width) to the model's stage features, shallow to deep."""

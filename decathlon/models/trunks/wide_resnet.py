@@ -7,6 +7,8 @@ the stride is and whether convolutions have biases, so both are options.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -45,17 +47,14 @@ class WideResNet(Trunk):
     def __init__(self, depth: int, width: int, stride_first: bool = False, conv_bias: bool = True) -> None:
         super().__init__()
         if depth < 10 or (depth - 4) % 6 or width < 1:
-            raise UsageError(
-                f"wrn-{depth}-{width} does not exist. Use a depth of 6n+4 (10, 16, 22, 28, 40) and width >= 1."
-            )
+            fix = "Use a depth of 6n+4 (10, 16, 22, 28, 40) and width >= 1."
+            raise UsageError(f"wrn-{depth}-{width} does not exist. {fix}")
         self.depth, self.width, self.stride_first, self.conv_bias = depth, width, stride_first, conv_bias
-        dan = stride_first and not conv_bias
-        self.name = f"wrn-{depth}-{width}{'-dan' if dan else ''}"
+        self.name = f"wrn-{depth}-{width}{'-dan' if stride_first and not conv_bias else ''}"
         self.tap_channels = (16, 16 * width, 32 * width, 64 * width)
         self.stem = nn.Conv2d(3, 16, 3, padding=1, bias=conv_bias)
         self.stage1, self.stage2, self.stage3 = (
-            self._stage(inputs, outputs)
-            for inputs, outputs in zip(self.tap_channels, self.tap_channels[1:], strict=False)
+            self._stage(inputs, outputs) for inputs, outputs in pairwise(self.tap_channels)
         )
         self.bn = nn.BatchNorm2d(self.features)
         initialise(self)

@@ -12,7 +12,7 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 from decathlon.data.domains import Category
-from decathlon.system.text import plain
+from decathlon.system.text import printable
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 REGULAR, BOLD = FONTS / "DejaVuSans.ttf", FONTS / "DejaVuSans-Bold.ttf"  # the same on every machine
@@ -22,7 +22,7 @@ ELLIPSIS = "…"
 
 def readable(category: Category) -> str:
     """Return a category's name on one line, or `class 12` when it is empty or no font has its letters."""
-    name = shortened(" ".join(plain(category.name).split()), LONGEST)
+    name = shortened(" ".join(printable(category.name).split()), LONGEST)
     return name if name and font_of(name) else f"class {category.id % 10**7}"
 
 

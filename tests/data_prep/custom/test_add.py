@@ -19,7 +19,6 @@ from PIL import Image
 from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
 from decathlon.data.packed_file import PackedFile
-from decathlon.data.packed_format import digest_columns
 from decathlon.data_prep.custom import scan
 from decathlon.data_prep.custom.add import Added, add
 from decathlon.data_prep.custom.add_request import AddRequest
@@ -28,7 +27,7 @@ from decathlon.data_prep.packing.extend import held
 from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import BusyError, DataError, UsageError
 from tests.helpers.custom_sources import key, numbered, packed, pixels, write_table, write_tree
-from tests.helpers.packs import TINY, write_pack
+from tests.helpers.packs import TINY, digest_columns, write_pack
 
 CLASSES = {"ants": 8, "bees": 8}
 PROGRAM = [sys.executable, "-c", "from decathlon.cli.main import main; main()", "data", "add"]

@@ -19,13 +19,13 @@ from PIL import Image
 
 from decathlon.cli.main import command
 from decathlon.data.packed_file import PackedFile
-from decathlon.data.packed_format import digest_columns
 from decathlon.data_prep.challenge.prepare import prepare
 from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import DataError, DecathlonError, UsageError
 from tests.conftest import outside
 from tests.helpers.challenge_sources import annotation_file, archive
+from tests.helpers.packs import digest_columns
 
 COMMAND = [sys.executable, "-c", "from decathlon.cli.main import main; main()", "data", "prepare"]
 

@@ -15,8 +15,7 @@ import torch
 from torch import nn
 
 from decathlon.errors import DataError
-from decathlon.inference.graph_formats import write_program
-from decathlon.inference.graph_metadata import read_metadata
+from decathlon.inference.graph_formats import read_metadata, write_program
 from decathlon.inference.network_file import description
 
 ABOUT = {"domain": "apples", "names": ["é", "x"]}
@@ -159,6 +158,6 @@ def test_damaged_and_foreign_onnx_is_refused(tmp_path: Path, monkeypatch: pytest
             file.write_bytes(data)
             with pytest.raises(DataError, match=r"[.?]$"):
                 description(file)
-    monkeypatch.setattr("decathlon.inference.graph_metadata.ONNX_LARGEST", 10)
+    monkeypatch.setattr("decathlon.inference.graph_formats.ONNX_LARGEST", 10)
     with pytest.raises(DataError, match="limit of 2 GiB"):
         description(file)
