@@ -13,15 +13,7 @@ from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 
-OTHERS = (
-    ".gif",
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".jxl",
-    ".psd",
-)  # also images: unusable, but not left out
+OTHERS = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd")  # also images: unusable, but not left out
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision
 
 

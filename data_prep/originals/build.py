@@ -13,7 +13,7 @@ from decathlon.data_prep.originals import domains
 from decathlon.data_prep.originals.challenge_split import plan
 from decathlon.data_prep.packing.extend import extend, refuse_there
 from decathlon.data_prep.packing.pipeline import PackOptions, Prepared
-from decathlon.data_prep.packing.test_labels import hide_test_labels, truth_document, writing_truth
+from decathlon.data_prep.packing.plan import hide_test_labels, truth_document, writing_truth
 from decathlon.data_prep.sources.file_tree import open_tree
 from decathlon.errors import unknown
 from decathlon.system.files import refuse_existing

@@ -39,7 +39,7 @@ def plan(name: str, original: Original, annotations: Path | None = None) -> tupl
     for split, examples in splits.items():
         if len(examples):
             image_ids = np.arange(next_id, next_id + len(examples), dtype=np.int64)
-            planned[split] = PlannedSplit(examples.origin, image_ids, examples.labels, examples.pictures)
+            planned[split] = PlannedSplit(examples.origin, image_ids, examples.labels, examples.picture)
             next_id += len(examples)
     for split in ("train", "test"):
         if split not in planned:

@@ -28,10 +28,6 @@ class Examples:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def pictures(self, begin: int, end: int) -> list[Picture]:
-        """Return the images from `begin` to `end`."""
-        return [self.picture(i) for i in range(begin, end)]
-
     def grouped(self, keys: Sequence[object]) -> Examples:
         """Return the same images, grouped by equal keys."""
         number: dict[object, int] = {}

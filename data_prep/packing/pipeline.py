@@ -124,18 +124,16 @@ def _measure(measured: Moments | None, decoded: Decoded) -> None:
 def chunks(splits: Iterable[PlannedSplit], options: PackOptions) -> Iterator[Chunk]:
     """Yield the images of the splits in order, in chunks."""
     for split in splits:
-        for begin in range(0, len(split), _CHUNK_IMAGES):
-            pictures = split.pictures(begin, min(begin + _CHUNK_IMAGES, len(split)))
-            for part in _light(pictures):
-                yield Chunk(split.origin, part, options.side, options.enlarge, options.upright)
+        for part in _light(map(split.picture, range(len(split)))):
+            yield Chunk(split.origin, part, options.side, options.enlarge, options.upright)
 
 
-def _light(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, ...]]:
+def _light(pictures: Iterable[Picture]) -> Iterator[tuple[Picture, ...]]:
     """Yield pictures in parts small enough to send to a worker: a few large ones fill pipe and memory."""
     part: list[Picture] = []
     held = 0
     for picture in pictures:
-        if part and held + picture.held > _CHUNK_BYTES:
+        if len(part) == _CHUNK_IMAGES or (part and held + picture.held > _CHUNK_BYTES):
             yield tuple(part)
             part, held = [], 0
         part.append(picture.packed())

@@ -376,7 +376,7 @@ def test_a_second_process_is_turned_away(tree: Path, own: Path) -> None:
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert second.returncode == BusyError.exit_code
         assert second.stderr == (
-            f"Error: {own} is being written by process {os.getpid()}: "
+            f"Error: {own} is being written by process {os.getpid()}. "
             "Wait until it ends or stop it, then try again.\n"
         )
         os.symlink(own, own.parent / "link.h5")  # another name of the same file
