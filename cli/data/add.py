@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
+from decathlon.cli.data._options import PATH, packed_file, shrink, workers
 from decathlon.data.domains import CROP_POLICIES
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@packed_file
 @click.option("--name", required=True, help="The domain's name.")
-@click.option("--from", "source", type=click.Path(path_type=Path), required=True, help="The data set.")
+@click.option("--from", "source", type=PATH, required=True, help="The data set.")
 @click.option(
     "--split", help="Percent of train/val/test, or train/val. [default: 60/15/25, or the data set's own splits]"
 )
@@ -27,23 +28,12 @@ from decathlon.data.domains import CROP_POLICIES
     "--flip/--no-flip", default=True, show_default=True, help="Whether a mirrored image shows the same class."
 )
 @click.option(
-    "--crop",
-    type=click.Choice(CROP_POLICIES),
-    default="crop",
-    show_default=True,
+    "--crop", type=click.Choice(CROP_POLICIES), default="crop", show_default=True,
     help="What a network sees of an image: a square crop, all of it squashed to a square, or all of it with bars.",
-)
-@click.option(
-    "--side",
-    type=click.IntRange(1, 65_535),
-    default=72,
-    show_default=True,
-    help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Decoding processes. [default: one per core]")
-@click.option(
-    "--truth", type=click.Path(path_type=Path), help="Folder for the labels of test images. [default: FILE-truth]"
-)
+)  # fmt: skip
+@shrink
+@workers
+@click.option("--truth", type=PATH, help="Folder for the labels of test images. [default: FILE-truth]")
 @click.option("--skip-broken", is_flag=True, help="Leave out unusable images, and list them.")
 @click.option("--drop-duplicates", is_flag=True, help="Keep only one of images with identical pixels.")
 @click.option("--force", is_flag=True, help="Replace the domain in FILE, and its labels in --truth.")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from decathlon.cli.data._options import packed_file
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@packed_file
 def command(file: Path) -> None:
     """Verify every byte of the packed FILE against its checksums, digests and facts.
 

@@ -9,19 +9,17 @@ from typing import Literal
 
 import click
 
+from decathlon.cli.data._options import PATH, packed_file
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@packed_file
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to create.")
+@click.option("-o", "--output", type=PATH, required=True, help="The folder to create.")
 @click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["png", "jpg"]),
-    default="png",
-    show_default=True,
+    "--format", "kind", type=click.Choice(["png", "jpg"]), default="png", show_default=True,
     help="png keeps every pixel, jpg is smaller.",
-)
+)  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), help="Quality of jpg, from 1 to 100. [default: 95]")
 def command(
     file: Path, domains: tuple[str, ...], output: Path, kind: Literal["png", "jpg"], quality: int | None

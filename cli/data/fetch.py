@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from decathlon.cli.data._options import PATH
+
 if TYPE_CHECKING:
     from decathlon.data_prep.download.mirrors import KnownFile
     from decathlon.data_prep.download.transfer import FetchOptions
@@ -17,22 +19,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("."),
-    help="The folder to download to. [default: the current one]",
+    "-o", "--output", "folder", type=PATH, default=".", help="The folder to download to. [default: the current one]"
 )
-@click.option("--mirrors", type=click.Path(path_type=Path), metavar="FILE.toml", help="Your own files and mirrors.")
+@click.option("--mirrors", type=PATH, metavar="FILE.toml", help="Your own files and mirrors.")
 @click.option("--list", "as_list", is_flag=True, help="List the known files and download nothing.")
 @click.option(
-    "--retries",
-    type=click.IntRange(min=0),
-    default=4,
-    show_default=True,
+    "--retries", type=click.IntRange(min=0), default=4, show_default=True,
     help="Retries of a mirror that sends no new byte, before trying the next one.",
-)
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing file that has another digest.")
 def command(
     names: tuple[str, ...], folder: Path, mirrors: Path | None, as_list: bool, retries: int, force: bool
@@ -69,8 +63,7 @@ def command(
 
 def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, options: FetchOptions) -> None:
     """Fetch one file after the other; the last failure is raised, earlier ones are printed."""
-    from decathlon.data_prep.download.fetch import fetch
-    from decathlon.data_prep.download.messages import next_step
+    from decathlon.data_prep.download.fetch import fetch, next_step
     from decathlon.errors import DecathlonError, Interrupted
 
     failure: DecathlonError | None = None

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import click
 
+from decathlon.cli.data._options import PATH, shrink, workers
+
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The packed file to write.")
+@click.argument("source", type=PATH, nargs=-1, required=True)
+@click.option("-o", "--output", type=PATH, required=True, help="The packed file to write.")
 @click.option("--name", help="The name of the benchmark. [default: that of the source]")
-@click.option("--workers", type=click.IntRange(min=1), help="Decoding processes. [default: one per core]")
-@click.option(
-    "--side",
-    type=click.IntRange(1, 65_535),
-    default=72,
-    show_default=True,
-    help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
-)
+@workers
+@shrink
 @click.option("--strict", is_flag=True, help="Refuse archives without a known digest.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
 def command(

@@ -35,7 +35,6 @@ from decathlon.data_prep.sources.archives import is_archive
 from decathlon.data_prep.sources.coco_json import ID_STEP
 from decathlon.errors import DataError, UsageError
 from decathlon.reports.tables import Table
-from decathlon.system.files import refuse_existing
 
 FORMS = "a folder of class folders, a CSV file path,label[,split], a COCO annotation file or a Hugging Face folder"
 FIRST_IMAGE = 200_000  # image ids come after it, category ids before
@@ -67,8 +66,6 @@ def add(output: str | Path, request: AddRequest, options: PackOptions = PACK_OPT
         truth = (request.truth or truth_folder(output)) / f"{request.name}{SUFFIX}"
         refuse_there(output, [request.name], request.force, truth)
         index = _index(output)
-        if not request.force:
-            refuse_existing(truth, "name another folder with --truth, or add --force")
         collection = read_collection(request.source)
         for line in (f"{request.source} is {collection.kind}", *collection.notes):
             options.say(line)

@@ -74,10 +74,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 @contextlib.contextmanager
 def request(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[http.client.HTTPResponse]:
-    """Yield the response to a GET; `timeout` in seconds without a byte.
-
-    Raises TryAgain, GiveUp or OutOfRange.
-    """
+    """Yield the response to a GET; `timeout` in seconds without a byte. Raises TryAgain, GiveUp or OutOfRange."""
     with _translated():
         response = _opener().open(urllib.request.Request(url, headers=dict(headers)), timeout=timeout)
     with response:

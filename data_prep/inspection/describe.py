@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decathlon.data.domains import SPLITS, Domain
 from decathlon.data.packed_file import PackedFile
@@ -29,7 +28,7 @@ def describe(file: PackedFile) -> dict[str, Any]:
 def _domain(file: PackedFile, domain: Domain) -> dict[str, Any]:
     splits = file.splits(domain.name)
     height, width, label = (
-        {split: _column(file, domain.name, split, column) for split in splits}
+        {split: file.column(domain.name, split, column) for split in splits}
         for column in ("height", "width", "label")
     )
     heights, widths = np.concatenate([*height.values()]), np.concatenate([*width.values()])
@@ -47,10 +46,6 @@ def _domain(file: PackedFile, domain: Domain) -> dict[str, Any]:
         "bytes": int((3 * heights.astype(np.int64) * widths).sum()),
         "baseline_error": domain.baseline_error,
     }
-
-
-def _column(file: PackedFile, domain: str, split: str, column: str) -> npt.NDArray[Any]:
-    return np.concatenate([*file.blocks(domain, split, column)])
 
 
 def info_table(info: dict[str, Any]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -16,38 +16,22 @@ from decathlon.data_prep.packing.pipeline import PackOptions, Prepared
 from decathlon.data_prep.packing.plan import hide_test_labels, truth_document, writing_truth
 from decathlon.data_prep.sources.file_tree import open_tree
 from decathlon.errors import unknown
-from decathlon.system.files import refuse_existing
 
 
-@dataclass(frozen=True)
-class Request:
-    """A domain to build: `name` from the files at `sources`, added to the packed file `output`.
+def build(
+    name: str, sources: Sequence[Path], output: Path, options: PackOptions, annotations: Path | None = None,
+    truth: Path | None = None, force: bool = False,
+) -> tuple[Prepared, Path]:  # fmt: skip
+    """Add one of the ten domains to the packed file `output`; return what was packed and the test labels' file.
 
-    `annotations` is a folder or archive of the official annotations, `truth` the folder for the test labels, None
-    for the one beside `output`.
+    `sources` hold its original, `annotations` the official ones, as folder or archive; `truth` is the folder for
+    the test labels, None for the one beside `output`. Raises DataError if the original is incomplete or wrong,
+    UsageError if something would be overwritten without `force`, and whatever `extend` raises.
     """
-
-    name: str
-    sources: tuple[Path, ...]
-    output: Path
-    annotations: Path | None = None
-    truth: Path | None = None
-
-
-def build(request: Request, options: PackOptions, force: bool = False) -> tuple[Prepared, Path]:
-    """Pack one of the ten domains from its original; return what was packed and the file with its test labels.
-
-    Raises DataError if the original is incomplete or wrong, UsageError if something would be overwritten without
-    `force`, and whatever `extend` raises.
-    """
-    original, output = find(request.name), request.output
-    truth = request.truth or truth_folder(output)
-    truth_file = truth / f"{request.name}{SUFFIX}"
-    refuse_there(output, [request.name], force, truth_file)
-    if not force:
-        refuse_existing(truth_file, "choose another folder or add --force")
-    tree = open_tree(request.sources, original.LAYOUT)
-    domain, lines = plan(request.name, original.read(tree), request.annotations)
+    original = find(name)
+    truth_file = (truth or truth_folder(output)) / f"{name}{SUFFIX}"
+    refuse_there(output, [name], force, truth_file)
+    domain, lines = plan(name, original.read(open_tree(sources, original.LAYOUT)), annotations)
     for line in lines:
         options.say(line)
     with writing_truth(truth_file, truth_document(domain)):  # both appear, or neither after an error
