@@ -1,7 +1,5 @@
 """`decathlon data add`: add your own data set as one more domain."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path

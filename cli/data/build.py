@@ -1,7 +1,5 @@
 """`decathlon data build`: build one of the ten domains from its original data set."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`decathlon data check`: verify a packed file from end to end."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

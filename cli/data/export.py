@@ -1,7 +1,5 @@
 """`decathlon data export`: write packed domains back as images."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path

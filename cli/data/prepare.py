@@ -1,7 +1,5 @@
 """`decathlon data prepare`: pack a benchmark's images into one file."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path

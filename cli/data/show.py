@@ -1,7 +1,5 @@
 """`decathlon data show`: draw the images of a packed file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

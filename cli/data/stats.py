@@ -1,7 +1,5 @@
 """`decathlon data stats`: mean and standard deviation of every domain."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

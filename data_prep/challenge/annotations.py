@@ -4,8 +4,6 @@ The files are named `annotations/<domain>_train.json`, `_val.json` and `_test_st
 category ids, never from sorted names, whose order differs between strings and numbers.
 """
 
-from __future__ import annotations
-
 import re
 from functools import partial
 

@@ -1,7 +1,5 @@
 """A source: folders and archives that together hold annotations and images in the official layout."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

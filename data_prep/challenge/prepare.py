@@ -1,7 +1,5 @@
 """Pack sources in the official layout into one file."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

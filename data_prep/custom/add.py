@@ -1,7 +1,5 @@
 """Add a user's data set to a packed file as one more domain, with its test labels beside it."""
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Choose which images of a collection are packed, and in which split, and report the splits."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """A tree of class folders, as read by torchvision's ImageFolder, optionally below train, val and test."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """The labelled images of one data set, in any format."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

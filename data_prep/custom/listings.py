@@ -1,7 +1,5 @@
 """Data sets listed in one file: a CSV table, or a COCO annotation file; images are named relative to the file."""
 
-from __future__ import annotations
-
 import csv
 import io
 import posixpath

@@ -1,7 +1,5 @@
 """Check every image of a data set before packing: which are unusable, and which are identical."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping

@@ -4,8 +4,6 @@ Groups are assigned largest first, ties in an order drawn from the seed and thei
 lacks most images of its classes. Without groups this is the method of largest remainders within every class.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Download known files: mirror after mirror, with retries, resuming, and a digest check."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """HTTP without surprises: http and https only, and one reason for every way a request can fail."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import re

@@ -1,7 +1,5 @@
 """The known files, who serves them and their digests: a built-in TOML file and the user's own."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """A file on its way: what has come of it, and from where, kept beside its final name until it is whole."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """One request for a file: download the missing bytes and append them to the partial file."""
 
-from __future__ import annotations
-
 import http.client
 import random
 import re

@@ -1,7 +1,5 @@
 """Describe a packed file, for people and programs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

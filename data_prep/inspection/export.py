@@ -1,7 +1,5 @@
 """Write packed domains back as image files and annotations, in the official layout."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence

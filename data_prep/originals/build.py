@@ -1,7 +1,5 @@
 """Build one of the ten domains from its original data set: a packed file, and its test labels beside it."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Sequence

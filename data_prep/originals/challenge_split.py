@@ -5,8 +5,6 @@ images therefore get ids that no official image has: predictions for a built dom
 labels written with it, and are refused, not scored wrongly, against the released ones.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

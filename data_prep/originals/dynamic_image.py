@@ -9,8 +9,6 @@ which as a weighted sum of frames is their equation for alpha_t = 2(T - t + 1) -
 harmonic numbers H. Its minimum becomes 0, its maximum 255.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import io
 from collections.abc import Iterable, Iterator

@@ -3,8 +3,6 @@
 The draw is the same on every machine and with every numpy version.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

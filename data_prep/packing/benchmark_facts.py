@@ -1,7 +1,5 @@
 """A benchmark's facts, if its source has no benchmark.json: the published ones, else measured."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from decathlon.data.domains import CROP_POLICIES, Benchmark, Domain

@@ -1,7 +1,5 @@
 """Read a packed file from end to end: find damage, and official domains with unofficial numbers of images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Decode untrusted image files, one at a time or in chunks for worker processes."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import struct

@@ -1,7 +1,5 @@
 """Add domains to a packed file, or start a new one."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager

@@ -1,7 +1,5 @@
 """Turn planned domains into a packed file: decode the images, write, verify, rename."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex

@@ -3,8 +3,6 @@
 Test labels are kept out of the packed file, so that nobody trains or selects on them by accident.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace

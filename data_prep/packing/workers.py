@@ -1,7 +1,5 @@
 """Map a function over worker processes: results in order, few items in flight, nothing left running."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import re

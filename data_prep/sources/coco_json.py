@@ -1,7 +1,5 @@
 """COCO style annotation files: images, categories and one category per annotation; the rest is not read."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """File names from annotations and archives: which are unsafe, and how they are compared."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from pathlib import PurePosixPath

@@ -5,8 +5,6 @@ class names are TrafficSign<ClassId + 1>, sorted as strings. The 7,842 validatio
 training; it is not known which. Here a track, 30 images of one sign as the car approaches, stays in one split.
 """
 
-from __future__ import annotations
-
 import csv
 
 from decathlon.data_prep.originals.original import Examples, Original, labelled

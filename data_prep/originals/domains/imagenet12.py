@@ -7,8 +7,6 @@ The numbers of images show the challenge's split: 1,232,167 + 49,000 images are 
 else from ILSVRC2012_validation_ground_truth.txt with meta.mat (this needs scipy).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 
