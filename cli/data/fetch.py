@@ -79,7 +79,9 @@ def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, options: F
                 options.say(f"Error: {failure}")
             failure = error
             continue
-        _tell(file, folder, new, time.monotonic() - begun, options)
+        seconds, path = time.monotonic() - begun, folder / file.name
+        written = f"wrote {path}: {path.stat().st_size / 1e6:,.1f} MB in {seconds:,.1f} s"
+        options.say(f"{written if new else f'{path} is already there'}; its {file.checked_by} is the known one")
     if failure:
         raise failure
     for group in dict.fromkeys(file.group for file in files):
@@ -94,16 +96,6 @@ def _open(files: list[KnownFile], named: set[str], folder: Path, options: FetchO
     for file in closed:
         options.say(f"left out {file.name} ({file.about}), which has no open link: {file.manual}")
     return [file for file in files if file not in closed]
-
-
-def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, options: FetchOptions) -> None:
-    path = folder / file.name
-    size = path.stat().st_size / 1e6
-    checked = f"its {file.checked_by} is the known one"
-    if new:
-        options.say(f"wrote {path}: {size:,.1f} MB in {seconds:,.1f} s; {checked}")
-    else:
-        options.say(f"{path} is already there; {checked}")
 
 
 def _table(files: list[KnownFile]) -> Table:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, collect, first
 from decathlon.data_prep.sources.coco_json import parse_coco
-from decathlon.data_prep.sources.file_names import unsafe
-from decathlon.data_prep.sources.image_ref import Picture
+from decathlon.data_prep.sources.image_ref import Picture, unsafe
 from decathlon.errors import DataError
 from decathlon.system.files import read_bytes
 from decathlon.system.text import several

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from decathlon.data_prep.sources.file_names import unsafe
+from decathlon.data_prep.sources.image_ref import unsafe
 from decathlon.errors import DataError, unknown
 from decathlon.system.files import read_bytes
 from decathlon.system.schema import find_fault

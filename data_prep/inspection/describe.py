@@ -68,23 +68,19 @@ def info_table(info: dict[str, Any]) -> Table:
 
 
 def _info_row(name: str, entry: dict[str, Any]) -> Row:
+    sides = entry["width"], entry["height"]
     error = entry["baseline_error"]
     return (
         name,
         entry["classes"],
         *(entry[split] or None for split in SPLITS),
         " ".join(entry["labelled"]) or "nothing",
-        f"{_range(entry['width'])} x {_range(entry['height'])}",
+        " x ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in sides),
         "yes" if entry["flip"] else "no",
         entry["crop"],
         entry["bytes"] / 1e6,
         None if error is None else 100 * error,
     )
-
-
-def _range(ends: list[int]) -> str:
-    low, high = ends
-    return str(low) if low == high else f"{low}-{high}"
 
 
 def statistics(file: PackedFile) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from decathlon.data_prep.sources.file_names import keeps, plain, unsafe
-from decathlon.data_prep.sources.image_ref import Picture
+from decathlon.data_prep.sources.image_ref import Picture, keeps, plain, unsafe
 from decathlon.errors import DataError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Category
-from decathlon.data_prep.sources.file_names import unsafe
+from decathlon.data_prep.sources.image_ref import unsafe
 from decathlon.errors import DataError
 from decathlon.system.schema import MOST, find_fault
 from decathlon.system.strict_json import parse_json
