@@ -11,11 +11,10 @@ from decathlon.data_prep.challenge.annotations import read_domains
 from decathlon.data_prep.challenge.layout import FACTS, Source, open_source
 from decathlon.data_prep.download.mirrors import known_files
 from decathlon.data_prep.download.partial_file import digest_of
-from decathlon.data_prep.packing.benchmark_facts import is_published, known_benchmark, known_facts
 from decathlon.data_prep.packing.extend import check_output, held
 from decathlon.data_prep.packing.pipeline import PACK_OPTIONS, PackOptions, Prepared, pack
 from decathlon.data_prep.packing.pixel_statistics import Moments
-from decathlon.data_prep.packing.plan import PlannedDomain
+from decathlon.data_prep.packing.plan import PlannedDomain, is_published, known_benchmark, known_facts
 from decathlon.errors import DataError, VerificationError
 from decathlon.system.strict_json import parse_json
 from decathlon.system.text import several

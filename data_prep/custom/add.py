@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,13 +21,7 @@ from decathlon.data_prep.custom.huggingface import is_huggingface, read_huggingf
 from decathlon.data_prep.custom.listings import read_annotation, read_table
 from decathlon.data_prep.packing.extend import extend, held, refuse_there
 from decathlon.data_prep.packing.pipeline import PACK_OPTIONS, PackOptions, Prepared
-from decathlon.data_prep.packing.plan import (
-    PlannedDomain,
-    PlannedSplit,
-    hide_test_labels,
-    truth_document,
-    writing_truth,
-)
+from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit, hiding_test_labels
 from decathlon.data_prep.sources.archives import is_archive
 from decathlon.data_prep.sources.coco_json import ID_STEP
 from decathlon.errors import DataError, UsageError
@@ -70,11 +63,11 @@ def add(output: str | Path, request: AddRequest, options: PackOptions = PACK_OPT
         where = assign_splits(collection, request, options)
         positions = {split: found for split in SPLITS if (found := _positions(split, collection, where))}
         domain = _plan(request, index, collection, positions)
-        tested = "test" in positions
-        with writing_truth(truth, _answers(domain, collection, positions["test"]) if tested else None):
-            prepared = extend(output, [hide_test_labels(domain)], options, request.force)
+        names = [collection.names[i] for i in positions.get("test", ())]
+        with hiding_test_labels(domain, truth, names) as hidden:
+            prepared = extend(output, [hidden], options, request.force)
     table = split_table(request.name, collection, where)
-    return Added(prepared, table, truth if tested else None, tuple(_elsewhere(output, truth.parent)))
+    return Added(prepared, table, truth if names else None, tuple(_elsewhere(output, truth.parent)))
 
 
 def read_collection(path: Path) -> Collection:
@@ -140,14 +133,6 @@ def _plan_split(origin: str, collection: Collection, positions: list[int], first
     return PlannedSplit(origin, ids, collection.labels[positions], lambda i: collection.picture(positions[i]))
 
 
-def _answers(domain: PlannedDomain, collection: Collection, positions: list[int]) -> dict[str, Any]:
-    """Return the annotations of the test images, with their names in the data set."""
-    document = truth_document(domain)
-    for entry, position in zip(document["images"], positions, strict=True):
-        entry["file_name"] = collection.names[position]
-    return document
-
-
 def _elsewhere(output: Path, folder: Path) -> Iterator[str]:
     with PackedFile(output) as packed:
         for name in packed.benchmark.names:
@@ -161,8 +146,8 @@ def _index(output: Path) -> int:
     A replaced domain also gets a new one: weights and predictions for its old images must not pass for those of
     the new ones.
     """
-    there: dict[str, int] = {}
+    taken = [domain.index for domain in OFFICIAL.values()]
     if output.exists():
         with PackedFile(output) as packed:
-            there = {domain.name: domain.index for domain in packed.benchmark}
-    return max([*there.values(), *(domain.index for domain in OFFICIAL.values())]) + 1
+            taken += [domain.index for domain in packed.benchmark]
+    return max(taken) + 1

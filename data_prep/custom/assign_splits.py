@@ -40,7 +40,9 @@ def assign_splits(collection: Collection, request: AddRequest, options: PackOpti
         labels = collection.labels.tolist()
         split = assign([labels[i] for i in positions], [groups[i] for i in positions], request.parts, request.seed)
         found = dict(zip(positions, split, strict=True))
-        options.say(_describe_split(request, len({groups[i] for i in positions})))
+        together = several(len({groups[i] for i in positions}), "group")
+        grouped = f", {together} kept together" if request.group else ""
+        options.say(f"split {request.split or DEFAULT} within every class, seed {request.seed}{grouped}")
     for line in (
         *duplicate_warnings(collection, found, find_duplicates(seen.digests)),
         *_gaps(collection, found, request.group is not None),
@@ -90,11 +92,6 @@ def _usable(collection: Collection, seen: Scan, request: AddRequest, options: Pa
     if not seen.digests:
         raise DataError(f"{request.source} has no usable image. Check the path of --from.")
     return [i for i in seen.digests if i not in drop]
-
-
-def _describe_split(request: AddRequest, groups: int) -> str:
-    grouped = f", {several(groups, 'group')} kept together" if request.group else ""
-    return f"split {request.split or DEFAULT} within every class, seed {request.seed}{grouped}"
 
 
 def split_table(name: str, collection: Collection, place: Mapping[int, str]) -> Table:

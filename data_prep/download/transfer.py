@@ -1,12 +1,12 @@
 """One request for a file: download the missing bytes and append them to the partial file."""
 
-import http.client
 import random
 import re
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import OK, HTTPResponse
 from urllib.parse import urlsplit
 
 from decathlon.data_prep.download.http_client import GiveUp, OutOfRange, TryAgain, read, request
@@ -93,9 +93,7 @@ def host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _receive(
-    response: http.client.HTTPResponse, part: PartialFile, total: int | None, options: FetchOptions
-) -> None:
+def _receive(response: HTTPResponse, part: PartialFile, total: int | None, options: FetchOptions) -> None:
     done = part.size
     limit = shutil.disk_usage(part.path.parent).free + done if total is None else total
     with part.path.open("ab") as out:
@@ -112,7 +110,7 @@ def _receive(
         raise TryAgain(f"the connection was cut after {done:,} of {total:,} bytes")
 
 
-def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
+def _total(response: HTTPResponse, offset: int) -> int | None:
     """Return the file's size by the response headers, None without one; raises GiveUp on nonsense."""
     if response.status == _PARTIAL:
         sent = response.headers.get("Content-Range", "").strip()
@@ -120,12 +118,12 @@ def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
         if not found or int(found[1]) != offset:
             raise GiveUp("it sends another range than requested")
         return None if found[2] == "*" else int(found[2])
-    if response.status != http.client.OK:
+    if response.status != OK:
         raise GiveUp(f"it returns {response.status} {response.reason}")
     return response.length
 
 
-def _version(response: http.client.HTTPResponse) -> str:
+def _version(response: HTTPResponse) -> str:
     """Return the value for If-Range (RFC 9110, 13.1.5): the strong ETag, else Last-Modified, else ""."""
     tag = str(response.headers.get("ETag", "")).strip()
     return tag if tag.startswith('"') else str(response.headers.get("Last-Modified", "")).strip()

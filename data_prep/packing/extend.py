@@ -11,10 +11,9 @@ import h5py
 from decathlon.data.domains import Benchmark
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.packing.benchmark_facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
 from decathlon.data_prep.packing.pipeline import PackOptions, Prepared, pack
 from decathlon.data_prep.packing.pixel_statistics import Moments
-from decathlon.data_prep.packing.plan import PlannedDomain
+from decathlon.data_prep.packing.plan import OFFICIAL_BASELINE, OFFICIAL_NAME, PlannedDomain, known_facts
 from decathlon.errors import DataError, UsageError
 from decathlon.system.files import refuse_existing
 from decathlon.system.locks import locked

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from decathlon.data.domains import Benchmark
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.packing.benchmark_facts import is_published
 from decathlon.data_prep.packing.check import damage, miscounts
 from decathlon.data_prep.packing.decoding import Chunk, decode_chunk
 from decathlon.data_prep.packing.pixel_statistics import Moments, measured_split
-from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit, is_published
 from decathlon.data_prep.packing.workers import ordered, own_peak, workers_peak
 from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.data_prep.sources.image_ref import Picture

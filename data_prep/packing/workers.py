@@ -54,10 +54,8 @@ def _in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
-    pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
-) -> Future[Result]:  # this starts the workers, and a thread to talk to them
-    try:
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    try:  # this starts the workers, and a thread to talk to them
         return pool.submit(function, item)
     except BrokenProcessPool:
         raise

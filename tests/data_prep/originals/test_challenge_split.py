@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from decathlon.data.official import OFFICIAL
-from decathlon.data_prep.originals.challenge_split import plan
+from decathlon.data_prep.originals.build import plan
 from decathlon.data_prep.originals.original import Examples, Original
 from decathlon.data_prep.originals.stratified_draw import draw, shares
 from decathlon.data_prep.packing.plan import hide_test_labels, truth_document
