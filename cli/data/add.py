@@ -63,10 +63,8 @@ def command(file: Path, side: int, workers: int | None, **request: Any) -> None:
         added = add(file, AddRequest(**request), PackOptions(side, workers, say, progress, upright=True))
     write([added.table], "table")
     done, seconds = added.prepared, time.monotonic() - begun
-    click.echo(
-        f"added {request['name']} to {file}: {done.images:,} images in {seconds:.1f} s; digest {done.digest[:16]}",
-        err=True,
-    )
+    packed = f"added {request['name']} to {file}: {done.images:,} images in {seconds:.1f} s"
+    click.echo(f"{packed}; digest {done.digest[:16]}", err=True)
     if added.truth:
         click.echo(f"test labels, for 'decathlon score --truth': {added.truth}", err=True)
     if added.truth and added.elsewhere:

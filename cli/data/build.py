@@ -55,9 +55,7 @@ def command(
         options = PackOptions(side, workers, say, progress, enlarge=True)
         done, labels = build(domain, sources, output, options, annotations, truth, force)
     seconds = time.monotonic() - begun
-    click.echo(
-        f"added {domain} to {done.path}: {done.images:,} images in {seconds:.1f} s; digest {done.digest[:16]}",
-        err=True,
-    )
+    added = f"added {domain} to {done.path}: {done.images:,} images in {seconds:.1f} s"
+    click.echo(f"{added}; digest {done.digest[:16]}", err=True)
     click.echo(f"test labels, for 'decathlon score --truth': {labels}", err=True)
     click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)

@@ -45,11 +45,8 @@ def command(
     with PackedFile(file) as packed, terminable(), image_bar() as (say, progress):
         done = export(packed, domains, output, ImageFormat(kind, quality or 95), say, progress)
     seconds = time.monotonic() - begun
-    click.echo(
-        f"wrote {output}: {done.images:,} images of {several(len(done.domains), 'domain')}, in {seconds:.1f} s "
-        f"({done.images / seconds:,.0f} images/s)",
-        err=True,
-    )
+    written = f"wrote {output}: {done.images:,} images of {several(len(done.domains), 'domain')}"
+    click.echo(f"{written}, in {seconds:.1f} s ({done.images / seconds:,.0f} images/s)", err=True)
     if kind == "jpg":
         click.echo("jpg changes the pixels: a file packed from it has another digest.", err=True)
     side = f" --side {done.side}" if done.side > SIDE else ""

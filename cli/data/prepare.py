@@ -43,11 +43,8 @@ def command(
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):
         done = prepare(source, output, PackOptions(side, workers, say, progress), name, force, strict)
-    seconds = time.monotonic() - begun
-    click.echo(
-        f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
-        f"({done.images / seconds:,.0f} images/s, at most {done.memory / 1e6:,.0f} MB of memory); "
-        f"digest {done.digest[:16]}",
-        err=True,
-    )
+    seconds, size = time.monotonic() - begun, done.path.stat().st_size / 1e6
+    speed = f"{done.images / seconds:,.0f} images/s, at most {done.memory / 1e6:,.0f} MB of memory"
+    written = f"wrote {done.path}: {done.images:,} images, {size:,.1f} MB, in {seconds:.1f} s ({speed})"
+    click.echo(f"{written}; digest {done.digest[:16]}", err=True)
     click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)

@@ -66,19 +66,17 @@ def check_known(paths: Iterable[Path], strict: bool, say: Callable[[str], None])
     """
     known = known_files()
     for path in paths:
-        if path.name not in known:
-            if strict:
-                raise VerificationError(f"no digest is known for {path}. Leave out --strict to use it.")
+        file = known.get(path.name)
+        if file is None and strict:
+            raise VerificationError(f"no digest is known for {path}. Leave out --strict to use it.")
+        if file is None:
             continue
-        found = digest_of(path, known[path.name].algorithm)
-        if found == known[path.name].digest:
-            say(f"{path} has the known {known[path.name].checked_by}")
-            continue
-        problem = f"{path} has {known[path.name].checked_by} {found}, the known file has {known[path.name].digest}"
-        if strict:
+        found = digest_of(path, file.algorithm)
+        problem = f"{path} has {file.checked_by} {found}, the known file has {file.digest}"
+        if found != file.digest and strict:
             command = f"decathlon data fetch {shlex.quote(path.name)} -o {shlex.quote(str(path.parent))} --force"
             raise VerificationError(f"{problem}. Download it again with: {command}")
-        say(f"Warning: {problem}.")
+        say(f"{path} has the known {file.checked_by}" if found == file.digest else f"Warning: {problem}.")
 
 
 def own_facts(source: Source, domains: Sequence[PlannedDomain]) -> Benchmark | None:

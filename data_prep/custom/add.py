@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,10 @@ def add(output: str | Path, request: AddRequest, options: PackOptions = PACK_OPT
         with hiding_test_labels(domain, truth, names) as hidden:
             prepared = extend(output, [hidden], options, request.force)
     table = split_table(request.name, collection, where)
-    return Added(prepared, table, truth if names else None, tuple(_elsewhere(output, truth.parent)))
+    with PackedFile(output) as packed:
+        tested = [name for name in packed.benchmark.names if packed.count(name, "test")]
+    elsewhere = tuple(name for name in tested if not (truth.parent / f"{name}{SUFFIX}").exists())
+    return Added(prepared, table, truth if names else None, elsewhere)
 
 
 def read_collection(path: Path) -> Collection:
@@ -131,13 +134,6 @@ def _plan(
 def _plan_split(origin: str, collection: Collection, positions: list[int], first_id: int) -> PlannedSplit:
     ids = first_id + np.arange(len(positions))
     return PlannedSplit(origin, ids, collection.labels[positions], lambda i: collection.picture(positions[i]))
-
-
-def _elsewhere(output: Path, folder: Path) -> Iterator[str]:
-    with PackedFile(output) as packed:
-        for name in packed.benchmark.names:
-            if packed.count(name, "test") and not (folder / f"{name}{SUFFIX}").exists():
-                yield name
 
 
 def _index(output: Path) -> int:

@@ -37,10 +37,9 @@ def read_folder(root: Path) -> Collection:
     examples = [Example(name, name.split("/")[depth - 1], split) for name, _, split in inner]
     classes = {name for inside, _ in starts for name in _folders(root / inside)}
     notes = [*_left_out(files, loose), *_nested(root, examples, depth)]
-    kind = f"an ImageFolder tree with {', '.join(s for s in SPLITS if s in dict(starts).values())}" if given else ""
-    return collect(
-        kind or "an ImageFolder tree", examples, lambda name: Picture(name, f"{root}/{name}"), notes, classes
-    )
+    names = ", ".join(split for split in SPLITS if split in dict(starts).values())
+    kind = f"an ImageFolder tree with {names}" if given else "an ImageFolder tree"
+    return collect(kind, examples, lambda name: Picture(name, f"{root}/{name}"), notes, classes)
 
 
 def _walk(folder: str, inside: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:

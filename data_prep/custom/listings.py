@@ -69,22 +69,12 @@ def _examples(rows: Iterator[tuple[int, list[str]]], columns: list[str], path: P
         if name in lines:
             raise DataError(f"{where}: {name} is already in line {lines[name]}. Keep one label for it.")
         lines[name] = line
-        yield Example(name, _label(values["label"], where), _split(values, where))
-
-
-def _label(value: str, where: str) -> str:
-    if not value.strip():
-        raise DataError(f"{where} has no label. Every image needs one.")
-    return value.strip()
-
-
-def _split(values: dict[str, str], where: str) -> str | None:
-    if "split" not in values:
-        return None
-    word = values["split"].strip().lower()
-    if word not in SPLIT_NAMES:
-        raise DataError(f"{where}: split is '{word}'. It must be train, val or test.")
-    return SPLIT_NAMES[word]
+        label, split = values["label"].strip(), values.get("split", "train").strip().lower()
+        if not label:
+            raise DataError(f"{where} has no label. Every image needs one.")
+        if split not in SPLIT_NAMES:
+            raise DataError(f"{where}: split is '{split}'. It must be train, val or test.")
+        yield Example(name, label, SPLIT_NAMES[split] if "split" in values else None)
 
 
 def read_annotation(path: Path) -> Collection:

@@ -83,10 +83,8 @@ def export(
 
     `decathlon data prepare` reads it: from PNG files of all domains it makes a file with the same digest. Known
     test labels are written to both annotation files, `_test.json` and `_test_stripped.json`: the packed file does
-    not hide them either.
-
-    Raises UsageError for an unknown domain or if `out` exists, DataError if the file is damaged, DecathlonError if
-    `out` cannot be written.
+    not hide them either. Raises UsageError for an unknown domain or if `out` exists, DataError if the file is
+    damaged, DecathlonError if `out` cannot be written.
     """
     wanted = {packed.benchmark[name].name for name in names or packed.benchmark.names}
     kept = replace(packed.benchmark, domains=tuple(d for d in packed.benchmark if d.name in wanted))

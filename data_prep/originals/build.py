@@ -17,8 +17,15 @@ from decathlon.data.domains import SPLITS, Category
 from decathlon.data.ground_truth import SUFFIX, truth_folder
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.data_prep.originals import domains
-from decathlon.data_prep.originals.original import Examples, Original
-from decathlon.data_prep.originals.stratified_draw import ClassCounts, check_counts, draw, read_counts, shares
+from decathlon.data_prep.originals.original import (
+    ClassCounts,
+    Examples,
+    Original,
+    check_counts,
+    draw,
+    read_counts,
+    shares,
+)
 from decathlon.data_prep.packing.extend import extend, refuse_there
 from decathlon.data_prep.packing.pipeline import PackOptions, Prepared
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit, hiding_test_labels

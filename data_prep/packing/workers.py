@@ -79,7 +79,8 @@ def _follow_parent() -> None:
 
 def own_peak() -> int:
     """Return the peak memory of this process in bytes."""
-    return _peak(os.getpid()) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _peak(os.getpid()) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def workers_peak() -> int:
@@ -96,6 +97,3 @@ def _peak(pid: int) -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
-
-
-_UNIT = 1 if sys.platform == "darwin" else 1024

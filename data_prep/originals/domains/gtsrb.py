@@ -16,7 +16,6 @@ LAYOUT = (
     "GT-final_test.csv"
 )
 _CLASSES = 43
-_TABLE = "GT-final_test.csv"
 
 
 def read(tree: Tree) -> Original:
@@ -36,7 +35,7 @@ def _train(tree: Tree, names: tuple[str, ...]) -> Examples:
 
 def _test(tree: Tree, names: tuple[str, ...]) -> Examples:
     files = {match[1]: file for file, match in tree.matching(r"Final_Test/Images/(\d{5}\.ppm)")}
-    table = tree.one(_TABLE)
+    table = tree.one("GT-final_test.csv")
     try:
         rows = list(csv.DictReader(tree.lines(table), delimiter=";"))
         signs = {row["Filename"]: f"TrafficSign{int(row['ClassId']) + 1}" for row in rows}

@@ -11,8 +11,7 @@ import pytest
 
 from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.originals.build import plan
-from decathlon.data_prep.originals.original import Examples, Original
-from decathlon.data_prep.originals.stratified_draw import draw, shares
+from decathlon.data_prep.originals.original import Examples, Original, draw, shares
 from decathlon.data_prep.packing.plan import hide_test_labels, truth_document
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
