@@ -1,7 +1,5 @@
 """`decathlon data`: make, pack, check and describe benchmarks."""
 
-from __future__ import annotations
-
 import click
 
 from decathlon.cli.main import FolderGroup

@@ -1,7 +1,5 @@
 """`decathlon data add`: add your own data set as one more domain."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path
@@ -9,13 +7,14 @@ from typing import Any
 
 import click
 
+from decathlon.cli.data._options import PATH, packed_file, shrink, workers
 from decathlon.data.domains import CROP_POLICIES
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@packed_file
 @click.option("--name", required=True, help="The domain's name.")
-@click.option("--from", "source", type=click.Path(path_type=Path), required=True, help="The data set.")
+@click.option("--from", "source", type=PATH, required=True, help="The data set.")
 @click.option(
     "--split", help="Percent of train/val/test, or train/val. [default: 60/15/25, or the data set's own splits]"
 )
@@ -27,23 +26,12 @@ from decathlon.data.domains import CROP_POLICIES
     "--flip/--no-flip", default=True, show_default=True, help="Whether a mirrored image shows the same class."
 )
 @click.option(
-    "--crop",
-    type=click.Choice(CROP_POLICIES),
-    default="crop",
-    show_default=True,
+    "--crop", type=click.Choice(CROP_POLICIES), default="crop", show_default=True,
     help="What a network sees of an image: a square crop, all of it squashed to a square, or all of it with bars.",
-)
-@click.option(
-    "--side",
-    type=click.IntRange(1, 65_535),
-    default=72,
-    show_default=True,
-    help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Decoding processes. [default: one per core]")
-@click.option(
-    "--truth", type=click.Path(path_type=Path), help="Folder for the labels of test images. [default: FILE-truth]"
-)
+)  # fmt: skip
+@shrink
+@workers
+@click.option("--truth", type=PATH, help="Folder for the labels of test images. [default: FILE-truth]")
 @click.option("--skip-broken", is_flag=True, help="Leave out unusable images, and list them.")
 @click.option("--drop-duplicates", is_flag=True, help="Keep only one of images with identical pixels.")
 @click.option("--force", is_flag=True, help="Replace the domain in FILE, and its labels in --truth.")
@@ -75,10 +63,8 @@ def command(file: Path, side: int, workers: int | None, **request: Any) -> None:
         added = add(file, AddRequest(**request), PackOptions(side, workers, say, progress, upright=True))
     write([added.table], "table")
     done, seconds = added.prepared, time.monotonic() - begun
-    click.echo(
-        f"added {request['name']} to {file}: {done.images:,} images in {seconds:.1f} s; digest {done.digest[:16]}",
-        err=True,
-    )
+    packed = f"added {request['name']} to {file}: {done.images:,} images in {seconds:.1f} s"
+    click.echo(f"{packed}; digest {done.digest[:16]}", err=True)
     if added.truth:
         click.echo(f"test labels, for 'decathlon score --truth': {added.truth}", err=True)
     if added.truth and added.elsewhere:

@@ -1,25 +1,25 @@
 """`decathlon data build`: build one of the ten domains from its original data set."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path
 
 import click
 
+from decathlon.cli.data._options import PATH, workers
+
 
 @click.command()
 @click.argument("domain")
-@click.option("--from", "sources", type=click.Path(path_type=Path), multiple=True, metavar="PATH",
+@click.option("--from", "sources", type=PATH, multiple=True, metavar="PATH",
               help="A folder or tar archive of the original; may be repeated.")  # fmt: skip
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.h5",
+@click.option("-o", "--output", type=PATH, metavar="FILE.h5",
               help="The packed file; other domains in it are kept.")  # fmt: skip
 @click.option("--truth", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
               help="Folder for the test labels. [default: FILE-truth]")  # fmt: skip
-@click.option("--annotations", type=click.Path(path_type=Path), metavar="PATH",
+@click.option("--annotations", type=PATH, metavar="PATH",
               help="Official annotations, to split with their number of images per class.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), help="Decoding processes. [default: one per core]")
+@workers
 @click.option("--side", type=click.IntRange(1, 65_535), default=72, show_default=True,
               help="Resize images to this shorter side, in pixels; smaller ones are enlarged.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the domain in FILE.h5, and its labels in --truth.")
@@ -39,7 +39,7 @@ def command(
       decathlon data build cifar100 --from cifar-100-binary.tar.gz -o ten.h5 --truth truth/
       decathlon data build dtd --from dtd/ -o ten.h5 --truth truth/
     """
-    from decathlon.data_prep.originals.build import Request, build, find
+    from decathlon.data_prep.originals.build import build, find
     from decathlon.data_prep.packing.pipeline import PackOptions
     from decathlon.errors import UsageError
     from decathlon.system.progress import image_bar
@@ -53,11 +53,9 @@ def command(
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):
         options = PackOptions(side, workers, say, progress, enlarge=True)
-        done, labels = build(Request(domain, sources, output, annotations, truth), options, force)
+        done, labels = build(domain, sources, output, options, annotations, truth, force)
     seconds = time.monotonic() - begun
-    click.echo(
-        f"added {domain} to {done.path}: {done.images:,} images in {seconds:.1f} s; digest {done.digest[:16]}",
-        err=True,
-    )
+    added = f"added {domain} to {done.path}: {done.images:,} images in {seconds:.1f} s"
+    click.echo(f"{added}; digest {done.digest[:16]}", err=True)
     click.echo(f"test labels, for 'decathlon score --truth': {labels}", err=True)
     click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)

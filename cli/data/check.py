@@ -1,14 +1,14 @@
 """`decathlon data check`: verify a packed file from end to end."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 
+from decathlon.cli.data._options import packed_file
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@packed_file
 def command(file: Path) -> None:
     """Verify every byte of the packed FILE against its checksums, digests and facts.
 

@@ -1,7 +1,5 @@
 """`decathlon data export`: write packed domains back as images."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path
@@ -9,19 +7,17 @@ from typing import Literal
 
 import click
 
+from decathlon.cli.data._options import PATH, packed_file
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@packed_file
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to create.")
+@click.option("-o", "--output", type=PATH, required=True, help="The folder to create.")
 @click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["png", "jpg"]),
-    default="png",
-    show_default=True,
+    "--format", "kind", type=click.Choice(["png", "jpg"]), default="png", show_default=True,
     help="png keeps every pixel, jpg is smaller.",
-)
+)  # fmt: skip
 @click.option("--quality", type=click.IntRange(1, 100), help="Quality of jpg, from 1 to 100. [default: 95]")
 def command(
     file: Path, domains: tuple[str, ...], output: Path, kind: Literal["png", "jpg"], quality: int | None
@@ -49,11 +45,8 @@ def command(
     with PackedFile(file) as packed, terminable(), image_bar() as (say, progress):
         done = export(packed, domains, output, ImageFormat(kind, quality or 95), say, progress)
     seconds = time.monotonic() - begun
-    click.echo(
-        f"wrote {output}: {done.images:,} images of {several(len(done.domains), 'domain')}, in {seconds:.1f} s "
-        f"({done.images / seconds:,.0f} images/s)",
-        err=True,
-    )
+    written = f"wrote {output}: {done.images:,} images of {several(len(done.domains), 'domain')}"
+    click.echo(f"{written}, in {seconds:.1f} s ({done.images / seconds:,.0f} images/s)", err=True)
     if kind == "jpg":
         click.echo("jpg changes the pixels: a file packed from it has another digest.", err=True)
     side = f" --side {done.side}" if done.side > SIDE else ""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from decathlon.cli.data._options import PATH
+
 if TYPE_CHECKING:
     from decathlon.data_prep.download.mirrors import KnownFile
     from decathlon.data_prep.download.transfer import FetchOptions
@@ -17,22 +19,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
 @click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("."),
-    help="The folder to download to. [default: the current one]",
+    "-o", "--output", "folder", type=PATH, default=".", help="The folder to download to. [default: the current one]"
 )
-@click.option("--mirrors", type=click.Path(path_type=Path), metavar="FILE.toml", help="Your own files and mirrors.")
+@click.option("--mirrors", type=PATH, metavar="FILE.toml", help="Your own files and mirrors.")
 @click.option("--list", "as_list", is_flag=True, help="List the known files and download nothing.")
 @click.option(
-    "--retries",
-    type=click.IntRange(min=0),
-    default=4,
-    show_default=True,
+    "--retries", type=click.IntRange(min=0), default=4, show_default=True,
     help="Retries of a mirror that sends no new byte, before trying the next one.",
-)
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace an existing file that has another digest.")
 def command(
     names: tuple[str, ...], folder: Path, mirrors: Path | None, as_list: bool, retries: int, force: bool
@@ -69,8 +63,7 @@ def command(
 
 def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, options: FetchOptions) -> None:
     """Fetch one file after the other; the last failure is raised, earlier ones are printed."""
-    from decathlon.data_prep.download.fetch import fetch
-    from decathlon.data_prep.download.messages import next_step
+    from decathlon.data_prep.download.fetch import fetch, next_step
     from decathlon.errors import DecathlonError, Interrupted
 
     failure: DecathlonError | None = None
@@ -86,7 +79,9 @@ def _fetch_all(files: list[KnownFile], named: set[str], folder: Path, options: F
                 options.say(f"Error: {failure}")
             failure = error
             continue
-        _tell(file, folder, new, time.monotonic() - begun, options)
+        seconds, path = time.monotonic() - begun, folder / file.name
+        written = f"wrote {path}: {path.stat().st_size / 1e6:,.1f} MB in {seconds:,.1f} s"
+        options.say(f"{written if new else f'{path} is already there'}; its {file.checked_by} is the known one")
     if failure:
         raise failure
     for group in dict.fromkeys(file.group for file in files):
@@ -101,16 +96,6 @@ def _open(files: list[KnownFile], named: set[str], folder: Path, options: FetchO
     for file in closed:
         options.say(f"left out {file.name} ({file.about}), which has no open link: {file.manual}")
     return [file for file in files if file not in closed]
-
-
-def _tell(file: KnownFile, folder: Path, new: bool, seconds: float, options: FetchOptions) -> None:
-    path = folder / file.name
-    size = path.stat().st_size / 1e6
-    checked = f"its {file.checked_by} is the known one"
-    if new:
-        options.say(f"wrote {path}: {size:,.1f} MB in {seconds:,.1f} s; {checked}")
-    else:
-        options.say(f"{path} is already there; {checked}")
 
 
 def _table(files: list[KnownFile]) -> Table:

@@ -1,26 +1,20 @@
 """`decathlon data prepare`: pack a benchmark's images into one file."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from pathlib import Path
 
 import click
 
+from decathlon.cli.data._options import PATH, shrink, workers
+
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The packed file to write.")
+@click.argument("source", type=PATH, nargs=-1, required=True)
+@click.option("-o", "--output", type=PATH, required=True, help="The packed file to write.")
 @click.option("--name", help="The name of the benchmark. [default: that of the source]")
-@click.option("--workers", type=click.IntRange(min=1), help="Decoding processes. [default: one per core]")
-@click.option(
-    "--side",
-    type=click.IntRange(1, 65_535),
-    default=72,
-    show_default=True,
-    help="Shrink images to this shorter side, in pixels; smaller ones stay as they are.",
-)
+@workers
+@shrink
 @click.option("--strict", is_flag=True, help="Refuse archives without a known digest.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT if it exists.")
 def command(
@@ -49,11 +43,8 @@ def command(
     begun = time.monotonic()
     with terminable(), image_bar() as (say, progress):
         done = prepare(source, output, PackOptions(side, workers, say, progress), name, force, strict)
-    seconds = time.monotonic() - begun
-    click.echo(
-        f"wrote {done.path}: {done.images:,} images, {done.path.stat().st_size / 1e6:,.1f} MB, in {seconds:.1f} s "
-        f"({done.images / seconds:,.0f} images/s, at most {done.memory / 1e6:,.0f} MB of memory); "
-        f"digest {done.digest[:16]}",
-        err=True,
-    )
+    seconds, size = time.monotonic() - begun, done.path.stat().st_size / 1e6
+    speed = f"{done.images / seconds:,.0f} images/s, at most {done.memory / 1e6:,.0f} MB of memory"
+    written = f"wrote {done.path}: {done.images:,} images, {size:,.1f} MB, in {seconds:.1f} s ({speed})"
+    click.echo(f"{written}; digest {done.digest[:16]}", err=True)
     click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)

@@ -1,34 +1,28 @@
 """`decathlon data show`: draw the images of a packed file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 
+from decathlon.cli.data._options import PATH, packed_file
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@packed_file
 @click.argument("domains", nargs=-1, metavar="[DOMAIN]...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder to create. [default: FILE-look]")
+@click.option("-o", "--output", type=PATH, help="The folder to create. [default: FILE-look]")
 @click.option(
-    "--split",
-    type=click.Choice(["train", "val", "test", "all"]),
-    default="all",
-    show_default=True,
+    "--split", type=click.Choice(["train", "val", "test", "all"]), default="all", show_default=True,
     help="Which images to show.",
-)
+)  # fmt: skip
 @click.option("--images", type=click.IntRange(1, 500), default=48, show_default=True, help="Images per sheet.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the choice of images."
 )
 @click.option(
-    "--recipe",
-    default="common",
-    show_default=True,
-    metavar="NAME|FILE",
+    "--recipe", default="common", show_default=True, metavar="NAME|FILE",
     help="The recipe whose augmentation to show.",
-)
+)  # fmt: skip
 @click.option(
     "--size", type=click.IntRange(8, 512), help="Side of the network's input, in pixels. [default: the recipe's]"
 )

@@ -1,15 +1,15 @@
 """`decathlon data stats`: mean and standard deviation of every domain."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
 
+from decathlon.cli.data._options import as_json, packed_file
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@packed_file
+@as_json
 def command(file: Path, as_json: bool) -> None:
     """Measure mean and standard deviation over all pixels of each domain in the packed FILE.
 

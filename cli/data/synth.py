@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from decathlon.cli.data._options import PATH
+
 if TYPE_CHECKING:
     from decathlon.data_prep.synth.table import SynthDomain
 
 
 @click.command()
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PATH)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the images.")
 def command(out: Path, seed: int) -> None:
     """Draw ten small domains into the new folder OUT, in the official layout.

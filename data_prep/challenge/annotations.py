@@ -4,9 +4,8 @@ The files are named `annotations/<domain>_train.json`, `_val.json` and `_test_st
 category ids, never from sorted names, whose order differs between strings and numbers.
 """
 
-from __future__ import annotations
-
 import re
+from functools import partial
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.challenge.layout import ANNOTATIONS, LAYOUT, Source
@@ -41,7 +40,11 @@ def read_domains(source: Source) -> tuple[list[PlannedDomain], list[str]]:
     domains = [_read_domain(source, name, kinds) for name, kinds in sorted(found.items()) if kinds != {"test"}]
     if not domains:
         raise DataError(f"{source.name} has no annotations of a domain. It must contain {LAYOUT}.")
-    there = [domain for domain in domains if _any_image(domain)]
+    there = [
+        domain
+        for domain in domains
+        if any(split.picture(i).there for split in domain.splits.values() for i in range(len(split)))
+    ]
     if not there:
         raise DataError(
             f"{source.name} has annotations but none of their images. Pass the images as another source."
@@ -74,17 +77,12 @@ def _read_domain(source: Source, name: str, kinds: set[str]) -> PlannedDomain:
             )
     ids = [i for split in splits.values() for i in split.image_ids.tolist()]
     refuse_duplicates(ids, f"{name}: its splits have a duplicate image id")
-    planned = {split: _plan(source, file) for split, file in splits.items()}
+    planned = {
+        split: PlannedSplit(file.origin, file.image_ids, file.labels, partial(_picture, source, file))
+        for split, file in splits.items()
+    }
     return PlannedDomain(name, first.categories[0].id // ID_STEP, first.categories, planned)
 
 
-def _plan(source: Source, file: AnnotationFile) -> PlannedSplit:
-    def pictures(begin: int, end: int) -> list[Picture]:
-        return [source.picture(name) for name in file.files[begin:end]]
-
-    return PlannedSplit(file.origin, file.image_ids, file.labels, pictures)
-
-
-def _any_image(domain: PlannedDomain) -> bool:
-    parts = (split.pictures(at, at + 1000) for split in domain.splits.values() for at in range(0, len(split), 1000))
-    return any(picture.there for part in parts for picture in part)
+def _picture(source: Source, file: AnnotationFile, i: int) -> Picture:
+    return source.picture(file.files[i])

@@ -1,17 +1,13 @@
 """A source: folders and archives that together hold annotations and images in the official layout."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.sources.archives import SUFFIXES, Archive, MemoryBudget, is_archive, open_archive, stem
-from decathlon.data_prep.sources.file_names import keeps, plain
-from decathlon.data_prep.sources.image_ref import Picture
+from decathlon.data_prep.sources.image_ref import Picture, keeps, plain
 from decathlon.errors import DataError, UsageError
 
 ANNOTATIONS = "annotations"
@@ -19,16 +15,6 @@ IMAGES = "data"
 FACTS = "benchmark.json"
 MAX_ANNOTATIONS = 2 << 30  # bytes of one file; that of ImageNet's train split has some 250 MB
 LAYOUT = "annotations/<domain>_{train,val,test_stripped}.json and the images they name"
-
-
-class Holder(Protocol):
-    """Part of a source: files by their names in the official layout."""
-
-    def names(self, folder: str) -> list[str]:
-        """Return the names of the files directly in a folder."""
-
-    def find(self, name: str) -> Picture | None:
-        """Return the place of a file; None if it is not here."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +51,9 @@ class Indexed:
         """Return the place of a file; None if it is not here."""
         member = self.members.get(plain(name))
         return None if member is None else self.archive.picture(member)
+
+
+Holder = Folder | Indexed  # part of a source: files by their names in the official layout
 
 
 @dataclass(frozen=True)

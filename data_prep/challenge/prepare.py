@@ -1,7 +1,5 @@
 """Pack sources in the official layout into one file."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,11 +11,10 @@ from decathlon.data_prep.challenge.annotations import read_domains
 from decathlon.data_prep.challenge.layout import FACTS, Source, open_source
 from decathlon.data_prep.download.mirrors import known_files
 from decathlon.data_prep.download.partial_file import digest_of
-from decathlon.data_prep.packing.benchmark_facts import is_published, known_benchmark, known_facts
 from decathlon.data_prep.packing.extend import check_output, held
 from decathlon.data_prep.packing.pipeline import PACK_OPTIONS, PackOptions, Prepared, pack
 from decathlon.data_prep.packing.pixel_statistics import Moments
-from decathlon.data_prep.packing.plan import PlannedDomain
+from decathlon.data_prep.packing.plan import PlannedDomain, is_published, known_benchmark, known_facts
 from decathlon.errors import DataError, VerificationError
 from decathlon.system.strict_json import parse_json
 from decathlon.system.text import several
@@ -69,19 +66,17 @@ def check_known(paths: Iterable[Path], strict: bool, say: Callable[[str], None])
     """
     known = known_files()
     for path in paths:
-        if path.name not in known:
-            if strict:
-                raise VerificationError(f"no digest is known for {path}. Leave out --strict to use it.")
+        file = known.get(path.name)
+        if file is None and strict:
+            raise VerificationError(f"no digest is known for {path}. Leave out --strict to use it.")
+        if file is None:
             continue
-        found = digest_of(path, known[path.name].algorithm)
-        if found == known[path.name].digest:
-            say(f"{path} has the known {known[path.name].checked_by}")
-            continue
-        problem = f"{path} has {known[path.name].checked_by} {found}, the known file has {known[path.name].digest}"
-        if strict:
+        found = digest_of(path, file.algorithm)
+        problem = f"{path} has {file.checked_by} {found}, the known file has {file.digest}"
+        if found != file.digest and strict:
             command = f"decathlon data fetch {shlex.quote(path.name)} -o {shlex.quote(str(path.parent))} --force"
             raise VerificationError(f"{problem}. Download it again with: {command}")
-        say(f"Warning: {problem}.")
+        say(f"{path} has the known {file.checked_by}" if found == file.digest else f"Warning: {problem}.")
 
 
 def own_facts(source: Source, domains: Sequence[PlannedDomain]) -> Benchmark | None:

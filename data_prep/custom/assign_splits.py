@@ -1,18 +1,28 @@
-"""Choose which images of a collection are packed, and in which split."""
-
-from __future__ import annotations
+"""Choose which images of a collection are packed, and in which split, and report the splits."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from decathlon.data.domains import SPLITS
 from decathlon.data_prep.custom.add_request import DEFAULT, AddRequest
 from decathlon.data_prep.custom.collection import Collection, first
 from decathlon.data_prep.custom.scan import Scan, conflicting, duplicate_warnings, find_duplicates, redundant, scan
-from decathlon.data_prep.custom.split_report import gaps
 from decathlon.data_prep.custom.stratified_split import assign
 from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import DataError, UsageError
+from decathlon.reports.tables import Column, Row, Table
 from decathlon.system.text import several
+
+_COLUMNS = (
+    Column("split", "split"),
+    Column("images", "images", 0),
+    Column("percent", "%", 1),
+    Column("classes", "classes", 0),
+    Column("fewest", "fewest images per class", 0),
+    Column("most", "most", 0),
+)
 
 
 def assign_splits(collection: Collection, request: AddRequest, options: PackOptions) -> dict[int, str]:
@@ -30,10 +40,12 @@ def assign_splits(collection: Collection, request: AddRequest, options: PackOpti
         labels = collection.labels.tolist()
         split = assign([labels[i] for i in positions], [groups[i] for i in positions], request.parts, request.seed)
         found = dict(zip(positions, split, strict=True))
-        options.say(_describe_split(request, len({groups[i] for i in positions})))
+        together = several(len({groups[i] for i in positions}), "group")
+        grouped = f", {together} kept together" if request.group else ""
+        options.say(f"split {request.split or DEFAULT} within every class, seed {request.seed}{grouped}")
     for line in (
         *duplicate_warnings(collection, found, find_duplicates(seen.digests)),
-        *gaps(collection, found, request.group is not None),
+        *_gaps(collection, found, request.group is not None),
     ):
         options.say(line)
     return found
@@ -61,7 +73,9 @@ def _groups(collection: Collection, request: AddRequest) -> Sequence[str]:
 
 def _usable(collection: Collection, seen: Scan, request: AddRequest, options: PackOptions) -> list[int]:
     if seen.broken and not request.skip_broken:
-        seen.refuse_broken(str(request.source))
+        problem = f"{request.source}: {several(len(seen.broken), 'image')} of {len(collection):,} cannot be used"
+        fix = "Fix them, remove them, or leave them out with --skip-broken:"
+        raise DataError("\n".join([f"{problem}. {fix}", *seen.listed()]))
     if seen.broken:
         options.say(f"Warning: left out {several(len(seen.broken), 'image')} that cannot be used:")
         for line in seen.listed():
@@ -70,7 +84,7 @@ def _usable(collection: Collection, seen: Scan, request: AddRequest, options: Pa
     drop = redundant(same, collection.splits)
     if drop:
         options.say(f"left out {several(len(drop), 'image')} with the same pixels as another one")
-    if unsure := conflicting(collection, same):
+    if unsure := [" = ".join(collection.names[i] for i in found) for found in conflicting(collection, same)]:
         options.say(
             f"Warning: kept one of each set of images with more than one class, {several(len(unsure), 'time')}: "
             f"{first(unsure)}; correct the labels."
@@ -80,6 +94,40 @@ def _usable(collection: Collection, seen: Scan, request: AddRequest, options: Pa
     return [i for i in seen.digests if i not in drop]
 
 
-def _describe_split(request: AddRequest, groups: int) -> str:
-    grouped = f", {several(groups, 'group')} kept together" if request.group else ""
-    return f"split {request.split or DEFAULT} within every class, seed {request.seed}{grouped}"
+def split_table(name: str, collection: Collection, place: Mapping[int, str]) -> Table:
+    """Return one row per split: its images, its classes, and the fewest and most images of those."""
+    counts = {split: _counts(collection, place, split) for split in SPLITS if split in place.values()}
+    rows = tuple(_row(split, count, len(place)) for split, count in counts.items())
+    return Table(name, _COLUMNS, rows, _row("all", np.sum([*counts.values()], axis=0), len(place)))
+
+
+def _counts(
+    collection: Collection, place: Mapping[int, str], split: str
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    positions = np.array([i for i, its in place.items() if its == split], np.int64)
+    return np.bincount(collection.labels[positions], minlength=len(collection.classes))
+
+
+def _row(split: str, counts: np.ndarray[tuple[int], np.dtype[np.int64]], total: int) -> Row:
+    there = counts[counts > 0]
+    images = int(counts.sum())
+    return split, images, 100 * images / total, len(there), int(there.min()), int(there.max())
+
+
+def _gaps(collection: Collection, place: Mapping[int, str], grouped: bool) -> list[str]:
+    """Return a line for each missing split, and each split that lacks classes.
+
+    They are warnings if groups were kept together: too few of them can leave a split empty unintentionally.
+    """
+    lines = []
+    for split in SPLITS:
+        if split not in place.values():
+            lines.append(f"{'Warning: ' if grouped else ''}there is no {split} split")
+            continue
+        missing = [collection.classes[i] for i in np.flatnonzero(_counts(collection, place, split) == 0)]
+        if missing:
+            warning = "Warning: " if split == "train" or grouped else ""
+            lines.append(
+                f"{warning}{split} has no image of {several(len(missing), 'class', 'classes')}: {first(missing)}"
+            )
+    return lines

@@ -1,7 +1,5 @@
 """A tree of class folders, as read by torchvision's ImageFolder, optionally below train, val and test."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -13,15 +11,7 @@ from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 
-OTHERS = (
-    ".gif",
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".jxl",
-    ".psd",
-)  # also images: unusable, but not left out
+OTHERS = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd")  # also images: unusable, but not left out
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision
 
 
@@ -47,10 +37,9 @@ def read_folder(root: Path) -> Collection:
     examples = [Example(name, name.split("/")[depth - 1], split) for name, _, split in inner]
     classes = {name for inside, _ in starts for name in _folders(root / inside)}
     notes = [*_left_out(files, loose), *_nested(root, examples, depth)]
-    kind = f"an ImageFolder tree with {', '.join(s for s in SPLITS if s in dict(starts).values())}" if given else ""
-    return collect(
-        kind or "an ImageFolder tree", examples, lambda name: Picture(name, f"{root}/{name}"), notes, classes
-    )
+    names = ", ".join(split for split in SPLITS if split in dict(starts).values())
+    kind = f"an ImageFolder tree with {names}" if given else "an ImageFolder tree"
+    return collect(kind, examples, lambda name: Picture(name, f"{root}/{name}"), notes, classes)
 
 
 def _walk(folder: str, inside: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:

@@ -1,9 +1,7 @@
 """The labelled images of one data set, in any format."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +11,12 @@ from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
+_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
 }
-SPLIT_NAMES |= {"test": "test", "testing": "test"}
+SPLIT_NAMES = {name: split for split, names in _NAMES.items() for name in names}
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters; names on disk that are not UTF-8
 
 
@@ -74,10 +69,8 @@ def collect(
     position = {name: label for label, name in enumerate(found)}
     labels = np.array([position[example.label] for example in examples], np.int32)
     splits = tuple(example.split for example in examples if example.split)
-    details = [*notes, *_empty(set(classes) - set(found)), *_as_numbers(found)]
-    return Collection(
-        kind, tuple(found), names, labels, lambda i: picture(names[i]), splits or None, tuple(details)
-    )
+    notes = (*notes, *_class_notes(found, set(classes) - set(found)))
+    return Collection(kind, tuple(found), names, labels, lambda i: picture(names[i]), splits or None, notes)
 
 
 def _refuse_unfit(examples: Sequence[Example]) -> None:
@@ -89,19 +82,13 @@ def _refuse_unfit(examples: Sequence[Example]) -> None:
             raise DataError(f"{ascii(example.name)} or its class has unprintable characters. Rename it.")
 
 
-def _empty(classes: set[str]) -> list[str]:
-    if not classes:
-        return []
-    return [f"left out {several(len(classes), 'class', 'classes')} without images: {first(classes)}"]
-
-
-def _as_numbers(classes: list[str]) -> list[str]:
-    """Note the order of classes that people would sort as numbers."""
+def _class_notes(classes: list[str], empty: set[str]) -> Iterator[str]:
+    """Yield notes about classes without images, and the order of classes that people would sort as numbers."""
+    if empty:
+        yield f"left out {several(len(empty), 'class', 'classes')} without images: {first(empty)}"
     natural = sorted(classes, key=lambda name: [(len(run), run) for run in re.findall(r"\d+|\D+", name)])
-    numbered = all(any(character.isdigit() for character in name) for name in classes)
-    if not numbered or natural == classes:
-        return []
-    return [f"classes are sorted by name as text, like the official ones: {first(classes, sort=False)}"]
+    if natural != classes and all(any(character.isdigit() for character in name) for name in classes):
+        yield f"classes are sorted by name as text, like the official ones: {first(classes, sort=False)}"
 
 
 def first(names: Iterable[str], number: int = 3, sort: bool = True) -> str:

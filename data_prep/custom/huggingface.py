@@ -1,7 +1,5 @@
 """A folder written by `save_to_disk` of Hugging Face's `datasets`: one data set, or several as splits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

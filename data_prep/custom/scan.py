@@ -1,7 +1,5 @@
 """Check every image of a data set before packing: which are unusable, and which are identical."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +13,6 @@ from decathlon.data_prep.packing.decoding import Chunk, decode, strict_pillow
 from decathlon.data_prep.packing.pipeline import PackOptions, chunks, worker_count
 from decathlon.data_prep.packing.plan import PlannedSplit
 from decathlon.data_prep.packing.workers import ordered
-from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 from decathlon.system.text import several
 
@@ -31,14 +28,6 @@ class Scan:
     digests: dict[int, bytes]
     broken: dict[int, str]
 
-    def refuse_broken(self, origin: str) -> None:
-        """Raise DataError naming the first unusable images, if any."""
-        if not self.broken:
-            return
-        total = len(self.digests) + len(self.broken)
-        head = f"{origin}: {several(len(self.broken), 'image')} of {total:,} cannot be used. Fix them, remove them,"
-        raise DataError("\n".join([f"{head} or leave them out with --skip-broken:", *self.listed()]))
-
     def listed(self) -> list[str]:
         """Return an indented line for each of the first unusable images."""
         lines = [f"  {reason}" for reason in list(self.broken.values())[:LISTED]]
@@ -48,11 +37,7 @@ class Scan:
 def scan(collection: Collection, options: PackOptions) -> Scan:
     """Decode every image; equal digests mean equal pixels at the packed size."""
     count = len(collection)
-
-    def pictures(begin: int, end: int) -> list[Picture]:
-        return [collection.picture(i) for i in range(begin, end)]
-
-    everything = PlannedSplit("", np.arange(count), collection.labels, pictures)
+    everything = PlannedSplit("", np.arange(count), collection.labels, collection.picture)
     found: list[bytes | str] = []
     with closing(ordered(_digest_chunk, chunks([everything], options), worker_count(options, count))) as results:
         for result in results:
@@ -92,10 +77,9 @@ def redundant(found: Iterable[list[int]], splits: tuple[str, ...] | None) -> set
     return drop
 
 
-def conflicting(collection: Collection, found: Iterable[list[int]]) -> list[str]:
-    """Return the names of identical images with different classes, joined by " = "."""
-    sets = [positions for positions in found if len({int(collection.labels[i]) for i in positions}) > 1]
-    return [" = ".join(collection.names[i] for i in positions) for positions in sets]
+def conflicting(collection: Collection, found: Iterable[list[int]]) -> list[list[int]]:
+    """Return the positions of identical images with different classes."""
+    return [positions for positions in found if len({int(collection.labels[i]) for i in positions}) > 1]
 
 
 def duplicate_warnings(
@@ -103,17 +87,15 @@ def duplicate_warnings(
 ) -> Iterator[str]:
     """Yield warnings about identical images; `place` has the split of every packed image."""
     sets = [packed for positions in found if len(packed := [i for i in positions if i in place]) > 1]
-    astride = [positions for positions in sets if len({place[i] for i in positions}) > 1]
-    if astride:
+    if astride := [positions for positions in sets if len({place[i] for i in positions}) > 1]:
         yield (
             f"Warning: identical images in more than one split, {several(len(astride), 'time')}: "
             f"{_name_images(collection, place, astride)}; --drop-duplicates keeps one of each."
         )
-    conflicting = [positions for positions in sets if len({int(collection.labels[i]) for i in positions}) > 1]
-    if conflicting:
+    if unsure := conflicting(collection, sets):
         yield (
-            f"Warning: identical images in more than one class, {several(len(conflicting), 'time')}: "
-            f"{_name_images(collection, place, conflicting)}; correct the labels."
+            f"Warning: identical images in more than one class, {several(len(unsure), 'time')}: "
+            f"{_name_images(collection, place, unsure)}; correct the labels."
         )
     repeated = sum(len(positions) - len({place[i] for i in positions}) for positions in sets)
     if repeated:

@@ -4,8 +4,6 @@ Groups are assigned largest first, ties in an order drawn from the seed and thei
 lacks most images of its classes. Without groups this is the method of largest remainders within every class.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -24,15 +22,12 @@ def assign(labels: Sequence[int], groups: Sequence[str], parts: Parts, seed: int
     for label, group in zip(labels, groups, strict=True):
         contents[group][label] += 1
     shares = _Shares(contents, parts)
-    for group in sorted(contents, key=lambda name: (-contents[name].total(), _draw(name, seed))):
+    draw = {name: hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in contents}
+    for group in sorted(contents, key=lambda name: (-contents[name].total(), draw[name])):
         shares.put(group, max(shares.splits, key=lambda split: shares.lack(split, group)))
     for split in shares.splits:
         shares.fill(split)
     return [shares.place[group] for group in groups]
-
-
-def _draw(name: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
 
 class _Shares:

@@ -1,15 +1,15 @@
 """Download known files: mirror after mirror, with retries, resuming, and a digest check."""
 
-from __future__ import annotations
-
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.download.http_client import GiveUp, TryAgain
-from decathlon.data_prep.download.messages import interrupted, no_link, nowhere
-from decathlon.data_prep.download.mirrors import KnownFile
+from decathlon.data_prep.download.mirrors import OFFICIAL_GROUP, KnownFile
 from decathlon.data_prep.download.partial_file import PartialFile, digest_of
 from decathlon.data_prep.download.transfer import FetchOptions, check_room, download, host
-from decathlon.errors import DecathlonError, UsageError, VerificationError
+from decathlon.errors import DecathlonError, Interrupted, UsageError, VerificationError
 from decathlon.system.locks import locked
 
 
@@ -36,7 +36,8 @@ def _fetch(file: KnownFile, part: PartialFile, options: FetchOptions) -> bool:
         part.discard()
         return False
     if not file.mirrors:
-        raise no_link(file, part)
+        get = f"To get it, {file.manual}, {_with_a_copy(file, part)}."
+        raise DecathlonError(f"{_described(file)} has no open link. {get}")
     if file.size is not None:
         check_room(part, file.size)
     failures: dict[str, GiveUp] = {}
@@ -49,11 +50,11 @@ def _fetch(file: KnownFile, part: PartialFile, options: FetchOptions) -> bool:
             if len(failures) < len(file.mirrors):
                 options.say(f"{url}: {failure}; trying the next mirror")
         except KeyboardInterrupt:
-            raise interrupted(part) from None
+            raise _interrupted(part) from None
         else:
             part.finish()
             return True
-    raise nowhere(file, failures, part)
+    raise _nowhere(file, failures, part)
 
 
 def _is_there(file: KnownFile, part: PartialFile, options: FetchOptions) -> bool:
@@ -107,3 +108,51 @@ def _attempt(file: KnownFile, url: str, part: PartialFile, options: FetchOptions
     if resumed:  # the resumed beginning may be the wrong part
         raise TryAgain(f"{difference}; starting over", wait=0)
     raise GiveUp(difference, wrong=True)
+
+
+def _interrupted(part: PartialFile) -> Interrupted:
+    """Return the error after Ctrl-C, with what is kept."""
+    name = part.target.name
+    if not part.size or not part.origin[1]:
+        return Interrupted(f"interrupted. Nothing of {name} can be resumed; the same command starts over.")
+    kept = f"{part.size / 1e6:,.1f} MB of {name} are kept"
+    return Interrupted(f"interrupted. {kept}; the same command resumes there.")
+
+
+def _nowhere(file: KnownFile, failures: Mapping[str, GiveUp], part: PartialFile) -> DecathlonError:
+    """Return the error after the last mirror: why each failed and how to continue without them."""
+    reasons = "; ".join(f"{url}: {reason}" for url, reason in failures.items())
+    kept = f" (the same command resumes after {part.size / 1e6:,.1f} MB)" if part.size and part.origin[1] else ""
+    kind = VerificationError if any(failure.wrong for failure in failures.values()) else DecathlonError
+    return kind(
+        f"no mirror has {_described(file)}{kept}: {reasons}. Add a mirror with --mirrors FILE.toml, or get the "
+        f"file elsewhere, {_with_a_copy(file, part)}."
+    )
+
+
+def next_step(files: Sequence[KnownFile], folder: Path) -> str:
+    """Return the command that reads files of one group, downloaded into a folder."""
+    group = files[0].group
+    place = {name: shlex.quote(str(folder / name)) for name in (*(file.name for file in files), group)}
+    if group == OFFICIAL_GROUP:
+        return f"decathlon data prepare {shlex.quote(str(folder))}/decathlon-1.0-* -o FILE.h5"
+    zips = [file.name for file in files if file.name.endswith(".zip")]
+    names = [file.name for file in files if file.name not in zips]
+    if group not in OFFICIAL:
+        return f"decathlon data prepare {' '.join(place[file.name] for file in files)} -o FILE.h5"
+    # `data build` reads only folders and tar archives
+    unpacked = [f"unzip -q -d {place[group]} {place[name]}" for name in zips]
+    sources = " ".join(f"--from {place[name]}" for name in [*names, *([group] if zips else [])])
+    return " && ".join([*unpacked, f"decathlon data build {group} {sources} -o FILE.h5"])
+
+
+def _with_a_copy(file: KnownFile, part: PartialFile) -> str:
+    folder = part.target.parent
+    return (
+        f"put it into {folder}, run this command again to check it, and continue with '{next_step([file], folder)}'"
+    )
+
+
+def _described(file: KnownFile) -> str:
+    size = "" if file.size is None else f"{file.size:,} bytes, "
+    return f"{file.name} ({size}{file.checked_by} {file.digest})"

@@ -1,7 +1,5 @@
 """HTTP without surprises: http and https only, and one reason for every way a request can fail."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import re
@@ -74,10 +72,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 @contextlib.contextmanager
 def request(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[http.client.HTTPResponse]:
-    """Yield the response to a GET; `timeout` in seconds without a byte.
-
-    Raises TryAgain, GiveUp or OutOfRange.
-    """
+    """Yield the response to a GET; `timeout` in seconds without a byte. Raises TryAgain, GiveUp or OutOfRange."""
     with _translated():
         response = _opener().open(urllib.request.Request(url, headers=dict(headers)), timeout=timeout)
     with response:

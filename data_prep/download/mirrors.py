@@ -1,7 +1,5 @@
 """The known files, who serves them and their digests: a built-in TOML file and the user's own."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from decathlon.data_prep.sources.file_names import unsafe
+from decathlon.data_prep.sources.image_ref import unsafe
 from decathlon.errors import DataError, unknown
 from decathlon.system.files import read_bytes
 from decathlon.system.schema import find_fault

@@ -1,7 +1,5 @@
 """A file on its way: what has come of it, and from where, kept beside its final name until it is whole."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable
@@ -65,9 +63,7 @@ def digest_of(
     path: Path, algorithm: str, progress: Callable[[str, int, int], None] = lambda what, done, total: None
 ) -> str:
     """Return the digest of a file in hexadecimal digits, read in blocks."""
-    digest = hashlib.new(
-        algorithm, usedforsecurity=False
-    )  # MD5 too: it finds damage, and some are published only so
+    digest = hashlib.new(algorithm, usedforsecurity=False)  # MD5 finds damage too, and some publish only that
     size, done = path.stat().st_size, 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

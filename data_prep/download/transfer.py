@@ -1,14 +1,12 @@
 """One request for a file: download the missing bytes and append them to the partial file."""
 
-from __future__ import annotations
-
-import http.client
 import random
 import re
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import OK, HTTPResponse
 from urllib.parse import urlsplit
 
 from decathlon.data_prep.download.http_client import GiveUp, OutOfRange, TryAgain, read, request
@@ -60,16 +58,24 @@ def download(file: KnownFile, url: str, part: PartialFile, options: FetchOptions
     try:
         with request(url, headers, options.timeout) as response:
             total = _total(response, offset)
-            if response.status == _PARTIAL:
-                _check_same(response, part, version)
-            _check_total(total, file, part)
-            if response.status != _PARTIAL and offset:
+            resumed = response.status == _PARTIAL
+            if resumed and _version(response) not in ("", version):
+                part.discard()
+                raise TryAgain("the file changed on the server since the download began", wait=0)
+            if total is not None:
+                if file.size not in (None, total):
+                    raise GiveUp(f"it offers {total:,} bytes, the file has {file.size:,}", wrong=True)
+                check_room(part, total)
+            if offset and not resumed:
                 options.say(f"{host(url)} cannot resume after {offset / 1e6:,.1f} MB; starting over")
-            if response.status != _PARTIAL:
+            if not resumed:
                 part.begin(url, _version(response))
             _receive(response, part, total or file.size, options)
     except OutOfRange:
-        _beyond(file, part)
+        if file.size is None and part.size:  # complete, as far as anybody knows
+            return
+        part.discard()
+        raise TryAgain("it has no bytes after those received", wait=0) from None
 
 
 def check_room(part: PartialFile, total: int) -> None:
@@ -87,9 +93,7 @@ def host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _receive(
-    response: http.client.HTTPResponse, part: PartialFile, total: int | None, options: FetchOptions
-) -> None:
+def _receive(response: HTTPResponse, part: PartialFile, total: int | None, options: FetchOptions) -> None:
     done = part.size
     limit = shutil.disk_usage(part.path.parent).free + done if total is None else total
     with part.path.open("ab") as out:
@@ -106,45 +110,20 @@ def _receive(
         raise TryAgain(f"the connection was cut after {done:,} of {total:,} bytes")
 
 
-def _total(response: http.client.HTTPResponse, offset: int) -> int | None:
+def _total(response: HTTPResponse, offset: int) -> int | None:
     """Return the file's size by the response headers, None without one; raises GiveUp on nonsense."""
     if response.status == _PARTIAL:
-        found = re.fullmatch(
-            r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", response.headers.get("Content-Range", "").strip()
-        )
+        sent = response.headers.get("Content-Range", "").strip()
+        found = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", sent)
         if not found or int(found[1]) != offset:
             raise GiveUp("it sends another range than requested")
-        return None if found[3] == "*" else int(found[3])
-    if response.status != http.client.OK:
+        return None if found[2] == "*" else int(found[2])
+    if response.status != OK:
         raise GiveUp(f"it returns {response.status} {response.reason}")
     return response.length
 
 
-def _check_same(response: http.client.HTTPResponse, part: PartialFile, version: str) -> None:
-    """Raise TryAgain, from the beginning, if the server resumes with another version of the file."""
-    current = _version(response)
-    if current and current != version:
-        part.discard()
-        raise TryAgain("the file changed on the server since the download began", wait=0)
-
-
-def _check_total(total: int | None, file: KnownFile, part: PartialFile) -> None:
-    if total is None:
-        return
-    if file.size is not None and total != file.size:
-        raise GiveUp(f"it offers {total:,} bytes, the file has {file.size:,}", wrong=True)
-    check_room(part, total)
-
-
-def _version(response: http.client.HTTPResponse) -> str:
+def _version(response: HTTPResponse) -> str:
     """Return the value for If-Range (RFC 9110, 13.1.5): the strong ETag, else Last-Modified, else ""."""
     tag = str(response.headers.get("ETag", "")).strip()
     return tag if tag.startswith('"') else str(response.headers.get("Last-Modified", "")).strip()
-
-
-def _beyond(file: KnownFile, part: PartialFile) -> None:
-    """Take a partial file without further bytes on the server as complete if no size is known; else discard it."""
-    if file.size is None and part.size:
-        return
-    part.discard()
-    raise TryAgain("it has no bytes after those received", wait=0)

@@ -1,11 +1,8 @@
 """Describe a packed file, for people and programs."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from decathlon.data.domains import SPLITS, Domain
 from decathlon.data.packed_file import PackedFile
@@ -29,7 +26,7 @@ def describe(file: PackedFile) -> dict[str, Any]:
 def _domain(file: PackedFile, domain: Domain) -> dict[str, Any]:
     splits = file.splits(domain.name)
     height, width, label = (
-        {split: _column(file, domain.name, split, column) for split in splits}
+        {split: file.column(domain.name, split, column) for split in splits}
         for column in ("height", "width", "label")
     )
     heights, widths = np.concatenate([*height.values()]), np.concatenate([*width.values()])
@@ -47,10 +44,6 @@ def _domain(file: PackedFile, domain: Domain) -> dict[str, Any]:
         "bytes": int((3 * heights.astype(np.int64) * widths).sum()),
         "baseline_error": domain.baseline_error,
     }
-
-
-def _column(file: PackedFile, domain: str, split: str, column: str) -> npt.NDArray[Any]:
-    return np.concatenate([*file.blocks(domain, split, column)])
 
 
 def info_table(info: dict[str, Any]) -> Table:
@@ -75,23 +68,19 @@ def info_table(info: dict[str, Any]) -> Table:
 
 
 def _info_row(name: str, entry: dict[str, Any]) -> Row:
+    sides = entry["width"], entry["height"]
     error = entry["baseline_error"]
     return (
         name,
         entry["classes"],
         *(entry[split] or None for split in SPLITS),
         " ".join(entry["labelled"]) or "nothing",
-        f"{_range(entry['width'])} x {_range(entry['height'])}",
+        " x ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in sides),
         "yes" if entry["flip"] else "no",
         entry["crop"],
         entry["bytes"] / 1e6,
         None if error is None else 100 * error,
     )
-
-
-def _range(ends: list[int]) -> str:
-    low, high = ends
-    return str(low) if low == high else f"{low}-{high}"
 
 
 def statistics(file: PackedFile) -> dict[str, Any]:

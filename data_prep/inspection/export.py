@@ -1,7 +1,5 @@
 """Write packed domains back as image files and annotations, in the official layout."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,10 +30,7 @@ class ImageFormat:
         """Write pixels (height, width, 3); gray images as one channel, which restores the same pixels."""
         grey = (pixels == pixels[..., :1]).all()
         image = Image.fromarray(np.ascontiguousarray(pixels[..., 0]) if grey else pixels)
-        if self.kind == "png":
-            image.save(path, "PNG")
-        else:
-            image.save(path, "JPEG", quality=self.quality)
+        image.save(path, {"png": "PNG", "jpg": "JPEG"}[self.kind], quality=self.quality)  # PNG ignores a quality
 
 
 @dataclass(frozen=True)
@@ -88,10 +83,8 @@ def export(
 
     `decathlon data prepare` reads it: from PNG files of all domains it makes a file with the same digest. Known
     test labels are written to both annotation files, `_test.json` and `_test_stripped.json`: the packed file does
-    not hide them either.
-
-    Raises UsageError for an unknown domain or if `out` exists, DataError if the file is damaged, DecathlonError if
-    `out` cannot be written.
+    not hide them either. Raises UsageError for an unknown domain or if `out` exists, DataError if the file is
+    damaged, DecathlonError if `out` cannot be written.
     """
     wanted = {packed.benchmark[name].name for name in names or packed.benchmark.names}
     kept = replace(packed.benchmark, domains=tuple(d for d in packed.benchmark if d.name in wanted))
@@ -136,28 +129,18 @@ def _annotate(packed: PackedFile, split: _Split, root: Path, say: Callable[[str]
             "needs labels for a whole split, or for none of a test split."
         )
     endings = {"test": ["test_stripped"] if unknown else ["test_stripped", "test"]}.get(split.name, [split.name])
-    categories = [
-        {"id": category.id, "name": category.name, "supercategory": split.domain.name}
-        for category in split.domain.categories
-    ]
-    description = f"{split.domain.name}, {split.name}, exported from the packed file of digest {packed.digest}"
     for ending in endings:
-        _write_lists(
-            root / ANNOTATIONS / f"{split.domain.name}_{ending}.json",
-            {"description": description, "version": 1},
-            {
-                "images": split.images(),
-                "annotations": split.annotations(),
-                "categories": categories,
-                "licenses": [],
-            },
-        )
+        _write_annotations(root / ANNOTATIONS / f"{split.domain.name}_{ending}.json", split, packed.digest)
 
 
-def _write_lists(path: Path, info: dict[str, Any], lists: dict[str, Iterable[dict[str, Any]]]) -> None:
+def _write_annotations(path: Path, split: _Split, digest: str) -> None:
     """Write an annotation file entry by entry: as one string, that of ImageNet would take gigabytes of memory."""
+    domain = split.domain
+    categories = [{"id": each.id, "name": each.name, "supercategory": domain.name} for each in domain.categories]
+    lists = {"images": split.images(), "annotations": split.annotations(), "categories": categories, "licenses": []}
+    description = f"{domain.name}, {split.name}, exported from the packed file of digest {digest}"
     with path.open("w", encoding="utf-8") as file:
-        file.write(f'{{"info": {json.dumps(info)}')
+        file.write(f'{{"info": {json.dumps({"description": description, "version": 1})}')
         for key, entries in lists.items():
             file.write(f', "{key}": [')
             for i, entry in enumerate(entries):

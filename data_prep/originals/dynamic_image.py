@@ -9,8 +9,6 @@ which as a weighted sum of frames is their equation for alpha_t = 2(T - t + 1) -
 harmonic numbers H. Its minimum becomes 0, its maximum 255.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import io
 from collections.abc import Iterable, Iterator
@@ -35,13 +33,9 @@ class DynamicImage(Picture):
 
     def read(self) -> bytes | Pixels:
         """Return pixels (side, side, 3), the video's shorter side; raises DataError naming what is broken."""
-        frames = self._decoded() if self.frames else video_frames(self)
-        image = Image.fromarray(to_bytes(rank_pool(frames, self.name)))
+        stills = (np.asarray(decode(frame.read(), frame.name, MAX_SIDE)) for frame in self.frames)
+        image = Image.fromarray(to_bytes(rank_pool(stills if self.frames else video_frames(self), self.name)))
         return np.asarray(image.resize((min(image.size),) * 2, Image.Resampling.LANCZOS))
-
-    def _decoded(self) -> Iterator[Pixels]:
-        for frame in self.frames:
-            yield np.asarray(decode(frame.read(), frame.name, MAX_SIDE))
 
 
 def rank_pool(frames: Iterable[Pixels], name: str) -> npt.NDArray[np.float64]:

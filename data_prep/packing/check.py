@@ -1,7 +1,5 @@
 """Read a packed file from end to end: find damage, and official domains with unofficial numbers of images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -63,8 +61,9 @@ def damage(file: PackedFile) -> Iterator[str]:
                 yield f"{name} does not have the digest it was packed with. Prepare the file again."
             ids.append(columns["image_id"])
             yield from _contradictions(name, domain, columns)
-    if ids and (duplicate := _first_duplicate(np.concatenate(ids))) is not None:
-        yield f"duplicate image id {duplicate}. Prepare the file again."
+    values, counts = np.unique(np.concatenate(ids) if ids else [], return_counts=True)
+    if (counts > 1).any():
+        yield f"duplicate image id {values[counts > 1][0]}. Prepare the file again."
     if combine(digests) != file.digest:
         yield f"{file.path} does not have the digest it was packed with. Prepare it again."
 
@@ -94,8 +93,3 @@ def _contradictions(name: str, domain: Domain, columns: dict[str, npt.NDArray[np
         yield f"{name} has offsets that do not fit its heights and widths. Prepare the file again."
     if label.min() < -1 or label.max() >= len(domain.categories):
         yield f"{name} has labels outside its {len(domain.categories)} categories. Prepare the file again."
-
-
-def _first_duplicate(ids: npt.NDArray[np.int64]) -> int | None:
-    values, counts = np.unique(ids, return_counts=True)
-    return int(values[counts > 1][0]) if (counts > 1).any() else None

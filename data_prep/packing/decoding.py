@@ -1,7 +1,5 @@
 """Decode untrusted image files, one at a time or in chunks for worker processes."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import struct
@@ -25,7 +23,6 @@ _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}) 
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, OverflowError,
 )  # fmt: skip
-_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def decode(
             return _fit(_rgb(ImageOps.exif_transpose(image) if upright else image), name, side, enlarge)
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image. Convert it.") from None
-    except _BOMB:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(
             f"{name} has more than {MAX_PIXELS:,} pixels or a side above {MAX_SIDE:,}. Shrink it."
         ) from None

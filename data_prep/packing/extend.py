@@ -1,7 +1,5 @@
 """Add domains to a packed file, or start a new one."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,10 +11,9 @@ import h5py
 from decathlon.data.domains import Benchmark
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.packing.benchmark_facts import OFFICIAL_BASELINE, OFFICIAL_NAME, known_facts
 from decathlon.data_prep.packing.pipeline import PackOptions, Prepared, pack
 from decathlon.data_prep.packing.pixel_statistics import Moments
-from decathlon.data_prep.packing.plan import PlannedDomain
+from decathlon.data_prep.packing.plan import OFFICIAL_BASELINE, OFFICIAL_NAME, PlannedDomain, known_facts
 from decathlon.errors import DataError, UsageError
 from decathlon.system.files import refuse_existing
 from decathlon.system.locks import locked
@@ -34,11 +31,9 @@ def extend(output: Path, domains: Sequence[PlannedDomain], options: PackOptions,
         kept = stack.enter_context(PackedFile(output)) if output.exists() else None
         if kept is not None:
             _refuse_clashes(kept, domains, force)
-        total = sum(len(domain) for domain in domains)
+        total, names = sum(map(len, domains)), ", ".join(domain.name for domain in domains)
         beside = f", next to {', '.join(kept.benchmark.names)}" if kept else ""
-        options.say(
-            f"packing {total:,} images of {', '.join(domain.name for domain in domains)} into {output}{beside}"
-        )
+        options.say(f"packing {total:,} images of {names} into {output}{beside}")
 
         def describe(moments: Mapping[str, Moments]) -> Benchmark:
             return extended(kept.benchmark if kept else Benchmark(output.stem, ()), domains, moments)
@@ -48,23 +43,24 @@ def extend(output: Path, domains: Sequence[PlannedDomain], options: PackOptions,
 
 
 def refuse_there(output: Path, names: Sequence[str], force: bool, truth: Path | None = None) -> None:
-    """Raise UsageError if one of the domains is already in the file; call it before long work.
+    """Raise UsageError if one of the domains is already in the file, or `truth` exists; call it before long work.
 
     `truth` is the file for its test labels: a command killed between the two files leaves the domain without it.
     """
-    if force or not output.exists():
+    if force:
         return
-    with PackedFile(output) as kept:
-        there = [name for name in names if name in kept.benchmark.names]
-        if not there:
-            return
-        alone = truth is not None and kept.count(there[0], "test") > 0 and not truth.exists()
-    if alone:
-        raise UsageError(
-            f"{output} already has {there[0]}, but {truth} with its test labels is missing. "
-            "Add --force to pack it again and write both."
-        )
-    raise UsageError(f"{output} already has {there[0]}. Choose another file, or add --force to pack it again.")
+    if output.exists():
+        with PackedFile(output) as kept:
+            there = next((name for name in names if name in kept.benchmark.names), None)
+            if there and truth is not None and kept.count(there, "test") and not truth.exists():
+                raise UsageError(
+                    f"{output} already has {there}, but {truth} with its test labels is missing. "
+                    "Add --force to pack it again and write both."
+                )
+        if there:
+            raise UsageError(f"{output} already has {there}. Choose another file, or add --force to pack it again.")
+    if truth is not None:
+        refuse_existing(truth, "name another folder with --truth, or add --force")
 
 
 def extended(old: Benchmark, domains: Sequence[PlannedDomain], moments: Mapping[str, Moments]) -> Benchmark:

@@ -1,7 +1,5 @@
 """Turn planned domains into a packed file: decode the images, write, verify, rename."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex
@@ -11,11 +9,10 @@ from pathlib import Path
 
 from decathlon.data.domains import Benchmark
 from decathlon.data.packed_file import PackedFile
-from decathlon.data_prep.packing.benchmark_facts import is_published
 from decathlon.data_prep.packing.check import damage, miscounts
-from decathlon.data_prep.packing.decoding import Chunk, Decoded, decode_chunk
+from decathlon.data_prep.packing.decoding import Chunk, decode_chunk
 from decathlon.data_prep.packing.pixel_statistics import Moments, measured_split
-from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit, is_published
 from decathlon.data_prep.packing.workers import ordered, own_peak, workers_peak
 from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.data_prep.sources.image_ref import Picture
@@ -61,12 +58,9 @@ class Prepared:
 
 
 def pack(
-    domains: Sequence[PlannedDomain],
-    output: Path,
-    describe: Describe,
-    options: PackOptions,
+    domains: Sequence[PlannedDomain], output: Path, describe: Describe, options: PackOptions,
     kept: PackedFile | None = None,
-) -> Prepared:
+) -> Prepared:  # fmt: skip
     """Pack domains into the file `output`, beside those of the file `kept`; it appears complete and verified.
 
     `describe` returns the benchmark's facts from the measured moments of domains without published ones. Raises
@@ -94,8 +88,10 @@ def _write(
         PackWriter(part) as writer,
     ):
         if kept is not None:
-            for other in _others(kept, domains):
-                writer.copy(kept, other)
+            new = {domain.name for domain in domains}
+            for other in kept.benchmark.names:
+                if other not in new:
+                    writer.copy(kept, other)
         for domain, name, split in splits:
             measured = moments.get(domain.name) if name == measured_split(domain.splits) else None
             out = writer.split(domain.name, name, len(split) * options.side**2 * 3)
@@ -105,37 +101,25 @@ def _write(
                 out.append(decoded)
                 done += len(decoded.height)
                 options.progress(done, total)
-                _measure(measured, decoded)
+                if measured is not None:
+                    measured.add(decoded.pixels)
             out.close(split.labels, split.image_ids)
         return writer.finish(describe(moments)), workers_peak()
-
-
-def _others(kept: PackedFile, domains: Sequence[PlannedDomain]) -> list[str]:
-    """Return the domains of a packed file that are not replaced."""
-    new = {domain.name for domain in domains}
-    return [name for name in kept.benchmark.names if name not in new]
-
-
-def _measure(measured: Moments | None, decoded: Decoded) -> None:
-    if measured is not None:
-        measured.add(decoded.pixels)
 
 
 def chunks(splits: Iterable[PlannedSplit], options: PackOptions) -> Iterator[Chunk]:
     """Yield the images of the splits in order, in chunks."""
     for split in splits:
-        for begin in range(0, len(split), _CHUNK_IMAGES):
-            pictures = split.pictures(begin, min(begin + _CHUNK_IMAGES, len(split)))
-            for part in _light(pictures):
-                yield Chunk(split.origin, part, options.side, options.enlarge, options.upright)
+        for part in _light(map(split.picture, range(len(split)))):
+            yield Chunk(split.origin, part, options.side, options.enlarge, options.upright)
 
 
-def _light(pictures: Sequence[Picture]) -> Iterator[tuple[Picture, ...]]:
+def _light(pictures: Iterable[Picture]) -> Iterator[tuple[Picture, ...]]:
     """Yield pictures in parts small enough to send to a worker: a few large ones fill pipe and memory."""
     part: list[Picture] = []
     held = 0
     for picture in pictures:
-        if part and held + picture.held > _CHUNK_BYTES:
+        if len(part) == _CHUNK_IMAGES or (part and held + picture.held > _CHUNK_BYTES):
             yield tuple(part)
             part, held = [], 0
         part.append(picture.packed())

@@ -1,7 +1,5 @@
 """Mean and standard deviation of a split's pixels, exact, from blocks of any size."""
 
-from __future__ import annotations
-
 from collections.abc import Container
 
 import numpy as np

@@ -1,22 +1,32 @@
-"""The domains and splits to pack, before any image is read."""
+"""The domains and splits to pack, before any image is read, and their facts: published ones, else measured.
 
-from __future__ import annotations
+Test labels are kept out of the packed file, so that nobody trains or selects on them by accident.
+"""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.data.domains import Category, CropPolicy
+from decathlon.data.domains import CROP_POLICIES, Benchmark, Category, CropPolicy, Domain
+from decathlon.data.official import OFFICIAL, is_official
+from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.sources.image_ref import Picture
+from decathlon.system.checksums import seal
+from decathlon.system.files import replacing
+from decathlon.system.strict_json import dump_json
 
-Pictures = Callable[[int, int], Sequence[Picture]]  # from a begin to an end position
+OFFICIAL_NAME = "visual-decathlon"
+OFFICIAL_BASELINE = "Finetune of Rebuffi et al. 2017, table 1"
 
 
 @dataclass(frozen=True)
 class PlannedSplit:
-    """One split: `pictures(begin, end)` returns some of its images, in the order of labels and ids.
+    """One split: `picture(i)` is one of its images, in the order of labels and ids.
 
     `origin` names their source, for messages. `labels` are positions in the domain's categories, -1 if unknown.
     """
@@ -24,7 +34,7 @@ class PlannedSplit:
     origin: str
     image_ids: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int32]
-    pictures: Pictures
+    picture: Callable[[int], Picture]
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -51,3 +61,95 @@ class PlannedDomain:
 
     def __len__(self) -> int:
         return sum(self.counts.values())
+
+
+def is_published(domain: PlannedDomain) -> bool:
+    """Say whether the published statistics and errors apply to this domain.
+
+    The number of test images decides; without test images, those of train and val do.
+    """
+    counts = domain.counts
+    if not is_official(domain.name, len(domain.categories), counts.get("test")):
+        return False
+    return "test" in counts or all(OFFICIAL[domain.name].count(split) == n for split, n in counts.items())
+
+
+def known_facts(domain: PlannedDomain, moments: Mapping[str, Moments]) -> Domain:
+    """Return a domain's published facts; if they do not apply, measured statistics and no baseline error."""
+    official = OFFICIAL.get(domain.name)
+    published = official if is_published(domain) else None
+    statistics = published or moments[domain.name]
+    flip, crop = (official.flip, official.crop) if official else (True, CROP_POLICIES[0])
+    return Domain(
+        name=domain.name,
+        index=domain.index,
+        categories=domain.categories,
+        mean=statistics.mean,
+        std=statistics.std,
+        flip=flip if domain.flip is None else domain.flip,
+        crop=domain.crop or crop,
+        baseline_error=published.finetune_error if published else None,
+    )
+
+
+def known_benchmark(source_name: str, domains: Sequence[Domain]) -> Benchmark:
+    """Return a benchmark of `domains`, named officially if all of them are official, else as the source."""
+    scored = [domain.baseline_error is not None for domain in domains]
+    return Benchmark(
+        OFFICIAL_NAME if all(scored) else source_name, tuple(domains), OFFICIAL_BASELINE if any(scored) else ""
+    )
+
+
+def hide_test_labels(domain: PlannedDomain) -> PlannedDomain:
+    """Return the domain as it is packed, with unknown test labels."""
+    if "test" not in domain.splits:
+        return domain
+    test = domain.splits["test"]
+    hidden = replace(test, labels=np.full_like(test.labels, -1))
+    return replace(domain, splits={**domain.splits, "test": hidden})
+
+
+def truth_document(domain: PlannedDomain, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the annotations of the test images as the released files have them; `names` are their file names."""
+    test = domain.splits["test"]
+    ids = test.image_ids.tolist()
+    categories = [domain.categories[label] for label in test.labels.tolist()]
+    return {
+        "images": [{"id": i, "file_name": name} for i, name in zip(ids, names, strict=True)]
+        if names
+        else [{"id": image} for image in ids],
+        "annotations": [
+            {"id": image, "image_id": image, "category_id": category.id}
+            for image, category in zip(ids, categories, strict=True)
+        ],
+        "categories": [
+            {"id": category.id, "name": category.name, "supercategory": domain.name}
+            for category in domain.categories
+        ],
+    }
+
+
+@contextlib.contextmanager
+def hiding_test_labels(domain: PlannedDomain, file: Path, names: Sequence[str] = ()) -> Iterator[PlannedDomain]:
+    """Yield the domain to pack in the block; its test labels appear in `file` if that ends without an error."""
+    with writing_truth(file, truth_document(domain, names) if "test" in domain.splits else None):
+        yield hide_test_labels(domain)
+
+
+@contextlib.contextmanager
+def writing_truth(file: Path, document: Mapping[str, Any] | None) -> Iterator[None]:
+    """Write a JSON file that appears when the block ends without an error; None removes an existing one."""
+    if document is None:
+        yield
+        file.unlink(missing_ok=True)
+        return
+    new = not file.parent.exists()
+    try:
+        with replacing(file) as part:
+            part.write_text(dump_json(seal(document)), encoding="utf-8")
+            yield
+    except BaseException:
+        if new:
+            with contextlib.suppress(OSError):  # it was never created, or others use it meanwhile
+                file.parent.rmdir()
+        raise

@@ -1,7 +1,5 @@
 """Map a function over worker processes: results in order, few items in flight, nothing left running."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import re
@@ -56,10 +54,8 @@ def _in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
-    pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item
-) -> Future[Result]:  # this starts the workers, and a thread to talk to them
-    try:
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+    try:  # this starts the workers, and a thread to talk to them
         return pool.submit(function, item)
     except BrokenProcessPool:
         raise
@@ -83,7 +79,8 @@ def _follow_parent() -> None:
 
 def own_peak() -> int:
     """Return the peak memory of this process in bytes."""
-    return _peak(os.getpid()) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _peak(os.getpid()) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def workers_peak() -> int:
@@ -100,6 +97,3 @@ def _peak(pid: int) -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
-
-
-_UNIT = 1 if sys.platform == "darwin" else 1024

@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from decathlon.data_prep.sources.file_names import keeps, plain, unsafe
-from decathlon.data_prep.sources.image_ref import Picture
+from decathlon.data_prep.sources.image_ref import Picture, keeps, plain, unsafe
 from decathlon.errors import DataError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -90,10 +89,8 @@ def is_archive(path: Path) -> bool:
 def open_archive(path: Path, budget: MemoryBudget | None = None) -> Iterator[Archive]:
     """Yield the archive at `path`, and the archives inside it: the official one holds one per domain.
 
-    Memory for unpacking is taken from `budget`.
-
-    Raises DataError naming the member for links, devices, absolute and `..` names and duplicates, and naming the
-    archive if it is damaged, cut short or too large to be unpacked in memory.
+    Memory for unpacking is taken from `budget`. Raises DataError naming the member for links, devices, absolute and
+    `..` names and duplicates, and naming the archive if it is damaged, cut short or too large to unpack in memory.
     """
     try:
         with path.open("rb") as file:
@@ -144,7 +141,8 @@ def _inflate(file: IO[bytes], name: str, budget: MemoryBudget) -> mmap.mmap:
 
 def _members(file: IO[bytes] | mmap.mmap, name: str, end: int) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
-    with _tar(file) as tar:
+    tar: Any = tarfile.open(fileobj=file, mode="r:", tarinfo=checked_headers())  # Any: it has `members`
+    with tar:
         while (member := tar.next()) is not None:
             if _is_file(member, found, name, end):
                 found[plain(member.name)] = (member.offset_data, member.size)
@@ -159,10 +157,6 @@ def _members(file: IO[bytes] | mmap.mmap, name: str, end: int) -> dict[str, tupl
     if zeros < _END:
         raise tarfile.ReadError("the end is missing")
     return found
-
-
-def _tar(file: IO[bytes] | mmap.mmap) -> Any:  # the library's types do not declare `members`
-    return tarfile.open(fileobj=file, mode="r:", tarinfo=checked_headers())
 
 
 def _is_file(member: tarfile.TarInfo, found: dict[str, tuple[int, int]], name: str, end: int) -> bool:

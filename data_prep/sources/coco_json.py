@@ -1,7 +1,5 @@
 """COCO style annotation files: images, categories and one category per annotation; the rest is not read."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Category
-from decathlon.data_prep.sources.file_names import unsafe
+from decathlon.data_prep.sources.image_ref import unsafe
 from decathlon.errors import DataError
 from decathlon.system.schema import MOST, find_fault
 from decathlon.system.strict_json import parse_json

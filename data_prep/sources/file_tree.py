@@ -1,7 +1,5 @@
 """The files of a data set as its authors released it, in folders and tar archives, found by name."""
 
-from __future__ import annotations
-
 import io
 import os
 import re

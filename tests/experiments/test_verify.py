@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
-from decathlon.data_prep.packing.test_labels import writing_truth
+from decathlon.data_prep.packing.plan import writing_truth
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group

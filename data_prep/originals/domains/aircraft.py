@@ -3,8 +3,6 @@
 The bottom 20 pixel rows of an image are a line of text about its author; they are kept.
 """
 
-from __future__ import annotations
-
 from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.errors import DataError

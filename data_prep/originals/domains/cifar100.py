@@ -4,8 +4,6 @@ A record is one byte coarse label, one byte fine label, then 1024 red, 1024 gree
 The official 10,000 validation images were drawn from the 50,000 for training; it is not known which.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from decathlon.data_prep.originals.original import Examples, Original

@@ -4,8 +4,6 @@ Folders 1, 2 and 3 are for training, T1 and T2 for test; each has 4,800 pedestri
 grey pixels. The 5,880 validation images were drawn from the 29,400 for training; it is not known which.
 """
 
-from __future__ import annotations
-
 from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 

@@ -3,8 +3,6 @@
 The challenge has the numbers of images of any of the ten, 40 per class for training, validation and test.
 """
 
-from __future__ import annotations
-
 from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 

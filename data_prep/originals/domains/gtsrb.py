@@ -5,8 +5,6 @@ class names are TrafficSign<ClassId + 1>, sorted as strings. The 7,842 validatio
 training; it is not known which. Here a track, 30 images of one sign as the car approaches, stays in one split.
 """
 
-from __future__ import annotations
-
 import csv
 
 from decathlon.data_prep.originals.original import Examples, Original, labelled
@@ -18,7 +16,6 @@ LAYOUT = (
     "GT-final_test.csv"
 )
 _CLASSES = 43
-_TABLE = "GT-final_test.csv"
 
 
 def read(tree: Tree) -> Original:
@@ -38,7 +35,7 @@ def _train(tree: Tree, names: tuple[str, ...]) -> Examples:
 
 def _test(tree: Tree, names: tuple[str, ...]) -> Examples:
     files = {match[1]: file for file, match in tree.matching(r"Final_Test/Images/(\d{5}\.ppm)")}
-    table = tree.one(_TABLE)
+    table = tree.one("GT-final_test.csv")
     try:
         rows = list(csv.DictReader(tree.lines(table), delimiter=";"))
         signs = {row["Filename"]: f"TrafficSign{int(row['ClassId']) + 1}" for row in rows}

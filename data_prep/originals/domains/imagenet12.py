@@ -7,8 +7,6 @@ The numbers of images show the challenge's split: 1,232,167 + 49,000 images are 
 else from ILSVRC2012_validation_ground_truth.txt with meta.mat (this needs scipy).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 
@@ -23,7 +21,6 @@ LAYOUT = (
     "LOC_val_solution.csv, unless the validation images are in folders of their classes"
 )
 _ROW = re.compile(r"ILSVRC2012_val_(\d{8}),(n\d{8})\b")  # then boxes
-_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
 def read(tree: Tree) -> Original:
@@ -62,7 +59,7 @@ def _labels(tree: Tree) -> Mapping[int, str]:
     if table is not None:
         rows = filter(None, map(_ROW.match, tree.lines(table)))
         return {int(row[1]): row[2] for row in rows}
-    truth, meta = tree.one(_TRUTH), tree.one("meta.mat")
+    truth, meta = tree.one("ILSVRC2012_validation_ground_truth.txt"), tree.one("meta.mat")
     (synsets,) = tree.matlab(meta, "synsets")
     try:
         ids, wnids = (

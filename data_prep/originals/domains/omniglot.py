@@ -6,8 +6,6 @@ classes are the numbers 1 to 1623, sorted as strings; it is not known which char
 numbered by part (background first), alphabet and character.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

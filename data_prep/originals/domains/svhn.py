@@ -4,8 +4,6 @@
 the challenge. Its 26,040 validation images were drawn from the 73,257 for training; it is not known which.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from decathlon.data_prep.originals.original import Examples, Original

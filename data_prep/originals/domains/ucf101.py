@@ -6,8 +6,6 @@ drawn from the 9,537 of trainlist01; it is not known which. Here videos of one g
 in one split.
 """
 
-from __future__ import annotations
-
 import re
 
 from decathlon.data_prep.originals.dynamic_image import DynamicImage, require_av

@@ -3,8 +3,6 @@
 The released class names are Flower1<number>, sorted as strings: Flower11 is class 1, Flower110 class 10.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from decathlon.data_prep.originals.original import Examples, Original, labelled

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from decathlon.data_prep.custom.add import Added, add
+from decathlon.data_prep.custom.add import Added, add, read_collection
 from decathlon.data_prep.custom.add_request import AddRequest
 from decathlon.data_prep.custom.collection import Collection
-from decathlon.data_prep.custom.detect import read_collection
 from decathlon.errors import DataError, UsageError
 from tests.helpers.custom_sources import (
     FakeClassLabel,

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from decathlon.cli.main import command
-from decathlon.data_prep.download.messages import next_step
+from decathlon.data_prep.download.fetch import next_step
 from decathlon.data_prep.download.mirrors import known_files, select
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from tests.helpers import web_server as web

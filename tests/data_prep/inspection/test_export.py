@@ -190,7 +190,7 @@ def test_what_cannot_be_done_is_one_sentence(tiny: Path, tmp_path: Path) -> None
             export(file, [], tmp_path / "there", ImageFormat())
         with pytest.raises(UsageError, match="unknown domain 'boat'. Did you mean boats"):
             export(file, ["boat"], tmp_path / "out", ImageFormat())
-        with pytest.raises(DecathlonError, match=r"cannot write .*out \(File exists\): choose another place"):
+        with pytest.raises(DecathlonError, match=r"cannot write .*out \(File exists\). Choose another place"):
             export(file, [], tmp_path / "file" / "out", ImageFormat())
     refusal = run("export", tiny, "-o", tmp_path / "out", "--quality", 90)
     assert refusal.exit_code == 2 and "png has no quality. Leave out --quality" in refusal.stderr

@@ -10,10 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from decathlon.data.official import OFFICIAL
-from decathlon.data_prep.originals.challenge_split import plan
-from decathlon.data_prep.originals.original import Examples, Original
-from decathlon.data_prep.originals.stratified_draw import draw, shares
-from decathlon.data_prep.packing.test_labels import hide_test_labels, truth_document
+from decathlon.data_prep.originals.build import plan
+from decathlon.data_prep.originals.original import Examples, Original, draw, shares
+from decathlon.data_prep.packing.plan import hide_test_labels, truth_document
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
@@ -25,7 +24,7 @@ def examples(labels: npt.ArrayLike, begin: int = 0) -> Examples:
 
 
 def called(part: Examples) -> list[int]:
-    return [int(picture.name) for picture in part.pictures(0, len(part))]
+    return [int(part.picture(i).name) for i in range(len(part))]
 
 
 def complete(name: str) -> Original:
@@ -58,7 +57,8 @@ def test_splits_are_disjoint_keep_their_order_and_come_out_the_same_every_time()
     original = Original(("0", "1"), examples(np.arange(200) % 2), test=examples([0, 1], 1000))
     domain, _ = plan("cifar100", original)
     parts = {
-        split: [int(p.name) for p in planned.pictures(0, len(planned))] for split, planned in domain.splits.items()
+        split: [int(planned.picture(i).name) for i in range(len(planned))]
+        for split, planned in domain.splits.items()
     }
     assert sorted(parts["train"] + parts["val"]) == list(range(200)) and parts["test"] == [1000, 1001]
     assert parts["train"] == sorted(parts["train"]) and parts["val"] == sorted(parts["val"])

@@ -25,10 +25,10 @@ QUIET = PackOptions(workers=1)
 def planned(name: str, index: int, images: int = 4, grey: int = 9) -> PlannedDomain:
     ids = np.arange(images, dtype=np.int64) + index * 10**7 + 1
 
-    def pictures(begin: int, end: int) -> list[Picture]:
-        return [Picture(str(i), data=np.full((4, 5, 3), grey + i, np.uint8)) for i in range(begin, end)]
+    def picture(i: int) -> Picture:
+        return Picture(str(i), data=np.full((4, 5, 3), grey + i, np.uint8))
 
-    split = PlannedSplit("here", ids, np.zeros(images, np.int32), pictures)
+    split = PlannedSplit("here", ids, np.zeros(images, np.int32), picture)
     return PlannedDomain(name, index, (Category(index * 10**7 + 1, "one"),), {"train": split})
 
 
@@ -89,9 +89,7 @@ def test_a_failed_addition_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     before = path.read_bytes()
     broken = planned("towers", 3)
     split = broken.splits["train"]
-    spoilt = PlannedSplit(
-        "here", split.image_ids, split.labels, lambda b, e: [Picture("no.png", data=b"x")] * (e - b)
-    )
+    spoilt = PlannedSplit("here", split.image_ids, split.labels, lambda i: Picture("no.png", data=b"x"))
     with pytest.raises(DataError, match=r"here: no\.png is not a JPEG"):
         extend(path, [PlannedDomain("towers", 3, broken.categories, {"train": spoilt})], QUIET, force=False)
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["mine.h5"]
@@ -112,7 +110,7 @@ def test_the_official_ten_get_the_official_name_and_baseline() -> None:
     def domain(name: str) -> PlannedDomain:
         official = OFFICIAL[name]
         none = PlannedSplit(
-            "", np.zeros(official.test, np.int64), np.zeros(official.test, np.int32), lambda b, e: []
+            "", np.zeros(official.test, np.int64), np.zeros(official.test, np.int32), lambda i: Picture("")
         )
         ids = range(official.index * 10**7 + 1, official.index * 10**7 + 1 + official.classes)
         return PlannedDomain(name, official.index, tuple(Category(i, str(i)) for i in ids), {"test": none})
