@@ -16,7 +16,6 @@ from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import write_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
-from decathlon.training import trainer
 from tests.helpers.packs import write_truth
 from tests.helpers.runs import digests
 
@@ -54,7 +53,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: str, step: int) -> None:
             return loss
         return loss * NAN if what == "loss" else loss + (logits.sum() * 0).sqrt()  # a root has no slope at 0
 
-    monkeypatch.setattr(trainer, "cross_entropy", bad)
+    monkeypatch.setattr("decathlon.training.objectives.cross_entropy.cross_entropy", bad)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +64,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: str, step: int) -> None:
         ("train", "loss", 8, 6, "the loss of apples became nan at step 8."),
         ("train", "gradient", 3, 3, "the loss of apples became nan at step 4."),
         ("train", "gradient", 5, 3, "the network of apples predicts NaN or infinity."),
-        ("train+val", "gradient", 9, 5, "weights became NaN or infinite by step 10:"),  # nothing validates
-        ("train+val", "gradient", 14, 10, "weights became NaN or infinite by step 15:"),  # nor comes after
+        ("train+val", "gradient", 9, 5, "weights became NaN or infinite by step 10."),  # nothing validates
+        ("train+val", "gradient", 14, 10, "weights became NaN or infinite by step 15."),  # nor comes after
     ],
 )
 def test_a_diverged_run_keeps_a_sound_checkpoint_and_has_no_score(
@@ -77,7 +76,7 @@ def test_a_diverged_run_keeps_a_sound_checkpoint_and_has_no_score(
     with monkeypatch.context() as patched:
         spoil(patched, what, step)
         code, said = decathlon(*words, "-o", run.folder)
-    assert code == 6 and said.startswith(f"Error: {expected} t")
+    assert code == 6 and said.startswith(f"Error: {expected} T")
     assert run.read().status == "diverged" and not run.trunk.exists() and not run.domain("apples").exists()
     steps = []
     for path in run.folder.glob("*.safetensors"):
@@ -103,5 +102,5 @@ def test_nothing_is_predicted_or_scored_with_a_diverged_run(
     for words in (("predict", run.folder, "--data", tiny, "--force"), ("score", run.folder, "--truth", truth)):
         code, said = decathlon(*words)
         assert code == 2 and said.startswith(f"Error: {run.folder} diverged")
-        assert "train it again under another name with a smaller --lr" in said
+        assert "Train it again under another name with a smaller --lr" in said
     assert not (run.folder / "score.json").exists()

@@ -90,7 +90,7 @@ def diverging_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         loss = cross_entropy(*arguments, **options)
         return loss * float("nan") if next(taken) == number else loss
 
-    monkeypatch.setattr(job_module, "cross_entropy", bad)
+    monkeypatch.setattr("decathlon.training.objectives.cross_entropy.cross_entropy", bad)
 
 
 @pytest.mark.parametrize("seconds", [0, 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
