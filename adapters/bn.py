@@ -5,8 +5,6 @@ parameters and statistics of domain d. Over a trunk that learns (the default) th
 with --freeze only norms and heads train. Starts at the trunk exactly. Stored per domain: the norms.
 """
 
-from __future__ import annotations
-
 from decathlon.models.footprint import Convention
 from decathlon.models.method import Method
 

@@ -10,8 +10,6 @@ keeps only the diagonal of P_d. The recipe's weight decay pulls P_d to 0 like an
 vector, does not decay. Starts near the trunk. Stored per domain: P_d (774,400 on wrn-28-4-dan) and statistics.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

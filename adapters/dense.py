@@ -8,8 +8,6 @@ https://arxiv.org/abs/1803.10704). For tap g_j, j = 0..3, and domain d:
 The features are t_3, pooled. Starts at random. Stored per domain: F_dj and the norms.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu

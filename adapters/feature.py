@@ -4,8 +4,6 @@ The lower bound of the Visual Decathlon table (Rebuffi et al. 2017, https://arxi
 trunk stays in evaluation mode, its statistics too. Starts at the trunk exactly. Stored per domain: the head.
 """
 
-from __future__ import annotations
-
 from decathlon.models.footprint import Convention
 from decathlon.models.method import Reader
 

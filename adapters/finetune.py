@@ -4,8 +4,6 @@ The row that defines the score's baseline (Rebuffi et al. 2017, https://arxiv.or
 at ten times the parameters. Starts at the trunk exactly. Stored per domain: a whole trunk.
 """
 
-from __future__ import annotations
-
 from torch import nn
 
 from decathlon.models.footprint import Convention

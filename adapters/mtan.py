@@ -11,8 +11,6 @@ code shares them, and predictions collapse for all but the last domain trained. 
 Stored per domain: C1, C2 and norms (261,344 on wrn-28-4); shared beside the trunk: F_j (969,792).
 """
 
-from __future__ import annotations
-
 from typing import cast
 
 import torch

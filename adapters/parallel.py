@@ -10,8 +10,6 @@ N(0, 2 / outputs) as published; `init=zero` starts at the trunk.
 Stored per domain: A_d (1/9 of the 3x3 weights: 645,216 on ResNet-26) and the norms.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -11,8 +11,6 @@ with sqrt(S) on each side. Then beta, gamma_d, norms and heads continue to train
 parallel run. Starts at that run, as near as the rank allows. Stored per domain: gamma_d and norms; shared: beta.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast

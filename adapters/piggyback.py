@@ -11,8 +11,6 @@ trunk's in evaluation mode, as published; `own_norms` gives the domain trainable
 Stored per domain: 1 bit per weight (`ternary`: 2), eight or four to a byte.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ be learned from the data of one domain alone. Starts at random. Stored per domai
 domains.
 """
 
-from __future__ import annotations
-
 from torch import nn
 
 from decathlon.models.footprint import Convention

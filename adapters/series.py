@@ -11,8 +11,6 @@ with --trunk; the norms inside the adapters start from it too. Starts at random,
 Stored per domain: A_d (689,152 on ResNet-26) and the norms.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

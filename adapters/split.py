@@ -6,8 +6,6 @@ wrn-40-4 (in general one step wider, or two blocks a stage deeper). The same net
 learns. Ratios are counted in trunks of the given name. Starts at the trunk exactly. Stored per domain: the norms.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Literal, cast

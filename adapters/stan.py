@@ -5,8 +5,6 @@ trunk as in `mtan`, all of them the domain's. Starts at random beside the given 
 Stored per domain: a whole trunk, masks and the convolutions behind them.
 """
 
-from __future__ import annotations
-
 from torch import nn
 
 from decathlon.adapters.mtan import MaskedTaps, tap_blocks

@@ -5,8 +5,6 @@ traceback goes to a file named in the message, so that it is not lost after a ru
 DECATHLON_TRACEBACK=1 prints the traceback of every error.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """`decathlon domains`: the official ten, one line each."""
 
-from __future__ import annotations
-
 import click
 
 

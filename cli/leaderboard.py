@@ -1,7 +1,5 @@
 """decathlon leaderboard"""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """The `decathlon` command: finds its subcommands in this folder and reports errors without a traceback."""
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import importlib

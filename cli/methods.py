@@ -1,7 +1,5 @@
 """`decathlon methods`: the methods, one line each, or one method with its options."""
 
-from __future__ import annotations
-
 import click
 
 

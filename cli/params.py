@@ -1,7 +1,5 @@
 """`decathlon params`: how many bits a run or a method needs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

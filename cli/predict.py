@@ -1,7 +1,5 @@
 """`decathlon predict`: the predictions of a run, in a results file."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Literal

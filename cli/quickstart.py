@@ -1,7 +1,5 @@
 """`decathlon quickstart`: the whole pipeline on the synthetic benchmark, one command after another."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

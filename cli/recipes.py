@@ -1,7 +1,5 @@
 """`decathlon recipes`: the recipes, one line each, or one recipe with all its options."""
 
-from __future__ import annotations
-
 import click
 
 

@@ -1,7 +1,5 @@
 """`decathlon train`: train the domains of a packed file with a method."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Any

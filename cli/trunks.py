@@ -1,7 +1,5 @@
 """`decathlon trunks`: the trunks, one line each."""
 
-from __future__ import annotations
-
 import click
 
 

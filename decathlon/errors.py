@@ -3,8 +3,6 @@
 A message names the problem and then the one thing to do; the command prints it without a traceback.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

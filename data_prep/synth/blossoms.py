@@ -1,7 +1,5 @@
 """Blossoms: petals around a heart, on leaves."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

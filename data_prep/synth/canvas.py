@@ -5,8 +5,6 @@ rounds alike. No font, no rasteriser, no matrix product and no floating-point su
 same draws give the same pixels.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

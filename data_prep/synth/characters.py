@@ -1,7 +1,5 @@
 """Glyphs and digits: the domains made of pen strokes."""
 
-from __future__ import annotations
-
 import functools
 import math
 

@@ -3,8 +3,6 @@
 Only the streams of `Generator.random` and `Generator.integers` are used: they are stable across NumPy versions.
 """
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Sequence
 

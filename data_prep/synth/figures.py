@@ -1,7 +1,5 @@
 """Figures: people in gray, twice as high as wide, among things that are not people."""
 
-from __future__ import annotations
-
 from decathlon.data_prep.synth.canvas import Canvas, Pixels
 from decathlon.data_prep.synth.dice import SIDE, Dice, gray
 from decathlon.data_prep.synth.shapes import Frame, Point, box, disc, ellipse, stroke

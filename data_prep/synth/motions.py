@@ -1,7 +1,5 @@
 """Motions: what moved, summed over time as a dynamic image, gray where nothing did."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Toys and scenes: simple shapes, one small among clutter, or several in an arrangement."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Signs: a board and a mark on it, at the roadside."""
 
-from __future__ import annotations
-
 from decathlon.data_prep.synth.canvas import Canvas, Pixels
 from decathlon.data_prep.synth.dice import Colour, Dice, Plane, tint
 from decathlon.data_prep.synth.shapes import Frame, Point, box, disc, regular, ring, stroke

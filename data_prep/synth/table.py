@@ -1,7 +1,5 @@
 """The ten synthetic domains: classes, counts, how images may be cut, and what draws them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Textures: one pattern that fills the image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Wagons: railway wagons from the side, about twice as wide as high."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

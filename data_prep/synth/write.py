@@ -1,7 +1,5 @@
 """Write the synthetic benchmark as image files and annotations, in the official layout."""
 
-from __future__ import annotations
-
 import importlib.resources
 import json
 from collections.abc import Callable

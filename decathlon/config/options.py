@@ -1,7 +1,5 @@
 """Options: the fields of a frozen dataclass, set by name from a file or the command line."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping

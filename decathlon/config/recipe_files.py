@@ -3,8 +3,6 @@
 The nearest value wins: the command line over the file, the file over its base, the base over the defaults.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import re

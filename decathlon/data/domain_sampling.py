@@ -1,7 +1,5 @@
 """Which domain trains when, and which of its images: both are functions of seed, epoch and batch number."""
 
-from __future__ import annotations
-
 import functools
 
 import torch

@@ -4,8 +4,6 @@ A file is named `<domain>_test.json` and holds `images`, `annotations` and `cate
 files are ignored. A zip is read in place, nothing is extracted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zipfile

@@ -4,8 +4,6 @@ Resizing happens once, when the pool is loaded. A batch is then crop, flip and n
 worker processes or a Python loop over images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -4,8 +4,6 @@ Sources: the challenge's released annotations (counts), its mean/std file (norma
 Rebuffi et al. 2017, table 1 (errors).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from decathlon.data.domains import CropPolicy

@@ -1,7 +1,5 @@
 """The parts of a packed file, each accepted only in the form it was written in."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os

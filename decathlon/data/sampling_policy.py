@@ -5,8 +5,6 @@ uniform        the same number of micro-batches for each     round-robin   unifo
 sequential     proportional, one domain after the other
 """
 
-from __future__ import annotations
-
 from decathlon.errors import UsageError, unknown
 
 POLICIES = ("proportional", "uniform", "power:a", "round-robin", "sequential")

@@ -1,7 +1,5 @@
 """A packed domain as a data set with torchvision's conventions, for use in other code bases."""
 
-from __future__ import annotations
-
 import operator
 import os
 from collections import Counter

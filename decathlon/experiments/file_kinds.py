@@ -1,7 +1,5 @@
 """Which kinds of file the project writes, by name and content, and how each is read to its end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a user reads when a signal or the machine ended training: the command that continues it."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 from collections.abc import Iterator

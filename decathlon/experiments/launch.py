@@ -1,7 +1,5 @@
 """Training a new run: the request is checked, resolved and recorded, then carried out to the end."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import torch

@@ -1,7 +1,5 @@
 """Before a training run: what is impossible is refused, what may be a mistake is noted."""
 
-from __future__ import annotations
-
 import difflib
 import re
 

@@ -1,7 +1,5 @@
 """The request for a training run, and for every run of a group."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Resuming an interrupted run: as it was begun, or with changes that are meant and recorded."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

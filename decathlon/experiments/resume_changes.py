@@ -1,7 +1,5 @@
 """What a resume request asks for that the run was not begun with: refused, unless the change is meant."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training a group: one request, once for every seed, one run after the other."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager

@@ -4,8 +4,6 @@ Every file goes through the reader that the rest of the project uses for it. Pac
 made: `decathlon.data_prep.packing.check`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Predictions of one domain's network over a pool."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy

@@ -1,7 +1,5 @@
 """One domain of a run as a plain network in a file, checked against the run's own network before it appears."""
 
-from __future__ import annotations
-
 import copy
 import os
 from collections.abc import Callable, Mapping

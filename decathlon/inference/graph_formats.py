@@ -3,8 +3,6 @@
 The description in such a file is read without running or unpickling anything in it.
 """
 
-from __future__ import annotations
-
 import copy
 import importlib.util
 import io

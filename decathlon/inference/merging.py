@@ -1,7 +1,5 @@
 """A domain's network as plain convolutions: adapters merged into them, and norms folded where they follow one."""
 
-from __future__ import annotations
-
 import copy
 from collections import Counter
 

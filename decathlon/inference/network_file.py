@@ -15,8 +15,6 @@ The JSON object in the file:
 Places are relative to the network: `body.stage1.0.bn1`. A convolution has a bias where the file holds one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal

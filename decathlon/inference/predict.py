@@ -1,7 +1,5 @@
 """Predictions of a run on a split of a packed file, as a results file of the challenge."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal

@@ -4,8 +4,6 @@ Networks whose trunk is the very same tensors in evaluation mode (`feature`, fro
 `norms=trunk`) share its taps; others run whole. Networks must be in evaluation mode.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@ and that has not been measured. `python -m benchmarks.kernels` measures it; wher
 stays. The device of a tensor decides (`enabled`); importing any file here needs no Triton and loads none.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import os

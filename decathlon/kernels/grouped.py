@@ -10,8 +10,6 @@ No Triton: torch has `grouped_mm`. It is used where it works and no gradient is 
 gradients of other layouts).
 """
 
-from __future__ import annotations
-
 import functools
 
 import torch

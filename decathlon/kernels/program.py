@@ -1,7 +1,5 @@
 """A Triton program that is built at its first launch: defining it loads nothing and needs no Triton."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

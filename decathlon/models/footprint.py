@@ -7,8 +7,6 @@ A norm counts as its two affine vectors: at test time its running statistics fol
 as stored and never billed.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The contract of a method: how one domain's network differs from the shared trunk."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal

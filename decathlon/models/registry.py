@@ -1,7 +1,5 @@
 """The known methods: the files of `adapters/`, then those that installed packages register."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any

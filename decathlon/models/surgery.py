@@ -4,8 +4,6 @@ A domain's network is an ordinary module. A tensor it shares with the trunk is t
 the trunk's?" is a question of identity, never of names.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator
 from itertools import chain

@@ -1,7 +1,5 @@
 """Sheets of a packed file's images, written to a new folder, and a table of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Footprints of runs, or of methods without a run, as tables."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

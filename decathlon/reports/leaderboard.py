@@ -4,8 +4,6 @@ Runs share a board when they were scored on the same domains and images against 
 all others get a separate one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 

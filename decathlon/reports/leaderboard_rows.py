@@ -1,7 +1,5 @@
 """The rows of a leaderboard, read from runs and from the published results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files

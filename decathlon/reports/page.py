@@ -1,7 +1,5 @@
 """The leaderboard as files: a plot of the points, or a page with tables and plots."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from html import escape

@@ -1,7 +1,5 @@
 """A score as a table on the terminal."""
 
-from __future__ import annotations
-
 from decathlon.reports.tables import Column, Row, Table
 from decathlon.reports.terminal import write
 from decathlon.runs.seed_group import seeds_text

@@ -1,7 +1,5 @@
 """A table of values, written for the terminal or as csv, json, latex or markdown."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Tables on the terminal, or on standard output in another format."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from dataclasses import replace

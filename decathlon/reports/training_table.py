@@ -1,7 +1,5 @@
 """The accuracies that training runs ended with, as a table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ Each holds the whole state, so either leads to the same end, bit by bit. At ever
 the two is on the disk and whole: a new one is complete before anything is renamed.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a run starts from, kept in its folder until it is done, so that a resumed run needs no other run."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

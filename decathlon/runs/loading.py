@@ -1,7 +1,5 @@
 """From a run directory back to its networks: every file is read once and checked against the others."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What training notes beside its weights: the lines of metrics.jsonl and timing.jsonl, and footprint.json."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -11,8 +11,6 @@ checkpoint-1.safetensors     the checkpoint before it
 footprint.json results.json score.json
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

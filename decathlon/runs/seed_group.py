@@ -4,8 +4,6 @@ seeds.json       the seeds and the request, written before the first run, so tha
 seed-<seed>/     an ordinary run directory for every seed
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where a run's trunk comes from: a name with random weights, or another run with what it learned."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

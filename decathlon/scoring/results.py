@@ -4,8 +4,6 @@ A JSON list of `{"image_id": int, "category_id": int}`; other keys of a row are 
 `<stem>.protocol.json`, may record how the predictions were made and the SHA-256 of the results it belongs to.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

@@ -3,8 +3,6 @@
 Files made by hand have none; they are read as strictly.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

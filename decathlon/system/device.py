@@ -1,7 +1,5 @@
 """The device and the precision that a run computes in, chosen by what the hardware can do."""
 
-from __future__ import annotations
-
 import contextlib
 import platform
 import re

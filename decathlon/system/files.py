@@ -4,8 +4,6 @@ A file appears under its name only when it is complete: written beside the targe
 then renamed over it. A crash at any moment leaves the old file or the new one, never half of either.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import glob

@@ -1,7 +1,5 @@
 """Locks: one process at a time works on a run directory, a packed file or a download; a dead process holds none."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

@@ -1,7 +1,5 @@
 """Classes found by name: one file each in a folder of the package, then what installed packages registered."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import pkgutil

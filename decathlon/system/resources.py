@@ -1,7 +1,5 @@
 """What the machine refuses: memory, disk space, a permission. Each becomes an error that says how to fix it."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

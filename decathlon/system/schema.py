@@ -12,8 +12,6 @@ name                       text that is safe as the name of a file
 path                       text that may be a path
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from types import FunctionType

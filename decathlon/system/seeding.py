@@ -3,8 +3,6 @@
 That is what makes a resumed run equal to an uninterrupted one, bit for bit, on any number of workers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from collections.abc import Iterator

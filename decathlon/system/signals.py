@@ -5,8 +5,6 @@ is `terminable`, which turns SIGTERM into an exception. Only the main thread rec
 in other threads nothing is held.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

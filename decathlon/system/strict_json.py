@@ -1,7 +1,5 @@
 """Strict JSON: no duplicate keys and no NaN when reading, the same bytes every time when writing."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Container

@@ -1,7 +1,5 @@
 """Tensors with metadata in safetensors files, written durably and read strictly."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Small pieces of text: numbers with the right noun, values as a message shows them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

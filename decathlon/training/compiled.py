@@ -5,8 +5,6 @@ tensors: the second domain's body passes the checks of the first one's graph. A 
 classes: whole networks would be a graph each, and torch gives up after eight (seen in torch 2.15).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

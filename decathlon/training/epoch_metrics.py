@@ -1,7 +1,5 @@
 """The metrics of an epoch: sums over its micro-batches, read from the device as rarely as possible."""
 
-from __future__ import annotations
-
 import math
 
 import torch

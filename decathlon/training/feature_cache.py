@@ -4,8 +4,6 @@ A reader of taps (`feature`, frozen `mtan` and `dense`) then trains without runn
 nothing to train, as in `feature`, its pooled features are kept and a step is one linear layer.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The contract of an objective: the loss of a micro-batch, from logits, labels and what the objective adds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

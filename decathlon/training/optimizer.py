@@ -1,7 +1,5 @@
 """Parameter groups, optimizer and learning-rate schedule of a run; the algorithms are timm's and torch's."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """A trainer: domains trained together, one optimizer step after the other, resumable at every step."""
 
-from __future__ import annotations
-
 from itertools import chain
 from typing import Any
 

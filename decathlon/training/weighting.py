@@ -9,8 +9,6 @@ weighting may act before, between and after these backward passes:
     finish()                before the update: gradients that were taken out are combined and put back
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

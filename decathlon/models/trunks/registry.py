@@ -1,7 +1,5 @@
 """Trunks: the feature networks all domains share. `build("wrn-28-4")` makes one by its name."""
 
-from __future__ import annotations
-
 import re
 
 from decathlon.errors import unknown

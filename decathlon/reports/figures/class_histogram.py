@@ -1,7 +1,5 @@
 """The number of images of every class in every split: named bars, or a curve for many classes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

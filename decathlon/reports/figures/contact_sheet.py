@@ -1,7 +1,5 @@
 """A contact sheet: pictures set in rows like words in a text, captions below them, a heading on top."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass

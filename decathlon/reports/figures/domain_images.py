@@ -1,7 +1,5 @@
 """Contact sheets of a domain: its images as stored, and as training crops them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

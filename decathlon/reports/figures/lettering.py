@@ -1,7 +1,5 @@
 """Lettering of pictures: a font that has the letters of a name, and lines of a given width."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from functools import cache

@@ -3,8 +3,6 @@
 Figures are made as objects, without pyplot: no global state changes and no window can open.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from textwrap import fill

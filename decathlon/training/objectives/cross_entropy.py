@@ -4,8 +4,6 @@ Szegedy et al. 2016, "Rethinking the Inception Architecture" (https://arxiv.org/
 smoothing s the label's weight is 1 - s and every class, the label's included, gets s / classes.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 

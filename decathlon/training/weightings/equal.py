@@ -4,8 +4,6 @@ The "Equal" baseline of Liu et al. 2019, "End-to-End Multi-Task Learning with At
 (https://arxiv.org/abs/1803.10704), section 4.1:   L = sum over d of L_d.
 """
 
-from __future__ import annotations
-
 from decathlon.training.weighting import Weighting
 
 
