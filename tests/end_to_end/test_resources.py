@@ -36,7 +36,7 @@ from tests.helpers.runs import digests, go
 OPTIONS = "--method bn --trunk wrn-10-1 --epochs 3 --batch 8 --size 16 --lr 0.05 --precision fp32".split()
 CUDA = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 139.80 GiB"
 CPU = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4194304000 bytes. Error code 12"
-FREE = "or end other programs that hold memory; then Continue with: decathlon train --resume -o "
+FREE = "or end other programs that hold memory, then continue with: decathlon train --resume -o "
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_group_goes_on_after_a_lack_of_memory(
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "advance", failing(MemoryError(), 10, Trainer.advance))
         code, said = command(patched, capsys, "train", "--data", tiny, *OPTIONS, "--seeds", 2, "-o", group)
-    assert code == 1 and said.endswith(f"Continue with: decathlon train --resume -o {group}")
+    assert code == 1 and said.endswith(f"continue with: decathlon train --resume -o {group}")
     assert command(monkeypatch, capsys, "train", "--resume", "-o", group)[0] == 0
     assert digests(Run(group / "seed-0")) == digests(done)
 

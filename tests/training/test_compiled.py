@@ -172,7 +172,7 @@ def test_the_graphs_inputs_may_be_recorded() -> None:
 
 
 def test_cuda_graphs_are_refused_where_they_cannot_be(tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="set compile"):
+    with pytest.raises(UsageError, match="Set compile"):
         RECIPE.override({"cuda_graphs": True})
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="need a GPU"):
