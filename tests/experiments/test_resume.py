@@ -28,7 +28,7 @@ def test_another_release_is_told(run: Path, monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setattr(resuming, "versions", lambda: {"torch": "9.9", "processor": "ABACUS"})
     resume(run, None, TrainingProgress())
     said = " ".join(capsys.readouterr().err.split())
-    assert f"begun with torch {torch.__version__}, now it is 9.9: the last bits may differ" in said
+    assert f"begun with torch {torch.__version__}, now it is 9.9. The last bits may differ" in said
     assert "now it is ABACUS" in said
 
 

@@ -211,11 +211,11 @@ def test_the_command_trains_resumes_and_predicts_a_group(tiny: Path, tmp_path: P
     assert "12 test images of 1 domain predicted" in predicted and "FOLDER_WITH_TEST_LABELS --partial" in predicted
     results = out / "seed-4" / "results.json"
     results.write_text("kept")
-    assert "kept, --force replaces it" in run("predict", out, "--data", tiny) and results.read_text() == "kept"
+    assert "is kept; --force replaces it" in run("predict", out, "--data", tiny) and results.read_text() == "kept"
     assert (
         f"score {out} --truth" in run("predict", out, "--data", tiny, "--force") and results.read_text() != "kept"
     )
-    with pytest.raises(UsageError, match="leave out -o"):
+    with pytest.raises(UsageError, match="Leave out -o"):
         CliRunner().invoke(command, ["predict", str(out), "--data", str(tiny), "-o", "x"], catch_exceptions=False)
     said = run("params", out, "--json")
     assert said == run("params", out / "seed-4", "--json")
@@ -262,7 +262,7 @@ def test_a_seed_that_diverges_stops_no_other(tiny: Path, tmp_path: Path, monkeyp
         return real(trainer)
 
     monkeypatch.setattr(Trainer, "advance", diverging)
-    with pytest.raises(DivergedError, match="the loss of seed 0 in .* train all seeds under another name"):
+    with pytest.raises(DivergedError, match="the loss of seed 0 in .* Train all seeds under another name"):
         together(tiny, tmp_path / "run", 2)
     assert read_status(tmp_path / "run" / "seed-1") == "done"
     with pytest.raises(DivergedError, match="the loss of seed 0"):

@@ -85,7 +85,7 @@ def test_methods_that_change_the_trunk_have_no_taps_to_cache(
 
 
 def test_moving_images_cannot_be_cached() -> None:
-    with pytest.raises(UsageError, match="set augment to false"):
+    with pytest.raises(UsageError, match="Set augment to false"):
         RECIPE.override({"cache_taps": 1.0})
 
 
