@@ -86,6 +86,6 @@ def test_logits_that_are_no_numbers_are_refused(trained: Run, tiny: Path, value:
 
 def test_an_epoch_without_a_batch_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     data = write_pack(tmp_path / "none.h5", counts={"val": 3, "test": 3})
-    with pytest.raises(UsageError, match="none.h5 has no train images of apples: leave the domain out.$"):
+    with pytest.raises(UsageError, match="none.h5 has no train images of apples. Leave the domain out.$"):
         go(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
