@@ -108,5 +108,5 @@ def test_a_row_that_diverges_is_in_the_table_and_stops_no_other(
     monkeypatch.setattr(Trainer, "advance", diverging)
     for _ in range(2):  # and again, from where it was
         rows = {row["name"]: row for row in make(tiny, tmp_path)["rows"]}
-        assert "became nan" in rows["parallel, lost"]["diverged"] and rows["feature"]["score"]
+        assert "is not finite" in rows["parallel, lost"]["diverged"] and rows["feature"]["score"]
     assert "| parallel, lost | diverged |" in (tmp_path / "found" / "tiny.md").read_text()

@@ -193,7 +193,7 @@ def test_a_second_process_on_one_file_is_turned_away_until_the_first_is_killed(
     second = writing.start()
     assert second.end() == BusyError.exit_code
     assert second.said().splitlines()[-1] == (
-        f"Error: {writing.output} is being written by process {first.group}: "
+        f"Error: {writing.output} is being written by process {first.group}. "
         "Wait until it ends or stop it, then try again."
     )
     first.kill()
