@@ -15,6 +15,7 @@ from decathlon.inference.merging import merge
 from decathlon.models import registry as methods
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.trunks.wide_resnet import WideResNet
+from decathlon.system.plugins import Plugins
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,7 +32,7 @@ def example(tmp_path: Path) -> Path:
 
 def test_the_example_is_a_method(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(example.parent))
-    monkeypatch.setattr(methods, "_names", lambda: {"scale": "scale"})
+    monkeypatch.setattr(Plugins, "names", lambda plugins: {"scale": "scale"})
     kind = methods.find_method("scale")
     assert kind.name() == "scale" and "--set power=1.0" in methods.explain("scale")
     with pytest.raises(UsageError, match="power is 9"):

@@ -43,6 +43,7 @@ def test_ceilings_are_measured() -> None:
     assert found.flop > 1e6 and found.bytes > 1e6
 
 
+@pytest.mark.slow
 def test_a_rehearsal_writes_json_and_markdown(tmp_path: Path) -> None:
     out = tmp_path / "2026-11-gpu"
     done = CliRunner().invoke(gpu.command, ["--rehearse", "-o", str(out)], catch_exceptions=False)

@@ -32,6 +32,7 @@ def test_without_a_gpu_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> No
     assert done.exit_code == 2 and "no GPU was found. Use --rehearse" in done.output
 
 
+@pytest.mark.slow
 def test_a_rehearsal_compares_every_kernel(tmp_path: Path) -> None:
     pytest.importorskip("triton")
     words = [sys.executable, "-m", "benchmarks.kernels", "--rehearse", "-o", str(tmp_path / "k.json")]
