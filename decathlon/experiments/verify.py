@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 
 from decathlon.data.ground_truth import SUFFIX as TRUTH
-from decathlon.errors import DataError, DecathlonError, UsageError
+from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from decathlon.experiments.file_kinds import KINDS, Kind, kind_of
 from decathlon.runs.checkpoints import Checkpoints
 from decathlon.runs.initial_state import read_start
 from decathlon.runs.loading import load
-from decathlon.runs.record import RECORD, RunRecord
+from decathlon.runs.logs import METRICS, read_lines
+from decathlon.runs.record import RECORD, RunRecord, read_status
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
 from decathlon.scoring.score import Score, how_to_score
@@ -70,13 +71,16 @@ def _folder(folder: Path) -> Iterator[Checked]:
 
 
 def _members(group: Group) -> Iterator[Checked]:
+    """Check the runs of a group. They are trained in order: only those after an unfinished one may be missing."""
+    unfinished = False
     for seed, folder in group.runs.items():
         if not (folder / RECORD).exists():
-            note = f"not trained; 'decathlon train --resume -o {group.folder}' trains it"
-            yield Checked(folder, "run of the group", None, note)
+            wrong = f"{folder} has no {RECORD}. Restore the run, or remove what is left of it and resume the group."
+            yield Checked(folder, "run of the group", None if unfinished else wrong, "not trained yet")
             continue
         yield from _run(Run(folder))
         try:
+            unfinished = read_status(folder) == "running"
             group.refuse_foreign(seed)
         except DecathlonError as error:
             yield Checked(folder, "run of the group", str(error))
@@ -120,10 +124,21 @@ def _together(run: Run, record: RunRecord) -> Checked:
         else:
             what = "the run can be resumed"
             read_start(run, record, torch.device("cpu"))
-            Checkpoints(run, record.begun).read(lambda warning: None)
+            _check_checkpoints(run, record)
     except DecathlonError as error:
         return Checked(run.folder, what, str(error).splitlines()[0])
     return Checked(run.folder, what)
+
+
+def _check_checkpoints(run: Run, record: RunRecord) -> None:
+    """Raise VerificationError for a checkpoint that training cannot resume from, or where all of them are lost."""
+    checkpoints = Checkpoints(run, record.begun)
+    found = [checkpoints.read_one(path) for path in (run.checkpoint, run.older_checkpoint) if path.exists()]
+    for fault in (state for state in found if isinstance(state, str)):
+        raise VerificationError(f"{run.folder} cannot be resumed from every checkpoint: {fault}. {RESTORE}.")
+    epochs = {line["epoch"] for line in read_lines(run.metrics, METRICS)} if run.metrics.exists() else set()
+    if not found and len(epochs) > 1:
+        raise VerificationError(f"{run.folder} has lost its checkpoints. {RESTORE}.")
 
 
 def _check_score(run: Run) -> None:

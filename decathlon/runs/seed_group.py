@@ -14,7 +14,7 @@ from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.runs.record import RECORD, read_record, read_status
 from decathlon.system.checksums import RESTORE, read_sealed, write_sealed
-from decathlon.system.schema import check, find_fault, path, within
+from decathlon.system.schema import check, find_fault, name, path, within
 
 SEEDS = "seeds.json"
 SHAPE = {
@@ -27,6 +27,11 @@ SHAPE = {
         "method": str,
         "trunk": str,
         "recipe": dict,
+        "domains?": [name],
+        "regime?": (Literal["frozen", "joint", "private"], None),
+        "fit?": Literal["train", "train+val"],
+        "device?": (str, None),
+        "options?": {str: (bool, int, float, str)},
     },
 }
 
@@ -67,11 +72,11 @@ class Group:
         record = read_record(run / RECORD)
         recipe = Recipe().override(self.request["recipe"])
         wanted = {"seed": seed, "method": self.request["method"], "recipe": recipe}
-        for name, value in wanted.items():
-            if getattr(record, name) != value:
+        for field, value in wanted.items():
+            if getattr(record, field) != value:
                 raise VerificationError(
-                    f"{run} is not a run of this group: its {name} differs. Restore the original, or remove it and "
-                    f"run 'decathlon train --resume -o {shlex.quote(str(self.folder))}'."
+                    f"{run} is not a run of this group: its {field} differs. Restore the original, or remove it "
+                    f"and run 'decathlon train --resume -o {shlex.quote(str(self.folder))}'."
                 )
 
     def every(self) -> dict[int, Path]:
@@ -103,6 +108,10 @@ def find_group(folder: Path) -> Group | None:
     seeds = tuple(data["seeds"])
     if not seeds or len(set(seeds)) < len(seeds):
         raise DataError(f"{file} is damaged: seeds is empty or has duplicates. {RESTORE}.")
+    try:
+        Recipe().override(data["asked"]["recipe"])
+    except UsageError as error:
+        raise DataError(f"{file} is damaged: {error}") from None
     return Group(folder, seeds, data["asked"])
 
 

@@ -158,7 +158,8 @@ def read_bytes(path: Path, what: str = "") -> bytes:
             raise DataError(f"cannot read {what}{path}: it is not a regular file.")
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {what}{path}: {error.strerror or error}.") from None
+        fix = "Check its permissions" if isinstance(error, PermissionError) else "Check the path"
+        raise DataError(f"cannot read {what}{path}: {error.strerror or error}. {fix}.") from None
 
 
 def sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domain_sampling import epoch_plan, sample
 from decathlon.data.image_pool import ImagePool
 from decathlon.data.sampling_policy import shares
-from decathlon.errors import DataError, DivergedError
+from decathlon.errors import DataError, DivergedError, VerificationError
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
@@ -141,6 +141,7 @@ class Trainer:
         """Raise DivergedError for weights that are not finite: a gradient may overflow where the loss does not."""
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
         sound = [weight.isfinite().all() for group in groups for weight in group["params"]]
+        sound += [tensor.isfinite().all().to(sound[0].device) for tensor in self.weighting.state().values()]
         if not bool(torch.stack(sound).all()):  # one wait for the device
             raise DivergedError(
                 f"weights became NaN or infinite by step {self.step}. Try a smaller --lr, or --precision fp32."
@@ -163,6 +164,10 @@ class Trainer:
                 weighting[name.removeprefix("weighting.")] = value
             else:
                 own[name].copy_(value)
+        if weighting.keys() != self.weighting.state().keys():
+            raise VerificationError(
+                f"the checkpoint does not hold the state of weighting '{self.recipe.weighting}'. Restore a copy."
+            )
         self.weighting.load_state(weighting)
         for optimizer, own_slots, counted in zip(self.optimizers, slots, values["groups"], strict=True):
             load_slots(optimizer, own_slots, counted)

@@ -50,7 +50,11 @@ class Weighting:
         """Put the gradients of `shared` in place for the update."""
 
     def state(self) -> Mapping[str, Tensor]:
-        """Return the tensors to restore the weighting from: they go into every checkpoint. Default: none."""
+        """Return the tensors to restore the weighting from: every checkpoint holds them. Default: none.
+
+        Their names are the same at every step. In `collect` and `finish`, gradients are changed in place: their
+        memory may belong to a CUDA graph.
+        """
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:

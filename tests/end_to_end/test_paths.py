@@ -134,4 +134,4 @@ def test_permissions_of_a_run_and_its_data(tiny: Path, tmp_path: Path) -> None:
     assert decathlon("predict", run, "--data", data, "-o", tmp_path / "results.json", humble=True).returncode == 0
     (run / "trunk.safetensors").chmod(0)
     said = refused(decathlon("predict", run, "--data", data, "-o", tmp_path / "b.json", humble=True), 3)
-    assert said == f"{run}/trunk.safetensors cannot be read (Permission denied). Check its permissions."
+    assert said == f"cannot read {run}/trunk.safetensors: Permission denied. Check its permissions."

@@ -39,16 +39,16 @@ WAITING = """
 import sys, time
 from pathlib import Path
 from decathlon.cli.main import main
-from decathlon.job import Job
-real, taken, step = Job.advance, iter(range(10**6)), int(sys.argv.pop(1))
-def waiting(job):
-    seen = real(job)
+from decathlon.training.trainer import Trainer
+real, taken, step = Trainer.advance, iter(range(10**6)), int(sys.argv.pop(1))
+def waiting(trainer):
+    seen = real(trainer)
     if next(taken) == step:
         Path("reached").touch()
         while not Path("go").exists():
             time.sleep(0.01)
     return seen
-Job.advance = waiting
+Trainer.advance = waiting
 main()
 """
 

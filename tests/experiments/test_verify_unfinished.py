@@ -66,10 +66,9 @@ def foreign_start(run: Run, other: Run) -> str:
     return "start.safetensors is not what this run began with"
 
 
-def foreign_checkpoints(run: Run, other: Run) -> str:
-    shutil.copy(other.checkpoint, run.checkpoint)
+def foreign_checkpoint(run: Run, other: Run) -> str:
     shutil.copy(other.older_checkpoint, run.older_checkpoint)
-    return "belongs to another run"
+    return "checkpoint-1.safetensors belongs to another run"
 
 
 def other_metrics(run: Run, other: Run) -> str:
@@ -79,7 +78,13 @@ def other_metrics(run: Run, other: Run) -> str:
     return "metrics.jsonl is damaged"
 
 
-@pytest.mark.parametrize("spoil", [drop_start, foreign_start, foreign_checkpoints, other_metrics])
+def drop_checkpoints(run: Run, other: Run) -> str:
+    run.checkpoint.unlink()
+    run.older_checkpoint.unlink()
+    return "has lost its checkpoints"
+
+
+@pytest.mark.parametrize("spoil", [drop_start, foreign_start, foreign_checkpoint, other_metrics, drop_checkpoints])
 def test_what_resuming_would_refuse_is_found(
     dead: dict[int, Run], run: Run, spoil: Callable[[Run, Run], str]
 ) -> None:
@@ -109,7 +114,15 @@ def test_a_missing_run_of_a_group_is_reported(dead: dict[int, Run], tmp_path: Pa
     group.write()
     shutil.copytree(dead[0].folder, group.runs[0])
     outcome = ask(group.folder)
-    assert outcome.exit_code == 0 and "not trained; 'decathlon train --resume -o" in outcome.stdout
+    assert outcome.exit_code == 0 and "not trained yet" in outcome.stdout  # the first is still to be trained
+
+
+def test_a_missing_run_after_one_that_is_done_is_reported(tiny: Path, tmp_path: Path) -> None:
+    recipe = RECIPE.override({"epochs": 1})
+    group = Group(tmp_path / "group", (0, 1), ASKED | {"recipe": recipe.to_json()})
+    group.write()
+    go(tiny, group.runs[0], "bn", recipe=recipe, domains=("apples",))
+    assert "seed-1 has no run.json. Restore the run" in told(group.folder)
 
 
 def group_score() -> dict[str, Any]:
