@@ -107,7 +107,7 @@ def test_permissions(source: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o500)
     said = refused(decathlon("data", "prepare", source, "-o", closed / "a.h5", humble=True))
-    assert said.startswith(f"cannot write {closed / 'a.h5'} (Permission denied): choose another place, or get")
+    assert said.startswith(f"cannot write {closed / 'a.h5'} (Permission denied). Choose another place, or get")
     for path in [source, *source.rglob("*")]:
         path.chmod(0o500 if path.is_dir() else 0o400)
     assert decathlon("data", "prepare", source, "-o", tmp_path / "a.h5", humble=True).returncode == 0
