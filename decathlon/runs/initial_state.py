@@ -45,6 +45,6 @@ def read_start(run: Run, record: RunRecord, device: torch.device) -> MultiDomain
         model.load_shared_state(tensors)
     except RuntimeError as error:
         raise VerificationError(
-            f"{run.start} does not fit {about['name']} ({str(error).splitlines()[0]}): train again."
+            f"{run.start} does not fit {about['name']} ({str(error).splitlines()[0]}). Train again."
         ) from None
     return model

@@ -100,11 +100,11 @@ def _load_shared(run: Run, model: MultiDomainModel) -> tuple[str, str]:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise VerificationError(
-            f"{run.trunk} does not fit {model.trunk.name} ({reason}): put back the trunk of its own run."
+            f"{run.trunk} does not fit {model.trunk.name} ({reason}). Restore the trunk of its own run."
         ) from None
     fingerprint = model.fingerprint()
     if stored.about["fingerprint"] != fingerprint:
-        raise VerificationError(f"{run.trunk} is damaged: its fingerprint is not what was written; copy it again.")
+        raise VerificationError(f"{run.trunk} is damaged: its fingerprint is not what was written. {RESTORE}.")
     return fingerprint, stored.sha256
 
 
@@ -114,16 +114,16 @@ def _read_domain(run: Run, record: RunRecord, domain: RecordedDomain, fingerprin
     stored = read_tensor_file(file, DOMAIN)
     about = stored.about
     if about["domain"] != domain.name:
-        raise VerificationError(f"{file} holds domain {about['domain']}: put back its own file.")
+        raise VerificationError(f"{file} holds domain {about['domain']}. Restore its own file.")
     if about["trunk"] != fingerprint:
         raise VerificationError(
-            f"{file} was trained over another trunk than {run.trunk}: "
-            "put back the trunk of its own run, or train the domain again."
+            f"{file} was trained over another trunk than {run.trunk}. "
+            "Restore the trunk of its own run, or train the domain again."
         )
     if about["method"] != record.method:
-        raise VerificationError(f"{file} holds method {about['method']}: train again.")
+        raise VerificationError(f"{file} holds method {about['method']}. Train it again.")
     if about["categories"] != list(domain.categories):
-        raise VerificationError(f"{file} has other categories than run.json says: train again.")
+        raise VerificationError(f"{file} has other categories than run.json says. Train it again.")
     return stored
 
 

@@ -123,7 +123,7 @@ def test_a_start_that_lacks_a_tensor_is_refused(run: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"domain": "boats"}, "holds domain boats: put back its own file"),
+        ({"domain": "boats"}, "holds domain boats. Restore its own file"),
         ({"method": "mtan"}, "holds method mtan"),
         ({"categories": [1, 2]}, "has other categories than run.json says"),
     ],
