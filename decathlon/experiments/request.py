@@ -64,6 +64,7 @@ def resolved(request: Request) -> dict[str, Any]:
     fields = {name: value for name, value in vars(request).items() if name not in ("out", "seed")}
     return fields | {
         "data": str(request.data.resolve()),
+        "domains": list(request.domains),
         "digest": digest,
         "trunk": str(trunk.resolve()) if trunk.is_dir() else request.trunk,
         "recipe": request.recipe.to_json(),
