@@ -135,7 +135,7 @@ def _check_checkpoints(run: Run, record: RunRecord) -> None:
     checkpoints = Checkpoints(run, record.begun)
     found = [checkpoints.read_one(path) for path in (run.checkpoint, run.older_checkpoint) if path.exists()]
     for fault in (state for state in found if isinstance(state, str)):
-        raise VerificationError(f"{run.folder} cannot be resumed from every checkpoint: {fault}. {RESTORE}.")
+        raise VerificationError(f"{run.folder} has an unusable checkpoint: {fault}. {RESTORE}.")
     epochs = {line["epoch"] for line in read_lines(run.metrics, METRICS)} if run.metrics.exists() else set()
     if not found and len(epochs) > 1:
         raise VerificationError(f"{run.folder} has lost its checkpoints. {RESTORE}.")
