@@ -44,6 +44,7 @@ def test_the_example_is_a_method(example: Path, monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(merge(network)(images), network(images), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_example_passes_the_type_checker(example: Path) -> None:
     words = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(example)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)

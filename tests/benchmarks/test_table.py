@@ -93,6 +93,7 @@ def test_other_settings_are_refused(tiny: Path, tmp_path: Path, monkeypatch: pyt
         make(tiny, tmp_path, epochs=2)
 
 
+@pytest.mark.slow
 def test_a_row_that_diverges_is_in_the_table_and_stops_no_other(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

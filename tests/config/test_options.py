@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.errors import UsageError
 from decathlon.models.registry import find_method, read_options
+from tests.helpers.marks import slow
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,9 @@ def test_a_wrong_setting_ends_the_command_before_anything_is_made(tmp_path: Path
     assert not out.exists()
 
 
-@pytest.mark.parametrize("words", ["--method dan --set diagnal=true", "--method dan --recipe quik", "--method dam"])
+@pytest.mark.parametrize(
+    "words", ["--method dan --set diagnal=true", slow("--method dan --recipe quik"), slow("--method dam")]
+)
 def test_a_mistake_is_reported_before_timm_is_loaded(words: str) -> None:
     program = (
         "import sys\nfrom decathlon.cli.main import command\nfrom decathlon.errors import UsageError\n"

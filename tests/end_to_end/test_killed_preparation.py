@@ -79,9 +79,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def few_or(many: int) -> pytest.MarkDecorator:
-    """Kill four times a command without workers, or slowly `many` times one without and one with workers."""
+    """Kill three times a command without workers, or slowly `many` times one without and one with workers."""
     slow = [pytest.param(many, workers, marks=pytest.mark.slow) for workers in (1, 2)]
-    return pytest.mark.parametrize(("count", "workers"), [(4, 1), *slow])
+    return pytest.mark.parametrize(("count", "workers"), [(3, 1), *slow])
 
 
 def preparing(source: Path, tmp_path: Path, workers: int) -> Writing:

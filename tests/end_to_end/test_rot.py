@@ -21,6 +21,7 @@ from decathlon.reports.training_table import summary
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from tests.helpers.forked import REFUSED, forked, judged
+from tests.helpers.marks import slow
 from tests.helpers.mutations import flip
 from tests.helpers.packs import write_truth
 from tests.helpers.runs import RECIPE, dying_at, go
@@ -132,7 +133,7 @@ def test_no_flipped_bit_is_used(root: Root, name: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("count", FEW)
-@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+@pytest.mark.parametrize("ending", ["pt2", slow("onnx")])
 def test_a_flipped_bit_in_another_format_is_refused_or_described(root: Root, ending: str, count: int) -> None:
     """A zip has checksums, though some of its bytes, as dates, carry nothing. ONNX has none.."""
     if ending == "onnx":

@@ -16,6 +16,7 @@ from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import write_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
+from tests.helpers.marks import slow
 from tests.helpers.packs import write_truth
 from tests.helpers.runs import digests
 
@@ -59,12 +60,12 @@ def spoil(monkeypatch: pytest.MonkeyPatch, what: str, step: int) -> None:
 @pytest.mark.parametrize(
     ("fit", "what", "step", "kept", "expected"),
     [
-        ("train", "loss", 0, 0, "the loss of apples became nan at step 0."),
+        slow("train", "loss", 0, 0, "the loss of apples became nan at step 0."),
         ("train", "loss", 4, 3, "the loss of apples became nan at step 4."),
-        ("train", "loss", 8, 6, "the loss of apples became nan at step 8."),
-        ("train", "gradient", 3, 3, "the loss of apples became nan at step 4."),
+        slow("train", "loss", 8, 6, "the loss of apples became nan at step 8."),
+        slow("train", "gradient", 3, 3, "the loss of apples became nan at step 4."),
         ("train", "gradient", 5, 3, "the network of apples predicts NaN or infinity."),
-        ("train+val", "gradient", 9, 5, "weights became NaN or infinite by step 10."),  # nothing validates
+        slow("train+val", "gradient", 9, 5, "weights became NaN or infinite by step 10."),  # nothing validates
         ("train+val", "gradient", 14, 10, "weights became NaN or infinite by step 15."),  # nor comes after
     ],
 )

@@ -25,6 +25,7 @@ from decathlon.runs.seed_group import Group, find_group
 from decathlon.system.files import sha256, write_json
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.trainer import Trainer
+from tests.helpers.marks import slow
 from tests.helpers.packs import TINY, write_pack
 from tests.helpers.runs import ASKED, dying_at
 
@@ -99,7 +100,7 @@ def test_where_one_run_is_needed_a_group_is_refused(tiny: Path, tmp_path: Path, 
         alone(tiny, tmp_path / "run", "parallel", trunk=str(group.folder))
 
 
-@pytest.mark.parametrize("step", [STEPS, STEPS + 11, 3 * STEPS - 1], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("step", [slow(STEPS), STEPS + 11, slow(3 * STEPS - 1)], ids=["first", "middle", "last"])
 def test_a_group_that_died_resumes_to_the_same_bits(
     tiny: Path, tmp_path: Path, whole: Group, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:

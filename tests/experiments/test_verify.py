@@ -188,6 +188,7 @@ def test_a_pt2_file_is_verified_by_its_checksums(root: Path, tmp_path: Path) -> 
     assert isinstance(ask("verify", file).exception, VerificationError)
 
 
+@pytest.mark.slow
 def test_an_onnx_file_is_read_and_has_no_checksum(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     file = tmp_path / "apples.onnx"

@@ -20,6 +20,7 @@ from decathlon.data import image_pool
 from decathlon.kernels import choose, folded_mask, grouped, mask
 from decathlon.kernels.program import Program, blocks, power_of_two
 from tests.data.test_image_pool import ragged_pool
+from tests.helpers.marks import slow
 
 COMPARED = Path(__file__).with_name("kernels_compared.py")
 KINDS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "uint8": "u8", "int64": "i64"}
@@ -140,7 +141,7 @@ def launched(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> list[Launch
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("capability", "shared"), [(86, 99), (90, 227)])
+@pytest.mark.parametrize(("capability", "shared"), [slow(86, 99), (90, 227)])
 def test_a_gpu_could_run_them(
     capability: int, shared: int, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

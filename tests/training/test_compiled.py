@@ -20,6 +20,7 @@ from decathlon.models.trunks.registry import build
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import trainer as job_module
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
+from tests.helpers.marks import slow
 from tests.helpers.packs import TINY
 from tests.helpers.runs import RECIPE, go, make_trainer
 
@@ -101,7 +102,7 @@ def test_whole_networks_would_be_a_graph_each() -> None:
     assert count.graphs == 3
 
 
-@pytest.mark.parametrize("method", ["mtan", "bn", "parallel"])
+@pytest.mark.parametrize("method", [slow("mtan"), "bn", slow("parallel")])
 def test_compiled_steps_give_the_numbers_of_plain_ones(method: str) -> None:
     plain, compiled = model(method), model(method)
     before = {name: tensor.clone() for name, tensor in tensors(plain).items()}

@@ -21,6 +21,7 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.training import epoch_metrics, loop
 from decathlon.training import trainer as job_module
 from decathlon.training.epoch_metrics import EpochMetrics
+from tests.helpers.marks import slow
 from tests.helpers.packs import TINY
 from tests.helpers.runs import digests, dying_at, go, make_trainer
 
@@ -47,7 +48,7 @@ def test_only_a_gpu_is_asynchronous() -> None:
     assert asynchronous(torch.device("cuda:1")) and not asynchronous(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("every", [2, 100])
+@pytest.mark.parametrize("every", [2, slow(100)])
 def test_a_deferred_tally_changes_no_bit(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
@@ -94,7 +95,7 @@ def diverging_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
-@pytest.mark.parametrize("at", [9, 13, 17])
+@pytest.mark.parametrize("at", [slow(9), 13, slow(17)])
 def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, seconds: int
 ) -> None:

@@ -23,6 +23,7 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import loop
 from decathlon.training.feature_cache import TapCache
+from tests.helpers.marks import slow
 from tests.helpers.runs import RECIPE, digests, dying_at, go, make_trainer
 
 STILL = RECIPE.override({"augment": False})
@@ -38,7 +39,7 @@ def learned(run: Run) -> dict[str, torch.Tensor]:
     return read_tensors(run.domain("boats"))[0]
 
 
-@pytest.mark.parametrize("gigabytes", [1.0, 3e-4, 1e-9], ids=["all", "some", "none"])
+@pytest.mark.parametrize("gigabytes", [slow(1.0), 3e-4, slow(1e-9)], ids=["all", "some", "none"])
 @pytest.mark.parametrize("method", ["feature", "mtan", "dense"])
 def test_training_is_the_same_whatever_fits(
     tiny: Path, tmp_path: Path, trunk: str, method: str, gigabytes: float

@@ -28,6 +28,7 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
 from decathlon.training import loop
 from decathlon.training.trainer import Trainer, _check_labels
+from tests.helpers.marks import slow
 from tests.helpers.packs import TINY, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
@@ -71,7 +72,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny: Path, tmp_
 
 
 @pytest.mark.parametrize("seconds", [0, 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
-@pytest.mark.parametrize("kill_at", [0, 4, 10, 11])
+@pytest.mark.parametrize("kill_at", [slow(0), 4, slow(10), slow(11)])
 @pytest.mark.parametrize(("method", "source"), [("mtan", False), ("parallel", True)])
 def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(
     tiny: Path,
@@ -138,6 +139,7 @@ def test_forgetting_the_optimizer_would_be_noticed(
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) != digests(whole)
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -> None:
     """SIGKILL in the middle of an epoch of a real process."""
     options = ["--data", str(tiny), "--method", "mtan", "--trunk", "wrn-10-1", "--recipe", "quick", "--batch", "6"]
