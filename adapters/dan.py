@@ -7,7 +7,8 @@ At every convolution, shortcuts too, with the weight as a matrix of one row per 
 
 Convolutions and the affine part of the norms are the trunk's; running statistics are the domain's. `diagonal`
 keeps only the diagonal of P_d. The recipe's weight decay pulls P_d to 0 like any weight; a diagonal, being a
-vector, does not decay. Starts near the trunk. Stored per domain: P_d (774,400 on wrn-28-4-dan) and statistics.
+vector, decays where norms do (`decay_norms`). Starts near the trunk. Stored per domain: P_d (774,400 on
+wrn-28-4-dan) and statistics.
 """
 
 from dataclasses import dataclass

@@ -24,25 +24,45 @@ from decathlon.models.surgery import own
 
 
 @dataclass(frozen=True)
-class ParallelOptions(Options):
+class AdapterOptions(Options):
     """How the adapters start."""
 
-    init: Literal["published", "zero"] = option("published", "zero: adapters start at 0, training at the trunk")
+    init: Literal["published", "zero"] = option(
+        "published", "zero: adapters start at 0, training at the trunk", may_differ=True
+    )
+
+
+@dataclass(frozen=True)
+class ParallelOptions(AdapterOptions):
+    """How the adapters start, and how they train."""
+
+    dropout: float = option(
+        0.0, "part of the channels that adapters do not see in a step; 0.5 in the published code, where it is off",
+        may_differ=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"method 'parallel': dropout is {self.dropout}, it must be at least 0 and below 1.")
 
 
 class ParallelConv(nn.Module):
     """A convolution plus its 1x1 adapter, both reading the same input."""
 
-    def __init__(self, conv: nn.Conv2d, init: str) -> None:
+    def __init__(self, conv: nn.Conv2d, options: ParallelOptions) -> None:
         super().__init__()
         self.conv = conv
+        self.dropout = nn.Dropout2d(options.dropout)
         self.adapter = PointwiseConv(conv.in_channels, conv.out_channels, conv.stride[0])
         initialise(self.adapter)
-        if init == "zero":
+        if options.init == "zero":
             nn.init.zeros_(self.adapter.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
+        if self.training and self.dropout.p > 0:
+            out: Tensor = self.conv(x) + self.adapter(self.dropout(x))
+            return out
         return with_centre(self.conv, self.adapter.weight, x)
 
     @torch.no_grad()
@@ -81,4 +101,4 @@ class Parallel(Method):
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Put an adapter beside an ungrouped 3x3 convolution; leave others alone."""
-        return ParallelConv(conv, self.options.init) if adaptable(conv) else conv
+        return ParallelConv(conv, self.options) if adaptable(conv) else conv

@@ -3,7 +3,7 @@
 Mallya, Davis, Lazebnik 2018, "Piggyback: adapting a single network to multiple tasks by learning to mask weights"
 (https://arxiv.org/abs/1801.06519). At every convolution, with real numbers m_d in the shape of the weight:
 
-    W_d = 1[m_d > tau] . W          tau = 5e-3, m_d starts at 1e-2; `ternary`: sign(m_d) 1[|m_d| > tau]
+    W_d = 1[m_d > tau] . W          tau = 5e-3, m_d starts at 1e-2; `ternary`: (1[m_d > tau] - 1[m_d < 0]) . W
 
 The gradient passes the threshold as if it were the identity. As published, the masks have their own Adam, here at
 rate `lr` on the recipe's schedule; a mask needs some fifty steps at 1e-4 to cross the threshold. Norms are the
@@ -32,7 +32,7 @@ class PiggybackOptions(Options):
     """The values of a mask, and how it trains."""
 
     ternary: bool = option(False, "masks of -1, 0 and 1")
-    lr: float = option(1e-4, "highest learning rate of the masks")
+    lr: float = option(1e-4, "highest learning rate of the masks", may_differ=True)
     own_norms: bool = option(False, "trainable norms per domain")
 
     def __post_init__(self) -> None:
@@ -51,8 +51,8 @@ class Mask(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the masked weight; the gradient reaches the real numbers past the threshold."""
         hard = (self.mask > THRESHOLD).to(weight.dtype)
-        if self.ternary:
-            hard = hard - (self.mask < -THRESHOLD).to(weight.dtype)
+        if self.ternary:  # as in the published code: 0 between 0 and the threshold, -1 at once below 0
+            hard = hard - (self.mask < 0).to(weight.dtype)
         # the brackets keep the sum exact: the second term is zero, with a gradient of one
         return (hard + (self.mask - self.mask.detach())) * weight
 
@@ -82,7 +82,7 @@ class Piggyback(Method):
         return 8 * self._bytes(tensor) if name.endswith(MASK) else super().bits(name, tensor)
 
     def pack(self, delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Store the thresholded masks as bits: all `> tau`, then for ternary all `< -tau`."""
+        """Store the thresholded masks as bits: all `> tau`, then for ternary all `< 0`."""
         return {name: self._to_bits(tensor) if name.endswith(MASK) else tensor for name, tensor in delta.items()}
 
     def unpack(self, stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -98,7 +98,7 @@ class Piggyback(Method):
 
     def _to_bits(self, mask: Tensor) -> Tensor:
         flat = mask.contiguous().flatten()  # masks are laid out as their weights, channels last
-        flags = torch.cat((flat > THRESHOLD, flat < -THRESHOLD)) if self.options.ternary else flat > THRESHOLD
+        flags = torch.cat((flat > THRESHOLD, flat < 0)) if self.options.ternary else flat > THRESHOLD
         padded = nn.functional.pad(flags, (0, -len(flags) % 8)).view(-1, 8)
         return (padded << torch.arange(8, device=mask.device)).sum(1).to(torch.uint8)
 

@@ -14,7 +14,7 @@ Stored per domain: A_d (689,152 on ResNet-26) and the norms.
 import torch
 from torch import Tensor, nn
 
-from decathlon.adapters.parallel import ParallelOptions
+from decathlon.adapters.parallel import AdapterOptions
 from decathlon.models.footprint import Convention
 from decathlon.models.layers import PointwiseConv, initialise
 from decathlon.models.method import Method
@@ -59,7 +59,7 @@ class Series(Method):
 
     published = Convention(heads=False, norms="out", nine=True)
     inside = True
-    options: ParallelOptions = ParallelOptions()
+    options: AdapterOptions = AdapterOptions()
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Put an adapter behind an ungrouped 3x3 convolution; leave others alone."""
