@@ -7,21 +7,36 @@ For tap g_j, j = 0..3, and domain d:
     t_j = pool(relu(BN(F_j * (a_j . g_j))))                       F_j: 3x3 with bias, shared by all domains
 
 The features are t_3, pooled. Every norm, those of trunk and F_j too, has statistics per domain: the published
-code shares them, and predictions collapse for all but the last domain trained. Starts at random.
+code shares them, and predictions collapse for all but the last domain trained. Starts at random: from
+N(0, 2 / fan-out), or with `init=published` as the published code does, which leaves trunk, masks and F_j as torch
+makes them and gives the trunk's last norm momentum 0.9.
 Stored per domain: C1, C2 and norms (261,344 on wrn-28-4); shared beside the trunk: F_j (969,792).
 """
 
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, relu
 
+from decathlon.errors import UsageError
 from decathlon.models.footprint import Convention
 from decathlon.models.layers import PointwiseConv, initialise
-from decathlon.models.method import Options, Reader, Regime
-from decathlon.models.surgery import own_norm, replace, share
+from decathlon.models.method import Learned, Options, Reader, ReaderOptions, Regime, option
+from decathlon.models.surgery import M, own_norm, replace, share
 from decathlon.models.trunks.trunk import Trunk
+from decathlon.models.trunks.wide_resnet import WideResNet
+
+
+@dataclass(frozen=True)
+class MtanOptions(ReaderOptions):
+    """The norms of the trunk, and how all starts."""
+
+    init: Literal["he", "published"] = option(
+        "he", "published: torch's own weights, momentum 0.9 in the last norm; for wrn trunks", may_differ=True
+    )
 
 
 class Attention(nn.Sequential):
@@ -84,12 +99,32 @@ class Mtan(Reader):
 
     regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
+    options: MtanOptions = MtanOptions()
 
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
         super().__init__(trunk, regime, options)
-        self.shared["blocks"] = tap_blocks(trunk)
+        self.shared["blocks"] = self._started(tap_blocks(trunk))
+        if self.options.init == "published":
+            if not isinstance(trunk, WideResNet):
+                raise UsageError("method 'mtan': init=published is of wide ResNets. Use a trunk like wrn-28-4.")
+            trunk.bn.momentum = 0.9
+
+    def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
+        """Continue a run of mtan, or start a new trunk as the published code does."""
+        if learned is None:
+            self._started(self.trunk)
+        return super().prepare(learned, domains)
 
     def network(self, trunk: Trunk) -> nn.Module:
         """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""
         blocks = cast(nn.ModuleList, self.shared["blocks"])
-        return MaskedTaps(replace(share(trunk), norm=self.norm), replace(share(blocks), norm=own_norm))
+        body = MaskedTaps(replace(share(trunk), norm=self.norm), replace(share(blocks), norm=own_norm))
+        self._started(body.attention)
+        return body
+
+    def _started(self, module: M) -> M:
+        """Draw a module's weights again as torch makes them, where the option says so."""
+        for part in module.modules() if self.options.init == "published" else ():
+            if isinstance(part, nn.Conv2d | nn.BatchNorm2d):
+                part.reset_parameters()
+        return module

@@ -82,14 +82,16 @@ class ParallelSvd(Method):
         beta = self._beta.get(id(conv.weight))
         return conv if beta is None else LowRankConv(conv, cast(PointwiseConv, share(beta)))
 
-    def continues(self, method: str) -> bool:
-        """Continue with the adapters of a parallel run."""
-        return method == "parallel"
+    def continues(self, learned: Learned) -> bool:
+        """Continue with the adapters of a parallel run, or with factors of the same rank."""
+        return learned.method == "parallel" or super().continues(learned)
 
     @torch.no_grad()
     def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
         """Decompose the adapters of a parallel run; all other tensors of its domains are kept."""
-        if learned is None or not self.continues(learned.method):
+        if learned is not None and learned.method == self.name() and self.continues(learned):
+            return super().prepare(learned, domains)
+        if learned is None or not self.continues(learned):
             raise UsageError(
                 "method 'parallel-svd' needs the adapters of a parallel run. Name it with --trunk RUN."
             )

@@ -3,7 +3,10 @@
 The plainest baseline of Liu, Johns, Davison 2019 (https://arxiv.org/abs/1803.10704), with a wide and
 a deep form of about MTAN's size: with `preset=wide` the trunk wrn-28-4 becomes wrn-28-5, with `preset=deep`
 wrn-40-4 (in general one step wider, or two blocks a stage deeper). The same network as `bn` with a trunk that
-learns. Ratios are counted in trunks of the given name. Starts at the trunk exactly. Stored per domain: the norms.
+learns. `norms=trunk` leaves nothing but heads to the domains: one set of norms, with statistics of batches of all
+domains, the network of Universal Representations before distillation (Li et al. 2022,
+https://arxiv.org/abs/2204.02744). Ratios are counted in trunks of the given name. Starts at the trunk exactly.
+Stored per domain: the norms.
 """
 
 import re
@@ -12,18 +15,18 @@ from typing import Literal, cast
 
 from decathlon.errors import UsageError
 from decathlon.models.footprint import Convention
-from decathlon.models.method import Method, Options, option
+from decathlon.models.method import Options, Reader, ReaderOptions, option
 
 
 @dataclass(frozen=True)
-class SplitOptions(Options):
-    """The size of the trunk."""
+class SplitOptions(ReaderOptions):
+    """The norms and the size of the trunk."""
 
     preset: Literal["standard", "wide", "deep"] = option("standard", "wide or deep: a larger trunk")
 
 
-class Split(Method):
-    """The defaults of `Method` over a trunk that learns from all domains."""
+class Split(Reader):
+    """Nothing but norms and heads over a trunk that learns from all domains."""
 
     regimes = ("joint",)
     published = Convention(heads=True, norms="once", nine=False)

@@ -7,7 +7,15 @@ import torch
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.experiments.preflight import check_categories, check_possible, check_splits, preflight_notes
+from decathlon.experiments.preflight import (
+    check_kept,
+    check_possible,
+    check_source,
+    check_splits,
+    continued_notes,
+    own_heads,
+    preflight_notes,
+)
 from decathlon.experiments.request import Request
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
@@ -39,13 +47,16 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         source = find_trunk(kind.trunk_name(request.trunk, options), request.seed)
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
-        check_possible(method, request.recipe, device)
-        for note in preflight_notes(source, method, request.recipe, packed.benchmark.names):
+            names = [domain.name for domain in domains]
+            check_source(source, method, names)
+            starts = method.prepare(source.learned, names)
+        check_possible(method, request.recipe, names, device)
+        check_kept(packed, names, request.fit, request.recipe)
+        notes = preflight_notes(source, method, request.recipe, packed.benchmark.names)
+        starts, heads = own_heads(source, domains, starts)
+        for note in [*notes, *continued_notes(source, method, names), *heads]:
             progress.console.print(f"Note: {note}")
-        names = [domain.name for domain in domains]
-        starts = method.prepare(source.learned, names)
         model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)
-        check_categories(source, [domain for domain in domains if domain.name in starts])
         domain_groups(tuple(names), model, request.recipe)  # refused before anything is written
         record = _record(request, packed, domains, model, source)
         record.check()

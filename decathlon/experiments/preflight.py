@@ -2,18 +2,23 @@
 
 import difflib
 import re
+from collections.abc import Iterable, Mapping
 
 import torch
+from torch import Tensor
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import UsageError
 from decathlon.models.method import Method, Reader
 from decathlon.runs.record import Fit
 from decathlon.runs.trunk_source import TrunkSource
+from decathlon.system.text import several
 from decathlon.training.objective import OBJECTIVES
-from decathlon.training.weighting import WEIGHTINGS
+from decathlon.training.weighting import WEIGHTINGS, Weighting
+
+Starts = Mapping[str, Mapping[str, Tensor]]
 
 
 def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:
@@ -26,7 +31,7 @@ def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: 
             f"{method.name()} expects a trunk that was trained with its adapters inside. Train one with "
             f"--method {method.name()} --no-freeze and name it with --trunk."
         )
-    elif source.learned and not source.plain and not method.continues(source.learned.method):
+    elif source.learned and not source.plain and not method.continues(source.learned):
         found.append(
             f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out along "
             "with their norms. Name the run that trained the trunk itself."
@@ -41,9 +46,9 @@ def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: 
 def _without_effect(method: Method, recipe: Recipe) -> list[str]:
     """Return notes on options that have no effect, or that take time without showing it."""
     found = []
-    if isinstance(method, Reader) and method.regime != "frozen" and method.options.norms == "trunk":
-        found.append("norms=trunk has no effect while the trunk is trained. Add --freeze to use it.")
-    if recipe.compile and recipe.cache_taps:
+    if recipe.compile and method.mixed:
+        found.append("batches of all domains (norms=trunk) are not compiled.")
+    elif recipe.compile and recipe.cache_taps:
         found.append("networks that read cached taps are not compiled.")
     elif recipe.compile:
         found.append("the networks are compiled at the first step, which may take a minute or two.")
@@ -71,10 +76,21 @@ def _letters(name: str) -> str:
     return re.sub(r"\d", "", name)
 
 
-def check_possible(method: Method, recipe: Recipe, device: torch.device) -> None:
+def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device: torch.device) -> None:
     """Raise UsageError where a recipe needs what the method or the device does not have."""
     OBJECTIVES.find(recipe.objective)
-    WEIGHTINGS.find(recipe.weighting)
+    weighting = WEIGHTINGS.find(recipe.weighting)
+    if method.mixed and not recipe.together:
+        raise UsageError(
+            "norms=trunk over a trunk that learns needs all domains in every step. Add --together, or --freeze."
+        )
+    if method.mixed and weighting.collect is not Weighting.collect:
+        raise UsageError(
+            f"weighting '{recipe.weighting}' needs the gradients of each domain, which batches of all domains "
+            "(norms=trunk) do not have. Use --weighting equal."
+        )
+    if method.mixed and len({recipe.for_domain(name).size for name in names}) > 1:
+        raise UsageError("batches of all domains (norms=trunk) need one size. Set --size for all domains.")
     if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
         raise UsageError(
             f"method '{method.name()}' has no taps to cache here. Use cache_taps with feature, or with mtan and "
@@ -84,14 +100,55 @@ def check_possible(method: Method, recipe: Recipe, device: torch.device) -> None
         raise UsageError("CUDA graphs need a GPU. Leave out cuda_graphs (--no-cuda-graphs).")
 
 
-def check_categories(source: TrunkSource, domains: list[Domain]) -> None:
-    """Refuse domains that would continue with a head for other categories."""
+def check_source(source: TrunkSource, method: Method, names: list[str]) -> None:
+    """Refuse a run whose domains have trunks of their own, unless each of them continues with its own."""
+    if source.record is None or source.record.regime != "private":
+        return
+    if not source.continued(method):
+        raise UsageError(
+            f"{source.source} has no shared trunk (method {source.record.method}). Train one, e.g. with "
+            "--method bn, or name a trunk."
+        )
+    for name in [name for name in names if name not in source.record.names]:
+        raise UsageError(f"{source.source} has not learned {name}. Leave it out, or name a trunk.")
+
+
+def continued_notes(source: TrunkSource, method: Method, names: list[str]) -> list[str]:
+    """Return notes on whether a method over a run of its own kind continues with what that run learned."""
+    if source.learned is None or source.record is None or source.learned.method != method.name():
+        return []
+    if not source.continued(method):
+        return [
+            f"{source.source} was trained as {source.record.label}; with other options {method.name()} takes its "
+            "trunk alone and starts anew."
+        ]
+    new = [name for name in names if name not in source.learned.deltas]
+    others = f"; {' and '.join(new) if len(new) < 3 else f'{len(new)} others'} start anew" if new else ""
+    known = several(len(names) - len(new), "domain")
+    return [f"continuing with what {source.source} learned in {known}, heads included{others}."]
+
+
+def own_heads(source: TrunkSource, domains: list[Domain], starts: Starts) -> tuple[Starts, list[str]]:
+    """Return what domains start from without heads for other categories than the file holds, and notes on it."""
     learned = {domain.name: domain.categories for domain in source.record.domains} if source.record else {}
-    for domain in domains:
+    kept, notes = dict(starts), []
+    for domain in [domain for domain in domains if domain.name in starts]:
         if domain.category_ids != learned[domain.name]:
-            raise DataError(
-                f"{source.source} learned other categories of {domain.name} than the file holds. "
-                "Use the file it was trained on."
+            start = starts[domain.name]
+            kept[domain.name] = {name: start[name] for name in start if not name.startswith("head.")}
+            notes.append(f"{source.source} learned other categories of {domain.name}, whose head starts anew.")
+    return kept, notes
+
+
+def check_kept(packed: PackedFile, names: list[str], fit: Fit, recipe: Recipe) -> None:
+    """Refuse to keep the best epoch where nothing tells which one it was."""
+    if recipe.keep == "last":
+        return
+    for name in names:
+        if "val" in fit or not packed.count(name, "val") or (packed.column(name, "val", "label") < 0).any():
+            raise UsageError(
+                f"keep = best needs labelled validation images that are not trained on, and {name} has none here. "
+                "Use --keep last."
             )
 
 

@@ -54,7 +54,7 @@ def resume(
             record = _continued(run, record, changes, packed)
             torch.set_num_threads(record.threads)  # another number of threads sums in another order
             model = read_start(run, record, _device(run, record))
-            check_possible(model.method, record.recipe, model.device)
+            check_possible(model.method, record.recipe, record.names, model.device)
             run.write(record)
             Training(run, record, packed, model, progress).train()
     return run

@@ -15,9 +15,9 @@ FLAGS = {"domains": "the domains", "options": "--set", "regime": "--freeze or --
 # the state of a run is counted in steps of these, or shaped by them
 FIXED = (
     "epochs", "batch", "epoch_batches", "sampling", "together", "optimizer", "momentum", "objective", "weighting",
-    "domains",
+    "domains", "keep",
 )  # fmt: skip
-INPUT = ("size", "side", "crop")
+INPUT = ("size", "side", "eval_size", "crop")
 
 
 @dataclass(frozen=True)

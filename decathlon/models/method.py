@@ -1,7 +1,7 @@
 """The contract of a method: how one domain's network differs from the shared trunk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -24,9 +24,12 @@ class Options:
     """Options of a method, set by `--set name=value` on the command line; none by default."""
 
 
-def option(default: Any, about: str) -> Any:
-    """Declare an option with its default and one line for `decathlon methods NAME`."""
-    return field(default=default, metadata={"about": about})
+def option(default: Any, about: str, may_differ: bool = False) -> Any:
+    """Declare an option with its default and one line for `decathlon methods NAME`.
+
+    `may_differ` says that a run may continue another one of its method that has another value.
+    """
+    return field(default=default, metadata={"about": about, "may_differ": may_differ})
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,15 @@ class Apart:
 
 @dataclass(frozen=True)
 class Learned:
-    """The result of a run over the same trunk: its method, and the stored tensors by domain."""
+    """The result of a run over the same trunk: its method with options, what its domains share, and their deltas.
+
+    The names in a delta are those of `MultiDomainModel.learned`: the same whether norms were frozen or not.
+    """
 
     method: str
     deltas: Mapping[str, Mapping[str, Tensor]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    shared: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Method:
@@ -88,6 +96,11 @@ class Method:
         """Whether a domain starts from the norms that the trunk's run trained for it."""
         return True
 
+    @property
+    def mixed(self) -> bool:
+        """Whether the images of all domains go through the trunk in one batch, whose statistics its norms take."""
+        return False
+
     @classmethod
     def choose(cls, values: Mapping[str, Any]) -> Options:
         """Return the options with some values changed; raises UsageError for a wrong name or value."""
@@ -109,17 +122,23 @@ class Method:
         """Return the name of the trunk that ratios are counted in: the one the user gave."""
         return name
 
-    def continues(self, method: str) -> bool:
-        """Return whether the method builds on what a run of `method` learned of its domains."""
-        return self.inside and method == self.name()
+    def continues(self, learned: Learned) -> bool:
+        """Return whether the method continues with what a run learned; default: a run of its own kind."""
+        fixed = [each.name for each in fields(self.options) if not each.metadata["may_differ"]]
+        same = all(learned.options.get(name) == getattr(self.options, name) for name in fixed)
+        return learned.method == self.name() and same
 
     def prepare(self, learned: Learned | None, domains: Sequence[str]) -> Mapping[str, Mapping[str, Tensor]]:
         """Take what the trunk's run learned, if there is one, before the networks of `domains` are built.
 
-        Returns, by domain, tensors of its delta to start from. Raises UsageError where the method needs another
-        kind of run.
+        Returns, by domain, tensors of its delta to start from; default: all of it, and what domains share is taken
+        over too, where the method continues that run. Raises UsageError where the method needs another kind of
+        run.
         """
-        return {}
+        if learned is None or not self.continues(learned):
+            return {}
+        self.shared.load_state_dict(dict(learned.shared))
+        return {domain: learned.deltas[domain] for domain in domains if domain in learned.deltas}
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Return the module that replaces one convolution; default: the convolution itself."""
@@ -155,23 +174,36 @@ class Method:
 
 @dataclass(frozen=True)
 class ReaderOptions(Options):
-    """The norms of a frozen trunk."""
+    """The norms of the trunk."""
 
     norms: Literal["domain", "trunk"] = option(
-        "domain", "over a frozen trunk: those its run trained for the domain, or one set, so one pass serves all"
-    )
+        "domain", "each domain's own, or one set for all, so one pass serves all; a trunk that learns then takes "
+        "its statistics from batches of all domains", may_differ=True,
+    )  # fmt: skip
 
 
 class Reader(Method):
-    """A method over taps; a frozen trunk needs no gradient, because all norms stay in evaluation mode."""
+    """A method over taps; a frozen trunk needs no gradient, because all norms stay in evaluation mode.
+
+    With `norms=trunk` a trunk that learns has one set of norms too. Their statistics are those of one batch of all
+    domains, as in Universal Representations (Li et al. 2022): statistics of one domain at a time would fit the one
+    trained last.
+    """
 
     options: ReaderOptions = ReaderOptions()
 
     @property
     def takes_norms(self) -> bool:
         """Whether a domain starts from the norms that the trunk's run trained for it."""
-        return self.regime != "frozen" or self.options.norms == "domain"
+        return self.options.norms == "domain"
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the images of all domains go through the trunk in one batch."""
+        return self.regime == "joint" and self.options.norms == "trunk"
 
     def norm(self, norm: nn.BatchNorm2d) -> nn.Module:
-        """Keep a frozen trunk's norm in evaluation mode; the domain's own where the trunk learns."""
-        return FrozenNorm(norm) if self.regime == "frozen" else own_norm(norm)
+        """Keep a frozen trunk's norm in evaluation mode; otherwise give the domain its own, or the trunk's."""
+        if self.regime == "frozen":
+            return FrozenNorm(norm)
+        return norm if self.mixed else own_norm(norm)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from decathlon.errors import VerificationError
 from decathlon.models.footprint import Convention, Footprint, count
+from decathlon.models.layers import FrozenNorm
 from decathlon.models.method import Method
 from decathlon.models.surgery import M, named_norms, own_norm, replace, share, tensors
 from decathlon.models.trunks.registry import build
@@ -47,10 +48,27 @@ class MultiDomainModel:
         places = dict(named_norms(self.trunk))
         inside = {place: norm for place, norm in self.norms.get(domain, {}).items() if place not in places}
         _set_norms(trunk_in(network) or nn.Module(), inside)
-        _, foreign = network.load_state_dict(self.starts.get(domain, {}), strict=False)
-        assert not foreign, foreign
+        self._begin(network, self.starts.get(domain, {}))
         self.networks[domain] = _place(network, self.device)
         return network
+
+    @torch.no_grad()
+    def _begin(self, network: DomainNetwork, start: Mapping[str, Tensor]) -> None:
+        """Set tensors of a domain's delta by the names of `learned`."""
+        own = {_unwrapped(network, name): tensor for name, tensor in delta(network, self.common).items()}
+        for name, tensor in start.items():
+            if name in own or self.method.takes_norms:
+                own[name].copy_(tensor)  # without norms of its own, the trunk's stay as they are
+
+    def learned(self, domain: str) -> dict[str, Tensor]:
+        """Return a domain's delta by names that do not say whether its norms are frozen."""
+        network = self.networks[domain]
+        return {_unwrapped(network, name): tensor for name, tensor in self.delta(domain).items()}
+
+    def owns_norms(self, domain: str) -> bool:
+        """Return whether the trunk inside a domain's network has other norms than the shared one."""
+        trunk = trunk_in(self.networks[domain]) or nn.Module()
+        return any(id(norm.weight) not in self.common for _, norm in named_norms(trunk))
 
     def delta(self, domain: str) -> dict[str, Tensor]:
         """Return a domain's delta: all its tensors that are neither the trunk's nor shared."""
@@ -148,6 +166,14 @@ class DomainNetwork(nn.Module):
         """Map (batch, 3, height, width) to logits (batch, classes)."""
         logits: Tensor = self.head(self.body(images))
         return logits
+
+
+def _unwrapped(network: nn.Module, name: str) -> str:
+    """Return the name of a tensor as if no norm stood in a `FrozenNorm`."""
+    place = name.rpartition(".")[0]
+    if place.endswith(".norm") and isinstance(network.get_submodule(place[: -len(".norm")]), FrozenNorm):
+        return name.replace(place, place[: -len(".norm")], 1)
+    return name
 
 
 def trunk_in(network: nn.Module) -> Trunk | None:

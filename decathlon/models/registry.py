@@ -31,6 +31,12 @@ def explain(name: str) -> str:
     """Return a method's docstring, the trunks it works with, and its options with their defaults."""
     kind = find_method(name)
     lines = [_docstring(name), "", f"Trunk: {', or '.join(TRUNKS[regime] for regime in kind.regimes)}."]
+    fixed = [each.name for each in fields(kind.options) if not each.metadata["may_differ"]]
+    same = f" with the same {' and '.join(fixed)}" if fixed else ""
+    lines += [
+        f"Over a run of {name}{same} (--trunk RUN), a domain continues with all it learned there, its head too;",
+        "a domain that the run does not have starts anew.",
+    ]
     may_be = choices(kind.options)
     for each in fields(kind.options):
         default = str(getattr(kind.options, each.name)).lower()

@@ -35,7 +35,11 @@ class TrunkSource:
 
     def inside(self, method: Method) -> bool:
         """Say whether the trunk was trained with the adapters of a method that wants this."""
-        return method.inside and self.learned is not None and method.continues(self.learned.method)
+        return method.inside and self.continued(method)
+
+    def continued(self, method: Method) -> bool:
+        """Say whether a method continues with what the trunk's run learned of its domains."""
+        return self.learned is not None and method.continues(self.learned)
 
     @property
     def trained(self) -> str:
@@ -49,11 +53,11 @@ class TrunkSource:
     def norms_for(self, method: Method, domains: Iterable[str]) -> dict[str, Norms]:
         """Return, by domain, the norms it starts from where they are not the trunk's own.
 
-        Norms that were learned beside adapters are wrong without them: only a method that goes on from its own
-        kind gets them. A domain that the run never saw starts from the mean over those it saw. The trunk's own
+        Norms that were learned beside adapters are wrong without them: only a method that continues its own kind
+        gets them. A domain that the run never saw starts from the mean over those it saw. The trunk's own
         norms are that mean already, but the norms of adapters inside the trunk stand nowhere else.
         """
-        if not method.takes_norms or not (self.plain or self.inside(method)):
+        if not method.takes_norms or not (self.plain or self.continued(method)):
             return {}
         known = list(self.norms.values())
         inside = bool(known) and known[0].keys() != dict(named_norms(self.trunk)).keys()
@@ -71,7 +75,7 @@ def _mean(known: list[Norms]) -> Norms:
 def find_trunk(name: str, seed: int) -> TrunkSource:
     """Return the trunk of a run directory, or a new one by its name with weights drawn from `seed`."""
     if Path(name).is_dir():
-        return _from_run(Run(Path(name)))
+        return _from_run(Run(Path(name)), seed)
     if "/" in name and not name.startswith("timm:"):
         raise UsageError(
             f"{name} is not a run directory. Check the path, or name a trunk (see 'decathlon trunks')."
@@ -80,14 +84,16 @@ def find_trunk(name: str, seed: int) -> TrunkSource:
         return TrunkSource(build(name))
 
 
-def _from_run(run: Run) -> TrunkSource:
+def _from_run(run: Run, seed: int) -> TrunkSource:
     record = run.read_done()
-    if record.regime == "private":
-        raise UsageError(
-            f"{run.folder} has no shared trunk (method {record.method}). Train one, e.g. with --method bn, or name "
-            "a trunk."
-        )
     model = load(run, record, torch.device("cpu")).model
-    norms: dict[str, Norms] = {domain: norms_of(network) for domain, network in model.networks.items()}
-    learned = Learned(record.method, {domain: model.delta(domain) for domain in model.networks})
-    return TrunkSource(model.trunk, str(run.folder), record, norms, learned, all(map(model.plain, model.networks)))
+    norms: dict[str, Norms] = {
+        domain: norms_of(network) for domain, network in model.networks.items() if model.owns_norms(domain)
+    }
+    deltas = {domain: model.learned(domain) for domain in model.networks}
+    learned = Learned(record.method, deltas, record.options, model.shared.state_dict())
+    trunk = model.trunk
+    if record.regime == "private":  # every domain has a whole one of its own; this is their structure
+        with seeded(seed, "trunk"):
+            trunk = build(record.trunk.name, empty=True)
+    return TrunkSource(trunk, str(run.folder), record, norms, learned, all(map(model.plain, model.networks)))

@@ -13,6 +13,7 @@ TRUNKS = {
     "wrn-28-4-dan": "DAN's variant (any wrn-D-K-dan): stride on the first conv, no conv biases, 5,846,480",
     "wrn-16-2": "a small wide ResNet for 32 pixel images",
     "resnet26": "the residual adapters' post-activation ResNet-26, 5,814,688 parameters",
+    "resnet26-url": "the same without its last ReLU, as Universal Representations has it",
     "timm:<name>": "any convolutional timm model; a name with a weights tag, as in resnet18.a1_in1k, is pretrained",
 }
 
@@ -26,8 +27,8 @@ def build(name: str, empty: bool = False) -> Trunk:
     if wide := re.fullmatch(r"wrn-(\d+)-(\d+)(-dan)?", name):
         dan = wide[3] is not None
         return WideResNet(int(wide[1]), int(wide[2]), stride_first=dan, conv_bias=not dan)
-    if name == "resnet26":
-        return ResNet26()
+    if name in ("resnet26", "resnet26-url"):
+        return ResNet26(last_relu=name == "resnet26")
     if re.fullmatch("timm:.+", name):
         from decathlon.models.trunks.timm import TimmTrunk  # on demand: timm alone takes a second
 

@@ -1,7 +1,8 @@
 """The residual adapters' ResNet-26 (Rebuffi, Bilen, Vedaldi 2018, https://arxiv.org/abs/1803.10082).
 
 Post-activation, with quirks of the published code that its weights depend on: no ReLU after the stem, a
-shortcut of 2x2 average pooling with zeros for the new channels, one more BN-ReLU after the last stage.
+shortcut of 2x2 average pooling with zeros for the new channels, one more BN-ReLU after the last stage. Universal
+Representations (Li et al. 2022, https://arxiv.org/abs/2204.02744) leaves out that last ReLU.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ class Block(nn.Module):
 class ResNet26(Trunk):
     """25 3x3 convolutions: a stem of `32 * width` channels and three stages of four blocks, each doubling.
 
-    Taps: stem output after its BN, outputs of stage 1 and 2, ReLU(BN(stage 3)).
+    Taps: stem output after its BN, outputs of stage 1 and 2, ReLU(BN(stage 3)), without `last_relu` BN(stage 3).
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, last_relu: bool = True) -> None:
         super().__init__()
         stem = int(32 * width)
-        self.width = width
-        self.name = "resnet26"
+        self.width, self.last_relu = width, last_relu
+        self.name = "resnet26" if last_relu else "resnet26-url"
         self.tap_channels = (stem, 2 * stem, 4 * stem, 8 * stem)
         self.stem = nn.Conv2d(3, stem, 3, padding=1, bias=False)
         self.stem_bn = nn.BatchNorm2d(stem)
@@ -60,8 +61,9 @@ class ResNet26(Trunk):
         stem = self.stem_bn(self.stem(images))
         stage1 = self.stage1(stem)
         stage2 = self.stage2(stage1)
-        return stem, stage1, stage2, relu(self.bn(self.stage3(stage2)))
+        last = self.bn(self.stage3(stage2))
+        return stem, stage1, stage2, relu(last) if self.last_relu else last
 
     def fresh(self) -> ResNet26:
-        """Return a ResNet-26 of the same width with new random weights."""
-        return ResNet26(self.width)
+        """Return a ResNet-26 of the same form with new random weights."""
+        return ResNet26(self.width, self.last_relu)
