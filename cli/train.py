@@ -13,12 +13,15 @@ RECIPE_OPTIONS = {
     "batch": (int, "Images of one domain in a micro-batch."),
     "size": (int, "Side in pixels of what the network sees."),
     "side": (int, "Side in pixels that images are resized to before they are cropped; default 9/8 of size."),
+    "eval_size": (int, "Side in pixels of the images in validation and prediction; default: as --size."),
     "crop": (str, "crop, squash or full for all domains; default: each domain's own."),
     "augment": (bool, "Crop and flip at random; otherwise take the centre."),
     "cache_taps": (float, "Gigabytes of memory for the taps of a frozen trunk; needs --no-augment."),
     "lr": (float, "Peak learning rate."),
     "weight_decay": (float, "Weight decay."),
+    "decay_norms": (bool, "Weight decay on norms and biases too."),
     "optimizer": (str, "sgd, momentum, adam, adamw, lion, …; an unknown one lists all."),
+    "together": (bool, "One micro-batch of every domain in every optimizer step."),
     "sampling": (str, "proportional, uniform, power:a, round-robin or sequential."),
     "objective": (str, "What a micro-batch is trained on: cross-entropy."),
     "weighting": (str, "How the domains' losses are balanced: equal."),
@@ -26,6 +29,7 @@ RECIPE_OPTIONS = {
     "compile": (bool, "Compile the networks with torch.compile, once for all domains."),
     "cuda_graphs": (bool, "Replay compiled networks as CUDA graphs, for small batches; needs --compile."),
     "eval_every": (int, "Epochs between validations."),
+    "keep": (str, "Weights to keep: last, of the last epoch, or best, of the best in validation."),
 }
 
 

@@ -16,11 +16,13 @@ from decathlon.errors import UsageError, unknown
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan")
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (2, 1e6), "size": (8, 4096), "side": (0, 8192),
-    "eval_every": (1, 1e6), "lr": (0, 1e6), "momentum": (0, 0.9999), "weight_decay": (0, 1e3),
+    "eval_size": (0, 8192), "eval_every": (1, 1e6), "lr": (0, 1e6), "momentum": (0, 0.9999),
+    "weight_decay": (0, 1e3),
     "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
     "label_smoothing": (0, 1), "cache_taps": (0, 1e4),
 }  # fmt: skip
-OWN = ("weight_decay", "lr", "epochs", "crop", "flip")  # options that a domain may set for itself
+# options that a domain may set for itself
+OWN = ("weight_decay", "lr", "epochs", "size", "side", "eval_size", "crop", "flip", "augment")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Recipe:
     batch: int = 64  # images of one domain
     size: int = 64  # side in pixels of the images the network sees
     side: int = 0  # side in pixels of the images they are cut from; 0: 9/8 of size, as 72 for 64
+    eval_size: int = 0  # side in pixels of the images in validation and prediction; 0: as size
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
     flip: bool = True  # flip at random where the domain allows it
     augment: bool = True  # random crop and flip; false: the centre, as in prediction
@@ -43,7 +46,8 @@ class Recipe:
     optimizer: str = "sgd"  # sgd has Nesterov momentum; an unknown one lists all
     lr: float = 0.1
     momentum: float = 0.9
-    weight_decay: float = 5e-4  # on convolution and head weights, not on norms and biases
+    weight_decay: float = 5e-4  # on convolution and head weights
+    decay_norms: bool = False  # weight_decay on norms and biases too
     trunk_lr: float = 1.0  # learning rates of trunk, method and heads, as multiples of lr
     method_lr: float = 1.0
     head_lr: float = 1.0
@@ -60,6 +64,7 @@ class Recipe:
     compile: bool = False  # torch.compile of the networks without heads; takes a minute or so before the first step
     cuda_graphs: bool = False  # needs compile: replay a step's launches, for batches too small to fill a GPU
     eval_every: int = 1  # epochs between validations; the last epoch is always validated
+    keep: Literal["last", "best"] = "last"  # the weights kept: of the last epoch, or of the best in validation
     domains: dict[str, dict[str, Any]] = field(default_factory=dict)  # options of OWN by domain
 
     def __post_init__(self) -> None:
@@ -67,10 +72,11 @@ class Recipe:
             value = getattr(self, name)
             if not least <= value <= most:  # false for nan too
                 raise UsageError(f"recipe: {name} is {value}, it must be a number from {least:g} to {most:g}.")
-        if self.side and self.side < self.size:
-            raise UsageError(
-                f"recipe: side {self.side} is smaller than size {self.size}. Make it at least as large."
-            )
+        for name, cut in (("size", self.size), ("eval_size", self.eval_size)):
+            if self.resize < cut:
+                raise UsageError(
+                    f"recipe: side {self.resize} is smaller than {name} {cut}. Make it at least as large."
+                )
         if self.cache_taps and self.augment:
             raise UsageError(
                 "recipe: cache_taps needs images that do not change. Set augment to false (--no-augment)."
@@ -90,6 +96,11 @@ class Recipe:
         """The side in pixels that images are resized to when a pool is loaded."""
         return self.side or self.size * 9 // 8
 
+    @property
+    def eval_cut(self) -> int:
+        """The side in pixels of the images in validation and prediction."""
+        return self.eval_size or self.size
+
     def for_domain(self, name: str) -> Recipe:
         """Return the recipe of one domain: its own options put in, and no table left."""
         return dataclasses.replace(self, domains={}, **self.domains.get(name, {}))
@@ -106,9 +117,12 @@ class Recipe:
     def override(self, values: Mapping[str, Any], source: str = "recipe") -> Recipe:
         """Return the recipe with some options changed; raises UsageError for an unknown one or a wrong type.
 
-        A changed option holds for all domains except those for which `values` itself sets another value.
+        A changed option holds for all domains except those for which `values` itself sets another value. A changed
+        `size` takes `side` and `eval_size` back to their defaults where `values` does not set them too.
         """
         try:
+            if "size" in values:
+                values = {"side": 0, "eval_size": 0} | dict(values)
             changed = override(self, values, source)
             tables = dict[str, dict[str, Any]]()
             for name, table in self.domains.items():

@@ -65,13 +65,13 @@ def describe(
     network: DomainNetwork, domain: Domain, record: RunRecord, folded: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the JSON object of a merged network, from the record of its run and which norms were folded."""
-    recipe = record.recipe
+    recipe = record.recipe.for_domain(domain.name)
     about: dict[str, Any] = {
         "format": FORMAT,
         "domain": domain.name,
         "categories": [vars(category) for category in domain.categories],
         "input": {
-            "size": recipe.size, "resize": recipe.resize, "crop": recipe.facts(domain).crop,
+            "size": recipe.eval_cut, "resize": recipe.resize, "crop": record.recipe.facts(domain).crop,
             "mean": domain.mean, "std": domain.std,
         },
         "trunk": record.trunk.name,

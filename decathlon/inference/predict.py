@@ -50,7 +50,9 @@ def predict_run(
             if not counts[name]:
                 continue
             with memory_for(f"for the images of {name}", "end other programs, or use --device cpu"):
-                pool = load_pool(packed, recipe.facts(domain), (split,), recipe.size, recipe.resize, model.device)
+                own = recipe.for_domain(name)
+                facts, cut = recipe.facts(domain), (own.eval_cut, own.resize)
+                pool = load_pool(packed, facts, (split,), *cut, model.device)
             with memory_for(f"with --batch {batch}", f"try --batch {batch // 4 or 1}, or --device cpu"):
                 logits = predict(_plain(network) if merged else network, pool, record.bf16, batch)
             labels = logits.argmax(1).tolist()
@@ -73,11 +75,13 @@ def _plain(network: DomainNetwork) -> DomainNetwork:
 def _protocol(record: RunRecord, split: str, own: str) -> dict[str, Any]:
     """Return how the results were made; `own` names the options that single domains have of their own."""
     changed = " and ".join(dict.fromkeys(change.name for change in record.changes))
+    recipe = record.recipe
+    cut = recipe.eval_size if recipe.eval_cut != recipe.size else ""
     protocol = {
         "method": record.label, "regime": record.regime, "trunk": record.trunk.name,
         "trained": record.trunk.trained, "fit": record.fit, "split": split, "seed": record.seed,
-        "epochs": record.recipe.epochs, "size": record.recipe.size, "own": own, "changed": changed,
-        "benchmark": record.benchmark,
+        "epochs": recipe.epochs, "keep": "" if recipe.keep == "last" else recipe.keep,
+        "size": recipe.size, "eval_size": cut, "own": own, "changed": changed, "benchmark": record.benchmark,
     }  # fmt: skip
     return {name: value for name, value in protocol.items() if value != "" or name == "benchmark"}
 

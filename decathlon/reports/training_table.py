@@ -12,9 +12,12 @@ from decathlon.scoring.seed_scores import mean_std
 
 
 def last_metrics(run: Run, record: RunRecord) -> dict[str, dict[str, Any]]:
-    """Return the last metrics of every domain; those of a finished run must be as training wrote them."""
+    """Return the metrics of every domain in the epoch whose weights are kept, the last one or the best.
+
+    Those of a finished run must be as training wrote them.
+    """
     record.check_file(run.folder, run.metrics.name)
-    return {row["domain"]: row for row in read_lines(run.metrics, METRICS)}
+    return {row["domain"]: row for row in read_lines(run.metrics, METRICS) if row.get("best", True)}
 
 
 def summary(run: Run) -> Table:

@@ -19,7 +19,7 @@ from decathlon.system.tensor_files import read_tensors, write_tensors
 COUNT = within(int, 0, 10**12)
 CHECKPOINT = {
     "begun": str, "job": COUNT, "step": COUNT, "metrics": COUNT, "metrics_sha256": str,
-    "finished": {str: str}, "optimizer": dict, "groups": [[dict]],
+    "finished": {str: str}, "optimizer": dict, "groups": [[dict]], "best?": {"epoch": COUNT, "accuracy": float},
 }  # fmt: skip
 State = tuple[dict[str, Tensor], dict[str, Any]]
 

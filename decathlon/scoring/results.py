@@ -140,7 +140,8 @@ def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def protocol_text(protocol: Mapping[str, Any]) -> str | None:
     """Summarise what rows must share to be comparable; None when nothing is known."""
     units = {
-        "fit": "{}", "epochs": "{}", "changed": "{} changed", "size": "{} px", "trunk": "{}",
+        "fit": "{}", "epochs": "{}", "keep": "{} in validation", "changed": "{} changed", "size": "{} px",
+        "eval_size": "evaluated at {} px", "trunk": "{}",
         "trained": "after ({})", "own": "own {}", "seeds": "seeds {}",
     }  # fmt: skip
     known = {name: value for name, value in protocol.items() if value is not None}

@@ -86,10 +86,10 @@ class Training:
         record, packed, recipe = self.record, self.packed, self.record.recipe
         pools, held_out = {}, {}
         for name in names:
-            facts, cut = recipe.facts(packed.benchmark[name]), (recipe.size, recipe.resize, self.model.device)
-            pools[name] = load_pool(packed, facts, record.splits, *cut)
+            facts, own, device = recipe.facts(packed.benchmark[name]), recipe.for_domain(name), self.model.device
+            pools[name] = load_pool(packed, facts, record.splits, own.size, own.resize, device)
             if "val" not in record.splits and packed.count(name, "val"):
-                pool = load_pool(packed, facts, ("val",), *cut)
+                pool = load_pool(packed, facts, ("val",), own.eval_cut, own.resize, device)
                 if bool((pool.labels >= 0).all()):
                     held_out[name] = pool
         if len(names) == 1:  # a domain that trains alone has the whole trainer to itself
@@ -124,6 +124,11 @@ class Training:
         """Validate, and write the metrics of an epoch that took `seconds` for `images`."""
         rows = _metrics(trainer, held_out)
         epoch = rows[0]["epoch"]
+        if trainer.recipe.keep == "best":
+            accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
+            mean = sum(accuracies) / len(accuracies) if accuracies else -1.0
+            best = trainer.best.offer(epoch, mean, trainer.weights())
+            rows = [row | {"best": best} for row in rows]
         self.run.append(self.run.metrics.name, rows)
         timing = {"epoch": epoch, "images": images, "seconds": seconds, "domains": trainer.domains}
         self.run.append(TIMING_FILE, [seal(timing)])  # never twice the same: run.json cannot list its checksum
@@ -195,6 +200,7 @@ def _check_finished(run: Run, finished: dict[str, str]) -> None:
 def _finish(training: Training, trainer: Trainer) -> None:
     """Write what a trainer that is done has learned. Doing it twice writes the same files."""
     model, run, record = training.model, training.run, training.record
+    trainer.take_best()
     if model.method.regime == "joint":
         model.average_norms()
     fingerprint = "" if model.method.regime == "private" else model.fingerprint()

@@ -23,8 +23,9 @@ def groups(
 ) -> list[dict[str, Any]]:
     """Return the trainable parameters, each once, by owner and by whether they decay.
 
-    Norms and biases (vectors) do not decay. `lr_scale` is read by timm's schedulers. Every domain has groups of
-    its own, with the decay of its own recipe: the fused optimizers want all of a group to have a gradient, or none.
+    Norms and biases (vectors) do not decay, unless the recipe says so. `lr_scale` is read by timm's schedulers.
+    Every domain has groups of its own, with the decay of its own recipe: the fused optimizers want all of a group
+    to have a gradient, or none.
     """
     common = recipe.weight_decay
     owners: list[tuple[float, float, nn.Module]] = [
@@ -40,7 +41,7 @@ def groups(
         seen |= {id(p) for p in fresh}
         for decay, members in (
             (weight_decay, [p for p in fresh if p.ndim > 1]),
-            (0.0, [p for p in fresh if p.ndim <= 1]),
+            (weight_decay if recipe.decay_norms else 0.0, [p for p in fresh if p.ndim <= 1]),
         ):
             made.append({"params": members, "weight_decay": decay, "lr_scale": scale})
     return [group for group in made if group["params"]]

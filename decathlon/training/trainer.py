@@ -1,10 +1,12 @@
 """A trainer: domains trained together, one optimizer step after the other, resumable at every step."""
 
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.domain_sampling import epoch_plan, sample
@@ -13,9 +15,12 @@ from decathlon.data.sampling_policy import shares
 from decathlon.errors import DataError, DivergedError, VerificationError
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
+from decathlon.system.seeding import seeded
+from decathlon.training.best_epoch import BestEpoch
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
+from decathlon.training.mixed_batch import mixed_logits
 from decathlon.training.objective import OBJECTIVES, MicroBatch
 from decathlon.training.optimizer import counters, load_slots, make_optimizers, make_schedule
 from decathlon.training.weighting import WEIGHTINGS, Step
@@ -53,7 +58,11 @@ class Trainer:
         self.gradients = Gradients() if recipe.cuda_graphs else None
         self.step = 0
         self.metrics = EpochMetrics(self.domains, asynchronous(model.device))
+        self.best = BestEpoch()
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
+        self._augmented = {name for name in pools if recipe.for_domain(name).augment}
+        parts = (part for network in networks.values() for part in network.modules())
+        self._drops = any(isinstance(part, _DropoutNd) and part.p > 0 for part in parts)
         limit = 1e9 * recipe.cache_taps / len(pools)
         self.caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
 
@@ -80,9 +89,11 @@ class Trainer:
         if self.gradients:
             self.gradients.ready(self.model.networks[self.domains[domain]] for domain in plan[position])
         self.weighting.begin(Step(self.step, self.epoch, tuple(self.domains[domain] for domain in plan[position])))
-        for domain in plan[position]:
-            self._micro_batch(domain, self.epoch * self._batches(domain) + self._taken[domain])
-            self._taken[domain] += 1
+        if self.model.method.mixed:
+            self._mixed_batch(plan[position])
+        else:
+            for domain in plan[position]:
+                self._micro_batch(domain)
         self.weighting.finish()
         for optimizer in self.optimizers:
             optimizer.step()
@@ -91,22 +102,57 @@ class Trainer:
             self.metrics.settle()
         return self.recipe.batch * len(plan[position])
 
-    def _micro_batch(self, domain: int, number: int) -> None:
-        name = self.domains[domain]
-        pool, network = self.pools[name], self.model.networks[name]
-        index = sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
-        labels = pool.labels_of(index)
+    def _micro_batch(self, domain: int) -> None:
+        """Run forward and backward for the next images of one domain."""
+        name, number = self.domains[domain], self._next(domain)
+        pool, network, index = self.pools[name], self.model.networks[name], self._sample(name, number)
         network.train()
         if name in self.caches:
             logits = self.caches[name].logits(index)
         else:
-            seed = (self.seed, "augment", name, number) if self.recipe.augment else None
-            with autocast(pool.device, self.bf16):
-                logits = self.forward(network, pool.batch(index, seed=seed))
-        loss = self.objective.loss(MicroBatch(name, network, index, logits.float(), labels))
-        self.metrics.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
-        self.weighting.weigh(name, loss).backward()  # type: ignore[no-untyped-call]
+            with autocast(pool.device, self.bf16), self._dropout(name, number):
+                logits = self.forward(network, self._images(name, index, number))
+        self._loss(domain, index, logits).backward()  # type: ignore[no-untyped-call]
         self.weighting.collect(name)
+
+    def _mixed_batch(self, domains: tuple[int, ...]) -> None:
+        """Run forward and backward once, for the next images of several domains together."""
+        names = [self.domains[domain] for domain in domains]
+        numbers = [self._next(domain) for domain in domains]
+        indices = [self._sample(name, number) for name, number in zip(names, numbers, strict=True)]
+        networks = [self.model.networks[name].train() for name in names]
+        with autocast(self.model.device, self.bf16), self._dropout("all", self.step):
+            images = [self._images(*each) for each in zip(names, indices, numbers, strict=True)]
+            logits = mixed_logits(networks, images)
+        losses = [self._loss(*each) for each in zip(domains, indices, logits, strict=True)]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+
+    def _next(self, domain: int) -> int:
+        """Return the number of a domain's next micro-batch, counted from the start of training."""
+        self._taken[domain] += 1
+        return self.epoch * self._batches(domain) + self._taken[domain] - 1
+
+    def _sample(self, name: str, number: int) -> Tensor:
+        pool = self.pools[name]
+        return sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
+
+    def _images(self, name: str, index: Tensor, number: int) -> Tensor:
+        """Return images of a domain, augmented by the number of the micro-batch."""
+        seed = (self.seed, "augment", name, number) if name in self._augmented else None
+        return self.pools[name].batch(index, seed=seed)
+
+    def _dropout(self, name: str, number: int) -> AbstractContextManager[None]:
+        """Make what dropout draws a function of the micro-batch, as everything random is."""
+        return seeded(self.seed, "dropout", name, number) if self._drops else nullcontext()
+
+    def _loss(self, domain: int, index: Tensor, logits: Tensor) -> Tensor:
+        """Return the weighted loss of a domain's images, and add them to the metrics."""
+        name = self.domains[domain]
+        labels = self.pools[name].labels_of(index)
+        batch = MicroBatch(name, self.model.networks[name], index, logits.float(), labels)
+        loss = self.objective.loss(batch)
+        self.metrics.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
+        return self.weighting.weigh(name, loss)
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
         return epoch_plan(self._shares, self.recipe.sampling, self.recipe.together, self.seed, epoch)
@@ -123,11 +169,9 @@ class Trainer:
         self._check_weights()
         tensors = {"tally": self.metrics.sums}  # the key of the file format
         tensors |= {f"weighting.{name}": tensor for name, tensor in self.weighting.state().items()}
-        if self.model.method.regime == "joint":
-            tensors |= {f"trunk.{name}": tensor for name, tensor in self.model.trunk.state_dict().items()}
-        tensors |= {f"shared.{name}": tensor for name, tensor in self.model.shared.state_dict().items()}
-        for domain in self.domains:
-            tensors |= {f"domain.{domain}.{name}": tensor for name, tensor in self.model.delta(domain).items()}
+        tensors |= self.weights()
+        best, kept = self.best.state()
+        tensors |= best
         values: dict[str, Any] = {}
         for which, optimizer in enumerate(self.optimizers):
             for number, slots in optimizer.state_dict()["state"].items():
@@ -135,7 +179,24 @@ class Trainer:
                     name = f"optimizer.{which}.{number}.{slot}"
                     (tensors if isinstance(value, Tensor) else values)[name] = value
         groups = [counters(optimizer) for optimizer in self.optimizers]
-        return tensors, {"step": self.step, "optimizer": values, "groups": groups}
+        return tensors, {"step": self.step, "optimizer": values, "groups": groups, **kept}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return all tensors of the model that training changes."""
+        weights: dict[str, Tensor] = {}
+        if self.model.method.regime == "joint":
+            weights |= {f"trunk.{name}": tensor for name, tensor in self.model.trunk.state_dict().items()}
+        weights |= {f"shared.{name}": tensor for name, tensor in self.model.shared.state_dict().items()}
+        for domain in self.domains:
+            weights |= {f"domain.{domain}.{name}": tensor for name, tensor in self.model.delta(domain).items()}
+        return weights
+
+    @torch.no_grad()
+    def take_best(self) -> None:
+        """Go back to the weights of the best epoch, where one was kept."""
+        own = self.weights()
+        for name, tensor in self.best.weights.items():
+            own[name].copy_(tensor)
 
     def _check_weights(self) -> None:
         """Raise DivergedError for weights that are not finite: a gradient may overflow where the loss does not."""
@@ -160,6 +221,8 @@ class Trainer:
             if name.startswith("optimizer."):
                 _, which, number, slot = name.split(".", 3)
                 slots[int(which)].setdefault(int(number), {})[slot] = value
+            elif name.startswith("best."):
+                continue
             elif name.startswith("weighting."):
                 weighting[name.removeprefix("weighting.")] = value
             else:
@@ -169,6 +232,7 @@ class Trainer:
                 f"the checkpoint does not hold the state of weighting '{self.recipe.weighting}'. Restore a copy."
             )
         self.weighting.load_state(weighting)
+        self.best.load_state(tensors, values)
         for optimizer, own_slots, counted in zip(self.optimizers, slots, values["groups"], strict=True):
             load_slots(optimizer, own_slots, counted)
 

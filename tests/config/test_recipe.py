@@ -21,10 +21,11 @@ from decathlon.errors import UsageError
 from decathlon.experiments.resume import resume
 from decathlon.inference import predict as prediction
 from decathlon.inference.predict import predict_run
-from decathlon.models.multi_domain_model import MultiDomainModel
+from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
 from decathlon.models.registry import find_method
+from decathlon.models.trunks.registry import build
 from decathlon.runs.trunk_source import find_trunk
-from decathlon.scoring.results import protocol_text
+from decathlon.scoring.results import protocol_text, read_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.optimizer import groups
 from decathlon.training.trainer import Trainer
@@ -238,3 +239,36 @@ def test_a_misspelled_table_is_remarked_on(tiny: Path, tmp_path: Path, capsys: p
     assert "options for Boat, which is not in the file. Did you mean boats?" in output.replace("\n", " ")
     assert "options for twers, which is not in the file. Did you mean towers?" in output.replace("\n", " ")
     assert output.count("options for") == 2
+
+
+def test_another_size_takes_side_and_evaluation_with_it() -> None:
+    """Otherwise `--recipe mtan --size 32` would cut 32 pixels out of images of 72."""
+    assert find_recipe("mtan").override({"size": 32}).resize == 36
+    small = find_recipe("spottune").override({"size": 32})
+    assert small.eval_cut == 32 and small.for_domain("gtsrb").size == 32
+    assert find_recipe("mtan").override({"size": 32, "side": 40}).resize == 40
+
+
+def test_a_domain_may_have_a_size_of_its_own_and_evaluation_another(tiny: Path, tmp_path: Path) -> None:
+    own = {"boats": {"size": 24, "side": 24, "augment": False}}
+    recipe = RECIPE.override({"epochs": 1, "eval_size": 18, "domains": own})
+    run = go(tiny, tmp_path / "run", recipe=recipe)
+    predict_run(run, tiny, "test", tmp_path / "results.json", "cpu")
+    protocol = read_results(tmp_path / "results.json").protocol
+    assert protocol is not None and protocol["eval_size"] == 18 and protocol["size"] == 16
+    assert protocol["own"] == "size of boats and side of boats and augment of boats"
+
+
+@pytest.mark.parametrize("values", [{"eval_size": 99, "side": 80}, {"domains": {"a": {"eval_size": 99}}}])
+def test_images_are_at_least_as_large_as_what_is_cut_from_them(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is smaller than eval_size 99"):
+        Recipe().override(values)
+
+
+def test_norms_and_biases_decay_where_the_recipe_says_so() -> None:
+    made = find_method("bn")(build("wrn-10-1"))
+    net = DomainNetwork(made.network(made.trunk), made.trunk.features, 3)
+    for decay_norms, wanted in ((False, {0.0, 0.5}), (True, {0.5})):
+        recipe = Recipe(weight_decay=0.5, decay_norms=decay_norms)
+        found = groups(made.trunk, nn.ModuleDict(), {"boats": net}, recipe)
+        assert {group["weight_decay"] for group in found} == wanted

@@ -69,7 +69,7 @@ def augmented(view: View, number: int, recipe: Recipe) -> AugmentedSheet:
 
     The crops are those of an `ImagePool`, denormalised.
     """
-    facts = recipe.facts(view.domain)
+    facts, recipe = recipe.facts(view.domain), recipe.for_domain(view.domain.name)
     places = view.choose(max(number, MEASURED))
     fitted = (fit(image, facts.crop, recipe.resize, facts.mean) for image in view.images(places))
     pool = ImagePool(facts, fitted, torch.from_numpy(view.labels[places].astype(np.int64)), places, recipe.size)
