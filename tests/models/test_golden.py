@@ -10,10 +10,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from decathlon.adapters.piggyback import Mask
+from decathlon.config.recipe import Recipe
+from decathlon.models.layers import EditedConv
 from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.resnet26 import ResNet26
 from decathlon.models.trunks.wide_resnet import WideResNet
+from decathlon.training.mixed_batch import mixed_logits
+from decathlon.training.optimizer import make_optimizers
 from tests.conftest import outside
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -142,3 +147,78 @@ def test_mtan_equals_the_published_code() -> None:
             close(logits.softmax(1), numbers["train/logits0"])
             close(loss, numbers["train/loss0"].squeeze())
             check_gradients(network, names, numbers, numbers["input"])
+
+
+def relative(found: Tensor | None, published: Tensor) -> None:
+    """Compare in float64, by the largest number of a tensor: the published ones are stored in float32."""
+    assert found is not None
+    largest = published.abs().max().item()
+    torch.testing.assert_close(found.double(), published.double(), atol=2e-7 * largest + 1e-12, rtol=0)
+
+
+def url_names() -> dict[str, str]:
+    """Map our names of a trunk resnet26-url to those of the published code."""
+    names = {"stem.weight": "conv1.weight"} | norm_names("stem_bn", "bn1") | norm_names("bn", "end_bn")
+    for site in [f"{stage}.{block}" for stage in (1, 2, 3) for block in range(4)]:
+        for part in ("1", "2"):
+            names[f"stage{site}.conv{part}.weight"] = f"layer{site}.conv{part}.weight"
+            names |= norm_names(f"stage{site}.bn{part}", f"layer{site}.bn{part}")
+    return names
+
+
+def test_universal_representations_equal_the_published_code() -> None:
+    """The joint network with one set of norms, and a step on one batch of all domains, decay on everything."""
+    numbers = {name: t.double() if t.is_floating_point() else t for name, t in golden("resnet26_url").items()}
+    trunk = ResNet26(width=0.125, last_relu=False).double()
+    load(trunk, url_names(), numbers)
+    kind = find_method("split")
+    maker = kind(trunk, options=kind.choose({"norms": "trunk"}))
+    networks = {}
+    for domain, classes in enumerate((5, 7, 3)):
+        network = DomainNetwork(maker.network(trunk), trunk.features, classes).double()
+        network.head.load_state_dict({k: numbers[f"weights/cls_fn.{domain}.{k}"] for k in ("weight", "bias")})
+        networks[str(domain)] = network
+        relative(network.eval().body(numbers[f"input/{domain}"]), numbers[f"eval/features{domain}"])
+        relative(network(numbers[f"input/{domain}"]), numbers[f"eval/{domain}"])
+    recipe = Recipe(optimizer="momentum", lr=0.01, weight_decay=1e-4, decay_norms=True)
+    (optimizer,) = make_optimizers(maker, nn.ModuleDict(), networks, recipe)
+    together = [network.train() for network in networks.values()]
+    logits = mixed_logits(together, [numbers[f"input/{domain}"] for domain in networks])
+    losses = [cross_entropy(each, numbers[f"labels/{d}"].long()) for each, d in zip(logits, networks, strict=True)]
+    for name, each, loss in zip(networks, logits, losses, strict=True):
+        relative(each, numbers[f"train/logits{name}"])
+        relative(loss, numbers[f"train/loss{name}"].squeeze())
+    torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+    parameters = {theirs: dict(trunk.named_parameters()).get(ours) for ours, theirs in url_names().items()}
+    for head, network in networks.items():
+        parameters |= {f"cls_fn.{head}.{name}": p for name, p in network.head.named_parameters()}
+    gradients = {theirs: p for theirs, p in parameters.items() if p is not None}
+    assert gradients.keys() == {name.removeprefix("grad/") for name in numbers if name.startswith("grad/")}
+    for theirs, parameter in gradients.items():
+        relative(parameter.grad, numbers[f"grad/{theirs}"])
+    for ours, theirs in url_names().items():
+        if "running" in ours:
+            relative(trunk.state_dict()[ours], numbers[f"after/{theirs}"])
+    optimizer.step()
+    for theirs in [name.removeprefix("step/") for name in numbers if name.startswith("step/")]:
+        relative(gradients[theirs], numbers[f"step/{theirs}"])
+
+
+@pytest.mark.parametrize("kind", ["binary", "ternary"])
+def test_piggyback_equals_the_published_code(kind: str) -> None:
+    numbers = {name: tensor.double() for name, tensor in golden("piggyback_ternary").items()}
+    given = {name.removeprefix("conv/"): tensor for name, tensor in numbers.items() if name.startswith("conv/")}
+    stride = int(given["stride"])
+    conv = nn.Conv2d(4, 6, 3, stride, 1, bias=False).double().requires_grad_(False)
+    conv.weight.copy_(given["weight"])
+    mask = Mask(conv.weight, kind == "ternary")
+    with torch.no_grad():
+        mask.mask.copy_(given["mask_real"])
+    images = given["input"].requires_grad_()
+    masked = EditedConv(conv, mask)
+    out = masked(images)
+    (out * given["upstream"]).sum().backward()
+    relative(mask(conv.weight), given[f"{kind}/weight"])
+    relative(out, given[f"{kind}/output"])
+    relative(mask.mask.grad, given[f"{kind}/grad_mask"])
+    relative(images.grad, given[f"{kind}/grad_input"])
