@@ -21,6 +21,7 @@ from decathlon.system.strict_json import parse_json
 
 IDS_PER_DOMAIN = 10**7
 SUFFIX = "_test.json"
+STRIPPED = "_test_stripped.json"  # test images without their answers
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 RESTORE = "Restore a copy or add the domain again"
 SHAPE = {
@@ -71,7 +72,9 @@ def read_truth(path: str | Path) -> Truth:
     path = Path(path)
     domains = [_domain(name, data, source) for name, data, source in documents(path)]
     if not domains:
-        raise DataError(f"{path} holds no <domain>{SUFFIX}. Name the folder or zip with the ground truth.")
+        bare = next(path.glob(f"*{STRIPPED}"), None)
+        only = f": {bare.name} lists test images without labels, which cannot be scored" if bare else ""
+        raise DataError(f"{path} holds no <domain>{SUFFIX}{only}. Name the folder or zip with the ground truth.")
     domains.sort(key=lambda domain: (domain.index, domain.name))
     _refuse_shared_ids(path, domains)
     return Truth(path, tuple(domains))
@@ -80,6 +83,11 @@ def read_truth(path: str | Path) -> Truth:
 def truth_folder(packed: Path) -> Path:
     """Return the folder where `decathlon data add` writes the ground truth of domains it adds to a packed file."""
     return packed.with_name(f"{packed.stem}-truth")
+
+
+def stripped(truth: Path) -> Path:
+    """Return the file beside `<domain>_test.json` for a domain whose test images have no labels."""
+    return truth.with_name(truth.name.removesuffix(SUFFIX) + STRIPPED)
 
 
 def _domain(name: str, data: Any, source: str) -> TruthDomain:
