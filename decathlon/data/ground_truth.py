@@ -72,9 +72,7 @@ def read_truth(path: str | Path) -> Truth:
     path = Path(path)
     domains = [_domain(name, data, source) for name, data, source in documents(path)]
     if not domains:
-        bare = next(path.glob(f"*{STRIPPED}"), None)
-        only = f": {bare.name} lists test images without labels, which cannot be scored" if bare else ""
-        raise DataError(f"{path} holds no <domain>{SUFFIX}{only}. Name the folder or zip with the ground truth.")
+        raise DataError(f"{path} holds no <domain>{SUFFIX}. Name the folder or zip with the ground truth.")
     domains.sort(key=lambda domain: (domain.index, domain.name))
     _refuse_shared_ids(path, domains)
     return Truth(path, tuple(domains))
