@@ -22,6 +22,7 @@ _PAGED = ("WEBP", "TIFF")  # may hold an animation, a stack or several scans
 _TILE = (322, 323)  # tags of a TIFF: the width and height of its tiles
 _COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "jpeg")
 MAX_PIXELS = 50_000_000  # 150 MB decoded
+MAX_WEBP = 25_000_000  # its decoder holds three more copies, of 4 bytes a pixel
 MAX_SIDE = 65_535  # heights and widths are stored as uint16
 MAX_RATIO = 32  # of the sides: a thinner image becomes huge when its shorter side is enlarged, here or in training
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # modes of 8 bits per channel
@@ -86,9 +87,10 @@ def decode(
     """
     if isinstance(data, np.ndarray):
         return _fit(Image.fromarray(data).convert("RGB"), name, side, enlarge)
+    most = MAX_WEBP if data[8:12] == b"WEBP" else MAX_PIXELS
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+            if image.width * image.height > most or max(image.size) > MAX_SIDE:
                 raise Image.DecompressionBombError
             if image.mode not in _MODES:
                 raise DataError(f"{name} has the pixel mode {image.mode}. Convert it to 8 bits per channel.")
@@ -98,9 +100,7 @@ def decode(
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image. Convert it.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(
-            f"{name} has more than {MAX_PIXELS:,} pixels or a side above {MAX_SIDE:,}. Shrink it."
-        ) from None
+        raise DataError(f"{name} has more than {most:,} pixels or a side above {MAX_SIDE:,}. Shrink it.") from None
     except _BROKEN as error:
         raise DataError(f"{name} is a broken image ({error}). Replace or remove it.") from None
 

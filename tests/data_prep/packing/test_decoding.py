@@ -136,6 +136,22 @@ def test_an_image_too_large_is_refused_before_it_is_decoded(size: tuple[int, int
         decode(announced(*size), "a", 72)
 
 
+@pytest.mark.parametrize("form", ["BMP", "WEBP", "TIFF"])
+def test_a_header_that_promises_too_much_is_enough_to_refuse(form: str) -> None:
+    lossless: dict[str, object] = {"lossless": True} if form == "WEBP" else {}
+    data, most = bytearray(encode("RGB", form, **lossless)), "25,000,000" if form == "WEBP" else "50,000,000"
+    if form == "BMP":
+        data[18:26] = struct.pack("<II", 10_000, 5_001)
+    elif form == "TIFF":
+        for tag, value in ((256, 10_000), (257, 5_001)):
+            place = data.index(struct.pack("<HHI", tag, 4, 1))
+            data[place + 8 : place + 12] = struct.pack("<I", value)
+    else:
+        data[21:25] = struct.pack("<I", 9_999 | 2_500 << 14)
+    with pytest.raises(DataError, match=f"has more than {most} pixels or a side above 65,535"):
+        decode(bytes(data), "a", 72)
+
+
 def announced(width: int, height: int) -> bytes:
     """A PNG whose header promises a size that its data does not hold."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)

@@ -199,6 +199,28 @@ def test_damaged_images_are_decoded_or_refused(tmp_path: Path, form: str, count:
     assert came.slowest < 5 and came.memory < LARGEST
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "mode", "options"),
+    [
+        ("JPEG", "CMYK", {}), ("PNG", "RGBA", {}), ("WEBP", "RGBA", {"lossless": True}), ("WEBP", "RGB", {}),
+        ("TIFF", "RGBA", {"compression": "tiff_lzw"}), ("TIFF", "CMYK", {"compression": "tiff_deflate"}),
+        ("BMP", "1", {}), ("PPM", "1", {}),
+    ],
+)  # fmt: skip
+def test_the_largest_pictures_take_bounded_memory(
+    tmp_path: Path, form: str, mode: str, options: dict[str, object]
+) -> None:
+    path = tmp_path / "x"
+    Image.new(mode, (5000, 5000) if form == "WEBP" else (7000, 7000)).save(path, form, **options)
+
+    def decoded(side: int) -> str:
+        decode_chunk(Chunk("a.json", (Picture("x", str(path)),), side, upright=True))
+        return DECODED
+
+    assert forked((72,), decoded, LARGEST).memory < LARGEST
+
+
 def test_what_is_whole_is_decoded() -> None:
     """The negative control: the same files, with nothing damaged."""
     for form, files in SOURCES.items():
