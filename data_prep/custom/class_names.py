@@ -1,5 +1,6 @@
 """Class names as people write them: one form for what is certainly the same, and a word on what may be."""
 
+import functools
 import re
 import unicodedata
 from collections import defaultdict
@@ -17,6 +18,7 @@ _UNSEEN = re.compile("[\u00ad\u200c-\u200f\ufe00-\ufe0f]")  # soft hyphens, join
 _NO_LABEL = frozenset({"nan", "null", "none", "na", "n/a", "<na>", "#n/a"})  # what programs write for a lost value
 
 
+@functools.lru_cache(maxsize=4096)  # called for a million images
 def class_name(text: str) -> str:
     """Return a class name in composed letters with plain spaces, without invisible characters and spaces around."""
     if not text.isascii():

@@ -105,8 +105,8 @@ def _refuse_unfit(examples: Sequence[Example]) -> None:
 def _refuse_splits(examples: Sequence[Example]) -> None:
     """Raise DataError for a test split with some labels, for splits of other classes, and for splits as classes."""
     classes: dict[str | None, set[str]] = defaultdict(set)
-    for example in examples:
-        classes[example.split].update(() if example.label is None else (example.label,))
+    for split, label in {(example.split, example.label) for example in examples}:
+        classes[split].update(() if label is None else (label,))
     bare = [example.name for example in examples if example.label is None]
     if bare and classes["test"]:
         raise DataError(

@@ -42,7 +42,8 @@ def find_splits(root: Path, images: Sequence[str], folders: Iterable[str]) -> La
 
     Raises DataError where a folder may be a split or a class.
     """
-    base, top = "", _content(images, "")
+    places = Counter(name.rpartition("/")[0] for name in images)  # few, beside the images
+    base, top = "", _content(places, "")
     classes = [name for name in top if name.strip().lower() in SPLIT_NAMES]
     while not (found := _splits(root / base, top)):
         within = [name for name, folder in top.items() if _several(_named(folder.inner))]
@@ -57,24 +58,24 @@ def find_splits(root: Path, images: Sequence[str], folders: Iterable[str]) -> La
                 "test, or pass one of these folders to --from."
             )
         base, folders = f"{base}{[*within, *chain][0]}/", ()
-        top = _content(images, base)
-    starts = _deeper(images, {f"{base}{name}/": split for name, split in found.items()})
-    notes = _notes(base, starts, found, images, set(folders) - found.keys())
-    return Layout(starts, tuple(notes))
+        top = _content(places, base)
+    starts = _deeper(places, {f"{base}{name}/": split for name, split in found.items()})
+    inside = tuple(starts)
+    left = Counter(_beside(name, base) for name in images if not name.startswith(inside))
+    return Layout(starts, tuple(_notes(starts, found, left, set(folders) - found.keys())))
 
 
-def _content(images: Iterable[str], base: str) -> dict[str, _Folder]:
-    """Return the folders in a folder that hold images."""
+def _content(places: Mapping[str, int], base: str) -> dict[str, _Folder]:
+    """Return the folders in a folder that hold images; `places` are the images directly in every folder."""
     found: dict[str, _Folder] = {}
-    for name in images:
-        if name.startswith(base) and "/" in (rest := name[len(base) :]):
+    for place, images in places.items():
+        if place.startswith(base) and (rest := place[len(base) :]):
             here, _, below = rest.partition("/")
             folder = found.setdefault(here, _Folder())
-            inner, slash, _ = below.partition("/")
-            if slash:
-                folder.inner.add(inner)
+            if below:
+                folder.inner.add(below.partition("/")[0])
             else:
-                folder.direct += 1
+                folder.direct += images
     return found
 
 
@@ -124,11 +125,10 @@ def _splits(root: Path, top: Mapping[str, _Folder]) -> dict[str, str]:
     )
 
 
-def _deeper(images: Sequence[str], starts: Mapping[str, str]) -> dict[str, str]:
+def _deeper(places: Mapping[str, int], starts: Mapping[str, str]) -> dict[str, str]:
     """Return the starts one level deeper if train has one folder that holds all the class folders."""
-    content = {start: _content(images, start) for start in starts}
-    loose = {name.rpartition("/")[0] + "/" for name in images}
-    single = {start: [*found][0] for start, found in content.items() if len(found) == 1 and start not in loose}
+    content = {start: _content(places, start) for start in starts}
+    single = {s: [*found][0] for s, found in content.items() if len(found) == 1 and s.rstrip("/") not in places}
     train = [start for start, split in starts.items() if split == "train"]
     for start in train:
         folder = content[start][single[start]] if start in single else _Folder()
@@ -139,9 +139,7 @@ def _deeper(images: Sequence[str], starts: Mapping[str, str]) -> dict[str, str]:
     return {f"{start}{single[start]}/" if start in single else start: split for start, split in starts.items()}
 
 
-def _notes(
-    base: str, starts: Mapping[str, str], found: Mapping[str, str], images: Iterable[str], folders: set[str]
-) -> list[str]:
+def _notes(starts: Mapping[str, str], found: Mapping[str, str], left: Counter[str], folders: set[str]) -> list[str]:
     """Return lines on where splits were found, on folders read as one, and on what is left out beside them."""
     notes = []
     if set(starts) != {f"{name}/" for name in found}:
@@ -149,7 +147,6 @@ def _notes(
     for split in dict.fromkeys(found.values()):
         if len(same := [name for name, its in found.items() if its == split]) > 1:
             notes.append(f"{' and '.join(same)} are read as one split, {split}")
-    left = Counter(_beside(name, base) for name in images if not name.startswith(tuple(starts)))
     if left:
         notes.append(f"Warning: left out {several(left.total(), 'image')} beside the splits: {first(left)}")
     if empty := folders - left.keys():
