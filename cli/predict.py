@@ -64,6 +64,7 @@ def _predict(
     run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool, batch: int
 ) -> tuple[str, ...]:
     """Predict with one run; return the domains it has trained."""
+    from decathlon.data.ground_truth import SUFFIX, stripped, truth_folder
     from decathlon.inference.predict import predict_run
     from decathlon.runs.run_directory import Run
     from decathlon.system.text import several
@@ -74,6 +75,9 @@ def _predict(
     domains = several(sum(count > 0 for count in counts.values()), "domain")
     images = several(sum(counts.values()), f"{split} image")
     click.echo(f"{images} of {domains} predicted: {out}", err=True)
+    for name in counts if split == "test" else ():
+        if (names := stripped(truth_folder(data) / f"{name}{SUFFIX}")).exists():
+            click.echo(f"{name} has no test labels to score with; {names} names its images by their ids", err=True)
     return tuple(counts)
 
 

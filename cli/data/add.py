@@ -42,9 +42,10 @@ def command(file: Path, side: int, workers: int | None, **request: Any) -> None:
     with columns path,label and optionally split; a COCO annotation file with one category per image; a folder saved
     by Hugging Face's datasets. For a benchmark in the official layout use 'decathlon data prepare'.
 
-    Images are JPEG, PNG or PPM files; photographs are rotated by their orientation tags. Splits of the data set are
-    kept; otherwise every class is split in the same parts, independent of the order of files. Test labels are never
-    stored in FILE: they are written for 'decathlon score' to FILE-truth/<name>_test.json.
+    Images are JPEG, PNG, WebP, TIFF, BMP or PPM files; photographs are rotated by their orientation tags. Splits of
+    the data set are kept; otherwise every class is split in the same parts, independent of the order of files. Test
+    labels are never stored in FILE: they are written for 'decathlon score' to FILE-truth/<name>_test.json. Test
+    images may go without labels: directly in test, or with an empty label.
 
     \b
     Examples:
@@ -67,6 +68,8 @@ def command(file: Path, side: int, workers: int | None, **request: Any) -> None:
     click.echo(f"{packed}; digest {done.digest[:16]}", err=True)
     if added.truth:
         click.echo(f"test labels, for 'decathlon score --truth': {added.truth}", err=True)
+    if added.unlabelled:
+        click.echo(f"names of the test images, for the ids that are predicted: {added.unlabelled}", err=True)
     if added.truth and added.elsewhere:
         others = ", ".join(added.elsewhere)
         click.echo(f"to score all domains together, put <domain>_test.json of {others} there as well", err=True)

@@ -9,7 +9,7 @@ from functools import partial
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.challenge.layout import ANNOTATIONS, LAYOUT, Source
-from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit
+from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit, refuse_other_classes
 from decathlon.data_prep.sources.coco_json import ID_STEP, AnnotationFile, read_file, refuse_duplicates
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
@@ -77,6 +77,11 @@ def _read_domain(source: Source, name: str, kinds: set[str]) -> PlannedDomain:
             )
     ids = [i for split in splits.values() for i in split.image_ids.tolist()]
     refuse_duplicates(ids, f"{name}: its splits have a duplicate image id")
+    classes = {
+        split: {first.categories[label].name for label in {*file.labels.tolist()} - {-1}}
+        for split, file in splits.items()
+    }
+    refuse_other_classes(f"{name}: ", classes)
     planned = {
         split: PlannedSplit(file.origin, file.image_ids, file.labels, partial(_picture, source, file))
         for split, file in splits.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.sources.archives import SUFFIXES, Archive, MemoryBudget, is_archive, open_archive, stem
+from decathlon.data_prep.sources.disk_names import on_disk
 from decathlon.data_prep.sources.image_ref import Picture, keeps, plain
 from decathlon.errors import DataError, UsageError
 
@@ -28,11 +29,12 @@ class Folder:
         """Return the names of the files directly in a folder."""
         place = self.root / f"{folder}/".removeprefix(self.inside)
         # other things than files are included, so that reading them raises an error
-        return [f"{folder}/{path.name}" for path in place.iterdir() if not path.is_dir()] if place.is_dir() else []
+        there = place.iterdir() if place.is_dir() else ()
+        return [plain(f"{folder}/{path.name}") for path in there if not path.is_dir()]
 
     def find(self, name: str) -> Picture | None:
         """Return the place of a file; None if it is not here."""
-        path = f"{self.root}/{name.removeprefix(self.inside)}"  # a Path would cost as much as the look-up
+        path = on_disk(str(self.root), plain(name).removeprefix(self.inside))
         return Picture(name, path) if os.path.lexists(path) else None
 
 
@@ -123,7 +125,7 @@ def _open_folder(folder: Path, budget: MemoryBudget) -> list[Holder]:
     if folder.resolve().name == ANNOTATIONS:
         return [Folder(folder, f"{ANNOTATIONS}/")]
     if any((folder / split).is_dir() for split in SPLITS):
-        return [Folder(folder, f"{IMAGES}/{folder.resolve().name}/")]
+        return [Folder(folder, f"{IMAGES}/{plain(folder.resolve().name)}/")]
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     roots = [path for path in candidates if (path / ANNOTATIONS).is_dir()]
     if len(roots) > 1 and roots[0] != folder:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from decathlon.data.domains import SPLITS, Category
-from decathlon.data.ground_truth import SUFFIX, truth_folder
+from decathlon.data.ground_truth import SUFFIX, stripped, truth_folder
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.challenge.layout import ANNOTATIONS
@@ -36,14 +36,15 @@ MOST_IMAGES = ID_STEP - FIRST_IMAGE - 1
 class Added:
     """What was packed, and a table of its splits.
 
-    `truth` is the file with its test labels, None without any; `elsewhere` names other domains with a test split
-    whose labels are not in the same folder.
+    `truth` is the file with its test labels, `unlabelled` the one that lists test images without labels, each None
+    if there are none; `elsewhere` names other domains with a test split whose labels are not in the same folder.
     """
 
     prepared: Prepared
     table: Table
     truth: Path | None
     elsewhere: tuple[str, ...]
+    unlabelled: Path | None = None
 
 
 def add(output: str | Path, request: AddRequest, options: PackOptions = PACK_OPTIONS) -> Added:
@@ -64,13 +65,18 @@ def add(output: str | Path, request: AddRequest, options: PackOptions = PACK_OPT
         positions = {split: found for split in SPLITS if (found := _positions(split, collection, where))}
         domain = _plan(request, index, collection, positions)
         names = [collection.names[i] for i in positions.get("test", ())]
-        with hiding_test_labels(domain, truth, names) as hidden:
+        bare = bool((domain.splits["test"].labels < 0).any()) if names else False
+        file, stale = (stripped(truth), truth) if bare else (truth, stripped(truth))
+        with hiding_test_labels(domain, file, names) as hidden:
             prepared = extend(output, [hidden], options, request.force)
+        stale.unlink(missing_ok=True)
     table = split_table(request.name, collection, where)
     with PackedFile(output) as packed:
         tested = [name for name in packed.benchmark.names if packed.count(name, "test")]
-    elsewhere = tuple(name for name in tested if not (truth.parent / f"{name}{SUFFIX}").exists())
-    return Added(prepared, table, truth if names else None, elsewhere)
+    files = {name: truth.parent / f"{name}{SUFFIX}" for name in tested}
+    elsewhere = tuple(name for name, its in files.items() if not its.exists() and not stripped(its).exists())
+    written = file if names else None
+    return Added(prepared, table, None if bare else written, elsewhere, written if bare else None)
 
 
 def read_collection(path: Path) -> Collection:

@@ -7,13 +7,13 @@ import numpy as np
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.custom.add_request import DEFAULT, AddRequest
-from decathlon.data_prep.custom.collection import Collection, first
+from decathlon.data_prep.custom.collection import Collection
 from decathlon.data_prep.custom.scan import Scan, conflicting, duplicate_warnings, find_duplicates, redundant, scan
 from decathlon.data_prep.custom.stratified_split import assign
 from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import DataError, UsageError
 from decathlon.reports.tables import Column, Row, Table
-from decathlon.system.text import several
+from decathlon.system.text import first, several
 
 _COLUMNS = (
     Column("split", "split"),
@@ -104,14 +104,16 @@ def split_table(name: str, collection: Collection, place: Mapping[int, str]) -> 
 def _counts(
     collection: Collection, place: Mapping[int, str], split: str
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    positions = np.array([i for i, its in place.items() if its == split], np.int64)
-    return np.bincount(collection.labels[positions], minlength=len(collection.classes))
+    """Return a split's images of every class, and last those without one."""
+    labels = collection.labels[[i for i, its in place.items() if its == split]]
+    return np.bincount(labels % (len(collection.classes) + 1), minlength=len(collection.classes) + 1)
 
 
 def _row(split: str, counts: np.ndarray[tuple[int], np.dtype[np.int64]], total: int) -> Row:
-    there = counts[counts > 0]
+    there = counts[:-1][counts[:-1] > 0]
     images = int(counts.sum())
-    return split, images, 100 * images / total, len(there), int(there.min()), int(there.max())
+    fewest, most = (int(there.min()), int(there.max())) if len(there) else (None, None)
+    return split, images, 100 * images / total, len(there), fewest, most
 
 
 def _gaps(collection: Collection, place: Mapping[int, str], grouped: bool) -> list[str]:
@@ -121,13 +123,16 @@ def _gaps(collection: Collection, place: Mapping[int, str], grouped: bool) -> li
     """
     lines = []
     for split in SPLITS:
+        warning = "Warning: " if split == "train" or grouped else ""
         if split not in place.values():
-            lines.append(f"{'Warning: ' if grouped else ''}there is no {split} split")
+            lines.append(f"{warning}there is no {split} split")
             continue
-        missing = [collection.classes[i] for i in np.flatnonzero(_counts(collection, place, split) == 0)]
-        if missing:
-            warning = "Warning: " if split == "train" or grouped else ""
-            lines.append(
-                f"{warning}{split} has no image of {several(len(missing), 'class', 'classes')}: {first(missing)}"
-            )
+        *counts, bare = _counts(collection, place, split)
+        unknown = {label for label, count in enumerate(counts) if not count}
+        if unknown and not bare:
+            missing = [collection.classes[label] for label in unknown]
+            classes = several(len(missing), "class", "classes")
+            lost = sum(collection.labels[i] in unknown for i in place) if split == "train" else 0
+            told = f"; {several(lost, 'image')} of other splits will be predicted wrong" if lost else ""
+            lines.append(f"{warning}{split} has no image of {classes}: {first(missing)}{told}")
     return lines

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, collect
+from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, are_splits, collect
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 from decathlon.system.text import several
@@ -39,12 +39,18 @@ def read_huggingface(folder: Path) -> Collection:
     for name, part in splits.items():
         if name and name.lower() not in SPLIT_NAMES:
             raise DataError(f"{folder} has a split '{name}', not train, val or test. Rename or drop it.")
-        image, labels = _column(datasets.Image, part, folder), _labels(datasets.ClassLabel, part, folder)
+        split = SPLIT_NAMES[name.lower()] if name else None
+        if not split and "split" in part.features and are_splits(map(str, part["split"])):
+            raise DataError(
+                f"{folder}: its column 'split' holds splits. Save a DatasetDict with one data set each."
+            )
+        image = _column(datasets.Image, part, folder)
+        labels = _labels(datasets.ClassLabel, part, folder, may_lack=split == "test")
         part = part.cast_column(image, datasets.Image(decode=False))
         digits = len(str(len(part)))
         for i, label in enumerate(labels):
             called = f"{name or 'image'}/{i:0{digits}d}"
-            examples.append(Example(called, label, SPLIT_NAMES[name.lower()] if name else None))
+            examples.append(Example(called, label, split))
             found[called] = part, i, image
     kind = f"a Hugging Face data set with {', '.join(splits)}" if isinstance(saved, Mapping) else ""
     return collect(kind or "a Hugging Face data set", examples, lambda called: _picture(called, *found[called]))
@@ -62,9 +68,15 @@ def _column(kind: type, part: Any, folder: Path) -> str:
     return names[0]
 
 
-def _labels(kind: type, part: Any, folder: Path) -> list[str]:
-    """Return the class of every image; a column `label` may hold the names themselves."""
-    if not any(isinstance(feature, kind) for feature in part.features.values()) and "label" in part.features:
+def _labels(kind: type, part: Any, folder: Path, may_lack: bool) -> list[str] | list[None]:
+    """Return the class of every image, or None for all where they may lack one.
+
+    A column `label` may hold the names themselves.
+    """
+    classes = any(isinstance(feature, kind) for feature in part.features.values())
+    if not classes and "label" not in part.features and may_lack:
+        return [None] * len(part)
+    if not classes and "label" in part.features:
         values = list(part["label"])
         if not all(isinstance(value, str) and value.strip() for value in values):
             raise DataError(f"{folder}: its column 'label' must hold ClassLabel or class names. Cast it.")
@@ -73,6 +85,8 @@ def _labels(kind: type, part: Any, folder: Path) -> list[str]:
     names = part.features[column].names
     positions = list(part[column])
     unlabelled = sum(position is None or position < 0 for position in positions)
+    if may_lack and unlabelled == len(positions):
+        return [None] * unlabelled
     if unlabelled:
         raise DataError(
             f"{folder}: {unlabelled:,} of {several(len(positions), 'image')} without a class. Drop their split, or "

@@ -4,17 +4,20 @@ import csv
 import io
 import posixpath
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, collect, first
+from decathlon.data_prep.custom.class_names import class_name
+from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, are_splits, collect
 from decathlon.data_prep.sources.coco_json import parse_coco
-from decathlon.data_prep.sources.image_ref import Picture, unsafe
+from decathlon.data_prep.sources.disk_names import on_disk
+from decathlon.data_prep.sources.image_ref import Picture, plain, unsafe
 from decathlon.errors import DataError
 from decathlon.system.files import read_bytes
-from decathlon.system.text import several
+from decathlon.system.text import first, several
 
 _NEEDED = ("path", "label")
+_USED = (*_NEEDED, "split")
 
 
 def read_table(path: Path) -> Collection:
@@ -26,35 +29,39 @@ def read_table(path: Path) -> Collection:
         text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8. Save it in that encoding.") from None
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     try:
         columns = _columns(next(rows, []), path)
-        examples = list(_examples(((rows.line_num, row) for row in rows if row), columns, path))
+        table = [(rows.line_num, row) for row in rows if any(field.strip() for field in row)]
+        examples = list(_examples(table, columns, path))
     except csv.Error as error:
         raise DataError(f"{path}, line {rows.line_num}: {error}. Correct the line.") from None
     if not examples:
         raise DataError(f"{path} lists no images. Add a line per image.")
-    others = [name for name in columns if name not in (*_NEEDED, "split")]
+    for i, name in enumerate(columns):
+        if "split" not in columns and name not in _USED and are_splits(class_name(row[i]) for _, row in table):
+            raise DataError(f"{path}: its column '{name}' holds splits. Call it 'split', or remove it.")
+    others = [name or "one without a name" for name in columns if name not in _USED]
     notes = [f"left out columns of {path.name}: {first(others)}"] if others else []
     kind = "a CSV file with splits" if "split" in columns else "a CSV file"
-    return collect(kind, examples, lambda name: Picture(name, f"{path.parent}/{name}"), notes)
+    return collect(kind, examples, lambda name: _picture(path.parent, name), notes)
 
 
 def _columns(header: list[str], path: Path) -> list[str]:
-    columns = [name.strip().lower() for name in header]
+    columns = [class_name(name).lower() for name in header]
     for name in _NEEDED:
         if name not in columns:
             header_line = ",".join(columns)[:60] or "nothing"
             raise DataError(
                 f"{path} has no column '{name}'. Its first line must be path,label[,split], not {header_line}."
             )
-    duplicate = next((name for name in columns if columns.count(name) > 1), None)
+    duplicate = next((name for name in _USED if columns.count(name) > 1), None)
     if duplicate is not None:
         raise DataError(f"{path} has two columns '{duplicate}'. Keep one.")
     return columns
 
 
-def _examples(rows: Iterator[tuple[int, list[str]]], columns: list[str], path: Path) -> Iterator[Example]:
+def _examples(rows: Iterable[tuple[int, list[str]]], columns: list[str], path: Path) -> Iterator[Example]:
     lines: dict[str, int] = {}
     for line, row in rows:
         where = f"{path}, line {line}"
@@ -65,16 +72,16 @@ def _examples(rows: Iterator[tuple[int, list[str]]], columns: list[str], path: P
         values = dict(zip(columns, row, strict=True))
         if reason := unsafe(values["path"]):
             raise DataError(f"{where}: path {values['path']!r} {reason}. Write it relative to the file.")
-        name = posixpath.normpath(values["path"])
+        name = plain(posixpath.normpath(values["path"]))
         if name in lines:
             raise DataError(f"{where}: {name} is already in line {lines[name]}. Keep one label for it.")
         lines[name] = line
-        label, split = values["label"].strip(), values.get("split", "train").strip().lower()
-        if not label:
-            raise DataError(f"{where} has no label. Every image needs one.")
+        label, split = class_name(values["label"]), class_name(values.get("split", "train")).lower()
         if split not in SPLIT_NAMES:
             raise DataError(f"{where}: split is '{split}'. It must be train, val or test.")
-        yield Example(name, label, SPLIT_NAMES[split] if "split" in values else None)
+        if not label and SPLIT_NAMES[split] != "test":
+            raise DataError(f"{where} has no label. Every image needs one, except those of a test split.")
+        yield Example(name, label or None, SPLIT_NAMES[split] if "split" in values else None)
 
 
 def read_annotation(path: Path) -> Collection:
@@ -85,8 +92,8 @@ def read_annotation(path: Path) -> Collection:
     Raises DataError naming the entry that is wrong, and for images with no category or several.
     """
     coco = parse_coco(read_bytes(path), str(path))
-    classes = {i: name.strip() for i, name in coco.categories.items()}
-    files = {i: posixpath.normpath(name) for i, name in coco.files.items()}
+    classes = {i: class_name(name) for i, name in coco.categories.items()}
+    files = {i: plain(posixpath.normpath(name)) for i, name in coco.files.items()}
     wrong = next((name for name, count in Counter(classes.values()).items() if not name or count > 1), None)
     if wrong is not None:
         problem = f"duplicate category name '{wrong}'" if wrong else "a category has an empty name"
@@ -108,12 +115,14 @@ def read_annotation(path: Path) -> Collection:
     examples = [Example(name, classes[seen[image].pop()]) for image, name in files.items()]
     root = _root(path, examples[0].name)
     notes = [f"images are read from {root}"] if root != path.parent else []
-    return collect(
-        "a COCO annotation", examples, lambda name: Picture(name, f"{root}/{name}"), notes, classes.values()
-    )
+    return collect("a COCO annotation", examples, lambda name: _picture(root, name), notes, classes.values())
 
 
 def _root(path: Path, name: str) -> Path:
     """Return the folder that holds an image of that name, of the usual ones."""
     places = [folder / inner for folder in (path.parent, path.parent.parent) for inner in ("", "images")]
-    return next((place for place in places if (place / name).is_file()), path.parent)
+    return next((place for place in places if Path(on_disk(str(place), name)).is_file()), path.parent)
+
+
+def _picture(root: Path, name: str) -> Picture:
+    return Picture(name, on_disk(str(root), name))

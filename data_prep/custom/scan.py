@@ -79,7 +79,7 @@ def redundant(found: Iterable[list[int]], splits: tuple[str, ...] | None) -> set
 
 def conflicting(collection: Collection, found: Iterable[list[int]]) -> list[list[int]]:
     """Return the positions of identical images with different classes."""
-    return [positions for positions in found if len({int(collection.labels[i]) for i in positions}) > 1]
+    return [positions for positions in found if len({int(collection.labels[i]) for i in positions} - {-1}) > 1]
 
 
 def duplicate_warnings(

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -15,8 +16,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
 
-FORMATS = ("JPEG", "PNG", "PPM")  # without this list an EPS named .jpg would reach Ghostscript
+# without this list an EPS named .jpg would reach Ghostscript
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")
+_PAGED = ("WEBP", "TIFF")  # may hold an animation, a stack or several scans
+_TILE = (322, 323)  # tags of a TIFF: the width and height of its tiles
+_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "jpeg")
 MAX_PIXELS = 50_000_000  # 150 MB decoded
+MAX_WEBP = 25_000_000  # its decoder holds three more copies, of 4 bytes a pixel
 MAX_SIDE = 65_535  # heights and widths are stored as uint16
 MAX_RATIO = 32  # of the sides: a thinner image becomes huge when its shorter side is enlarged, here or in training
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # modes of 8 bits per channel
@@ -81,21 +87,49 @@ def decode(
     """
     if isinstance(data, np.ndarray):
         return _fit(Image.fromarray(data).convert("RGB"), name, side, enlarge)
+    most = MAX_WEBP if data[8:12] == b"WEBP" else MAX_PIXELS
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+            if image.width * image.height > most or max(image.size) > MAX_SIDE:
                 raise Image.DecompressionBombError
             if image.mode not in _MODES:
                 raise DataError(f"{name} has the pixel mode {image.mode}. Convert it to 8 bits per channel.")
+            if image.format in _PAGED:
+                _load_one(image, name)
             return _fit(_rgb(ImageOps.exif_transpose(image) if upright else image), name, side, enlarge)
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image. Convert it.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DataError(
-            f"{name} has more than {MAX_PIXELS:,} pixels or a side above {MAX_SIDE:,}. Shrink it."
-        ) from None
+        raise DataError(f"{name} has more than {most:,} pixels or a side above {MAX_SIDE:,}. Shrink it.") from None
     except _BROKEN as error:
         raise DataError(f"{name} is a broken image ({error}). Replace or remove it.") from None
+
+
+def _load_one(image: Image.Image, name: str) -> None:
+    """Load the only picture of a file; raises DataError for several, and for what libtiff is not trusted with."""
+    with contextlib.suppress(EOFError):
+        image.seek(1)
+        raise DataError(f"{name} holds several pictures. Save the one to use as a file of its own.")
+    width, height = (getattr(image, "tag_v2", {}).get(tag, 1) for tag in _TILE)
+    if width * height > MAX_PIXELS:  # a tile may be larger than the image, and is decoded whole
+        raise Image.DecompressionBombError
+    if image.format == "TIFF" and image.info["compression"] not in _COMPRESSIONS:
+        raise DataError(f"{name} is a TIFF of the compression {image.info['compression']}. Convert it.")
+    with _silent():
+        image.load()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what a library writes to standard error itself, as libtiff does about every damaged line."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

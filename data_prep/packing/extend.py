@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 
 from decathlon.data.domains import Benchmark
+from decathlon.data.ground_truth import stripped
 from decathlon.data.official import OFFICIAL
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing.pipeline import PackOptions, Prepared, pack
@@ -45,22 +46,24 @@ def extend(output: Path, domains: Sequence[PlannedDomain], options: PackOptions,
 def refuse_there(output: Path, names: Sequence[str], force: bool, truth: Path | None = None) -> None:
     """Raise UsageError if one of the domains is already in the file, or `truth` exists; call it before long work.
 
-    `truth` is the file for its test labels: a command killed between the two files leaves the domain without it.
+    `truth` is the file for its test labels, or the names of its test images beside it: a command killed between
+    the two files leaves the domain without it.
     """
     if force:
         return
     if output.exists():
         with PackedFile(output) as kept:
             there = next((name for name in names if name in kept.benchmark.names), None)
-            if there and truth is not None and kept.count(there, "test") and not truth.exists():
+            lost = truth is not None and not truth.exists() and not stripped(truth).exists()
+            if there and lost and kept.count(there, "test"):
                 raise UsageError(
                     f"{output} already has {there}, but {truth} with its test labels is missing. "
                     "Add --force to pack it again and write both."
                 )
         if there:
             raise UsageError(f"{output} already has {there}. Choose another file, or add --force to pack it again.")
-    if truth is not None:
-        refuse_existing(truth, "name another folder with --truth, or add --force")
+    for file in () if truth is None else (truth, stripped(truth)):
+        refuse_existing(file, "name another folder with --truth, or add --force")
 
 
 def extended(old: Benchmark, domains: Sequence[PlannedDomain], moments: Mapping[str, Moments]) -> Benchmark:

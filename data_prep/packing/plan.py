@@ -4,7 +4,7 @@ Test labels are kept out of the packed file, so that nobody trains or selects on
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.data.domains import CROP_POLICIES, Benchmark, Category, CropPolicy, Domain
+from decathlon.data.domains import CROP_POLICIES, SPLITS, Benchmark, Category, CropPolicy, Domain
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.sources.image_ref import Picture
+from decathlon.errors import DataError
 from decathlon.system.checksums import seal
 from decathlon.system.files import replacing
 from decathlon.system.strict_json import dump_json
+from decathlon.system.text import first
 
 OFFICIAL_NAME = "visual-decathlon"
 OFFICIAL_BASELINE = "Finetune of Rebuffi et al. 2017, table 1"
@@ -74,6 +76,21 @@ def is_published(domain: PlannedDomain) -> bool:
     return "test" in counts or all(OFFICIAL[domain.name].count(split) == n for split, n in counts.items())
 
 
+def refuse_other_classes(where: str, classes: Mapping[str, Collection[str]]) -> None:
+    """Raise DataError, beginning with `where`, for a split without a single class of train: every score would be 0.
+
+    `classes` are those of the images of every split; none for unknown ones.
+    """
+    known = set(classes.get("train", ()))
+    for split in SPLITS:
+        found = classes.get(split, ())
+        if known and found and known.isdisjoint(found):
+            told = f"{split} has {first(found)}, train has {first(known)}"
+            bare = ", or leave their classes away, to predict them only" if split == "test" else ""
+            problem = f"{where}{split} shares no class with train ({told})"
+            raise DataError(f"{problem}. Sort its images into the classes of train{bare}.")
+
+
 def known_facts(domain: PlannedDomain, moments: Mapping[str, Moments]) -> Domain:
     """Return a domain's published facts; if they do not apply, measured statistics and no baseline error."""
     official = OFFICIAL.get(domain.name)
@@ -110,17 +127,19 @@ def hide_test_labels(domain: PlannedDomain) -> PlannedDomain:
 
 
 def truth_document(domain: PlannedDomain, names: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the annotations of the test images as the released files have them; `names` are their file names."""
+    """Return the annotations of the test images as the released files have them; `names` are their file names.
+
+    There are none for images without labels: the rest is the document that names them.
+    """
     test = domain.splits["test"]
     ids = test.image_ids.tolist()
-    categories = [domain.categories[label] for label in test.labels.tolist()]
+    known = [(image, label) for image, label in zip(ids, test.labels.tolist(), strict=True) if label >= 0]
     return {
         "images": [{"id": i, "file_name": name} for i, name in zip(ids, names, strict=True)]
         if names
         else [{"id": image} for image in ids],
         "annotations": [
-            {"id": image, "image_id": image, "category_id": category.id}
-            for image, category in zip(ids, categories, strict=True)
+            {"id": image, "image_id": image, "category_id": domain.categories[label].id} for image, label in known
         ],
         "categories": [
             {"id": category.id, "name": category.name, "supercategory": domain.name}

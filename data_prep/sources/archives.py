@@ -10,6 +10,7 @@ import gzip
 import io
 import mmap
 import tarfile
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,11 +63,11 @@ class Archive:
 
 
 def stem(path: Path) -> str:
-    """Return the archive's file name without .tar, .tar.gz and the like."""
+    """Return the archive's file name without .tar, .tar.gz and the like, in composed letters."""
     name = path.name
     for suffix in (".gz", ".tgz", ".tar"):
         name = name.removesuffix(suffix)
-    return name or path.name
+    return unicodedata.normalize("NFC", name or path.name)
 
 
 def is_archive(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.data_prep.sources.archives import Archive, MemoryBudget, is_archive, open_archive, stem
-from decathlon.data_prep.sources.image_ref import Picture
+from decathlon.data_prep.sources.image_ref import Picture, plain
 from decathlon.errors import DataError, UsageError
 
 _TABLES = (".csv", ".mat", ".txt")
@@ -137,7 +137,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, Place]]:
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         inside = os.path.relpath(place, folder)
         prefix = top if inside == "." else f"{top}/{inside.replace(os.sep, '/')}"
-        yield from ((f"{prefix}/{name}", f"{place}/{name}") for name in files)
+        yield from ((plain(f"{prefix}/{name}"), f"{place}/{name}") for name in files)
         kept = []
         for name in sorted(folders):
             about = os.stat(f"{place}/{name}")

@@ -21,6 +21,7 @@ from decathlon.system.strict_json import parse_json
 
 IDS_PER_DOMAIN = 10**7
 SUFFIX = "_test.json"
+STRIPPED = "_test_stripped.json"  # test images without their answers
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 RESTORE = "Restore a copy or add the domain again"
 SHAPE = {
@@ -80,6 +81,11 @@ def read_truth(path: str | Path) -> Truth:
 def truth_folder(packed: Path) -> Path:
     """Return the folder where `decathlon data add` writes the ground truth of domains it adds to a packed file."""
     return packed.with_name(f"{packed.stem}-truth")
+
+
+def stripped(truth: Path) -> Path:
+    """Return the file beside `<domain>_test.json` for a domain whose test images have no labels."""
+    return truth.with_name(truth.name.removesuffix(SUFFIX) + STRIPPED)
 
 
 def _domain(name: str, data: Any, source: str) -> TruthDomain:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from decathlon.data.ground_truth import RESTORE as ADD_AGAIN
+from decathlon.data.ground_truth import STRIPPED, read_truth
 from decathlon.data.ground_truth import SUFFIX as TRUTH
-from decathlon.data.ground_truth import read_truth
 from decathlon.errors import DataError
 from decathlon.inference.network_file import FORMAT, description, load_merged
 from decathlon.runs.logs import METRICS, TIMING, read_footprint, read_lines
@@ -16,7 +17,7 @@ from decathlon.scoring.baseline import SavedBaseline
 from decathlon.scoring.results import protocol_path, read_results
 from decathlon.scoring.score import Score
 from decathlon.scoring.seed_scores import GroupScore
-from decathlon.system.checksums import RESTORE, is_sealed
+from decathlon.system.checksums import RESTORE, is_sealed, read_sealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.schema import check
 from decathlon.system.tensor_files import read_tensors
@@ -58,6 +59,8 @@ def kind_of(path: Path) -> Kind | None:
         return Kind("merged network", description, lambda path: path.suffix == ".pt2")
     if path.name.endswith(TRUTH):
         return Kind("ground truth", read_truth)
+    if path.name.endswith(STRIPPED):
+        return Kind("names of test images", lambda path: read_sealed(path, ADD_AGAIN))
     if path.name.endswith(".protocol.json"):
         return Kind("protocol", _read_protocol)
     if path.suffix != ".json":

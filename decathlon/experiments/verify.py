@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from decathlon.data.ground_truth import STRIPPED
 from decathlon.data.ground_truth import SUFFIX as TRUTH
 from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
 from decathlon.experiments.file_kinds import KINDS, Kind, kind_of
@@ -64,7 +65,7 @@ def _folder(folder: Path) -> Iterator[Checked]:
         yield from _members(group) if group else ()
     elif (folder / RECORD).exists():
         yield from _run(Run(folder))
-    elif truths := sorted(folder.glob(f"[!.]*{TRUTH}")):
+    elif truths := sorted(path for end in (TRUTH, STRIPPED) for path in folder.glob(f"[!.]*{end}")):
         yield from (_checked(path, kind_of(path)) for path in truths)
     else:
         raise UsageError(f"{folder} cannot be verified. Name {KINDS}.")

@@ -1,11 +1,18 @@
 """Small pieces of text: numbers with the right noun, values as a message shows them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 
 def several(number: int, noun: str, plural: str = "") -> str:
     """Return a number and what it counts, as `1 epoch` and `3 epochs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+
+
+def first(names: Iterable[str], number: int = 3, sort: bool = True) -> str:
+    """Return the first few names, with dots if there are more."""
+    listed = sorted(names) if sort else list(names)
+    return ", ".join(listed[:number]) + (", …" if len(listed) > number else "")
 
 
 def sentence(text: str) -> str:

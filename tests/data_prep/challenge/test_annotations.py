@@ -144,6 +144,25 @@ def test_splits_must_agree_on_categories(tmp_path: Path) -> None:
         read_domains(opened(tmp_path))
 
 
+def test_a_split_without_a_class_of_train_is_refused(tmp_path: Path) -> None:
+    path = annotation_file(write_source(tmp_path), "apples", "val")
+    spoilt = json.loads(path.read_text())
+    for name, only in (("train", 1), ("val", 2)):
+        file = annotation_file(tmp_path, "apples", name)
+        told = json.loads(file.read_text())
+        for annotation in told["annotations"]:
+            annotation["category_id"] = 10**7 + only
+        file.write_text(json.dumps(told))
+    with pytest.raises(DataError) as refusal:
+        read_domains(opened(tmp_path))
+    assert str(refusal.value) == (
+        "apples: val shares no class with train (val has 10, train has 1). "
+        "Sort its images into the classes of train."
+    )
+    path.write_text(json.dumps(spoilt))  # it has the one class of train, and others
+    assert len(read_domains(opened(tmp_path))[0]) == 2
+
+
 def test_an_image_id_stands_in_one_split_only(tmp_path: Path) -> None:
     spoil(write_source(tmp_path), "test", lambda told: told["images"][0].update(id=10200001))
     with pytest.raises(DataError, match="apples: its splits have a duplicate image id 10200001"):

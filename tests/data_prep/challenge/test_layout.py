@@ -16,7 +16,7 @@ from decathlon.data_prep.download.mirrors import KnownFile, known_files
 from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.system.files import sha256
-from tests.helpers.challenge_sources import archive, entry, write_source
+from tests.helpers.challenge_sources import archive, entry, write_domain, write_source
 
 
 def test_a_folder_is_read_where_it_lies(tmp_path: Path) -> None:
@@ -77,6 +77,31 @@ def test_composed_and_decomposed_names_are_the_same(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(entry("annotations/a") + entry("data/cafe\u0301.png") + bytes(10240))
     assert open_source([path]).read("data/caf\u00e9.png") == b"x"
+
+
+@pytest.mark.parametrize("named", ["caf\u00e9", "cafe\u0301"])
+@pytest.mark.parametrize("stored", ["caf\u00e9", "cafe\u0301"])
+def test_a_folder_with_names_in_pieces_is_packed_as_its_archive_is(tmp_path: Path, named: str, stored: str) -> None:
+    write_domain(tmp_path / "own", named, 1)
+    os.rename(tmp_path / "own/data" / named, tmp_path / "own/data" / stored)
+    for path in (tmp_path / "own/annotations").iterdir():
+        os.rename(path, path.with_name(path.name.replace(named, stored)))
+    os.rename(tmp_path / "own", tmp_path / stored)
+    root = tmp_path / stored
+    sources = [
+        [archive(root, tmp_path / f"{stored}.tar")], [root], [root / "annotations", root / "data"],
+        [root / "annotations", root / "data" / stored],
+        [root / "annotations", archive(root / "data" / stored, tmp_path / "tars" / f"{stored}.tar")],
+    ]  # fmt: skip
+    digests = set()
+    for number, source in enumerate(sources):
+        done = prepare(
+            source, tmp_path / f"{number}.h5", PackOptions(workers=1), name=None if number < 2 else "caf\u00e9"
+        )
+        digests.add(done.digest)
+    assert len(digests) == 1
+    with PackedFile(tmp_path / "0.h5") as packed:
+        assert packed.benchmark.names == ("caf\u00e9",)
 
 
 def split_up(root: Path, folder: Path, kind: str) -> list[Path]:

@@ -26,6 +26,7 @@ from decathlon.data_prep.packing.check import problems
 from decathlon.data_prep.packing.extend import held
 from decathlon.data_prep.packing.pipeline import PackOptions
 from decathlon.errors import BusyError, DataError, UsageError
+from decathlon.system.checksums import read_sealed
 from tests.helpers.custom_sources import key, numbered, packed, pixels, write_table, write_tree
 from tests.helpers.packs import TINY, digest_columns, write_pack
 
@@ -218,7 +219,8 @@ def test_splits_of_the_data_set_win(tmp_path: Path, own: Path) -> None:
         f"{tmp_path / 'set'} is an ImageFolder tree with train, val",
         "checking 3 images",
     ]
-    assert "Warning: train has no image of 1 class: b" in lines and "there is no test split" in lines
+    assert "there is no test split" in lines
+    assert "Warning: train has no image of 1 class: b; 1 image of other splits will be predicted wrong" in lines
 
 
 GIVEN = ("train/a/1.png", "train/a/2.png", "train/b/3.png", "val/a/4.png", "val/b/5.png", "test/a/6.png")
@@ -459,7 +461,7 @@ def test_photographs_stand_upright(tmp_path: Path, own: Path) -> None:
 def test_images_nobody_here_can_read_are_named_not_left_out(tmp_path: Path, own: Path) -> None:
     write_tree(tmp_path / "set", ["a/1.png", "b/2.png"])
     (tmp_path / "set/a/phone.HEIC").write_bytes(b"ftypheic")
-    with pytest.raises(DataError, match="phone.HEIC is not a JPEG, PNG or PPM image. Convert it"):
+    with pytest.raises(DataError, match="phone.HEIC is not a JPEG, PNG, PPM, BMP, WEBP or TIFF image. Convert it"):
         added(own, tmp_path / "set")
     assert not own.exists()
 
@@ -470,3 +472,100 @@ def test_groups_that_fill_no_split_are_warned_of(tmp_path: Path, own: Path) -> N
     added(own, tmp_path / "set", lines=lines, group="^[^_]+")  # the class folder is part of it
     warnings = [line for line in lines if line.startswith("Warning: ")]
     assert len(warnings) >= 2 and any("split" in line or "has no image of" in line for line in warnings)
+
+
+KAGGLE = [*(f"train/{label}/{i}.png" for label in ("cat", "dog") for i in range(4)), "test/b.png", "test/a.png"]
+
+
+def test_test_images_without_labels_are_packed_and_named(tmp_path: Path, own: Path) -> None:
+    written = write_tree(tmp_path / "set", KAGGLE)
+    lines: list[str] = []
+    done = added(own, tmp_path / "set", lines=lines)
+    assert "2 test images without a class: they can be predicted, not scored" in lines
+    assert not [line for line in lines if line.startswith("Warning") or "test has no image" in line]
+    assert (done.truth, done.elsewhere) == (None, ()) and done.unlabelled is not None
+    assert done.unlabelled == own.parent / "own-truth" / "mine_test_stripped.json"
+    assert done.table.rows[-1] == ("test", 2, 20.0, 0, None, None)
+    told = read_sealed(done.unlabelled, "")
+    names = {image["id"]: image["file_name"] for image in told["images"]}
+    assert told["annotations"] == [] and [each["name"] for each in told["categories"]] == ["cat", "dog"]
+    with PackedFile(own) as file:
+        test = file.read("mine", "test")
+    assert test.label.tolist() == [-1, -1] and problems(own) == []
+    for i, image in enumerate(test.image_id.tolist()):
+        np.testing.assert_array_equal(test.image(i), written[names[image]])
+
+
+def test_names_of_unlabelled_images_take_the_place_of_labels_and_the_reverse(tmp_path: Path, own: Path) -> None:
+    write_tree(tmp_path / "bare", KAGGLE)
+    labelled = tmp_path / "set"
+    write_tree(labelled, [name.replace("test/", "test/cat/") for name in KAGGLE])
+    folder = own.parent / "own-truth"
+    added(own, tmp_path / "bare")
+    with pytest.raises(UsageError, match="already has mine. Choose another file, or add --force"):
+        added(own, labelled)
+    added(own, labelled, force=True)
+    assert left(folder / "x") == {"mine_test.json"}
+    added(own, tmp_path / "bare", force=True)
+    assert left(folder / "x") == {"mine_test_stripped.json"}
+    with pytest.raises(
+        UsageError, match="mine_test_stripped.json already exists. Name another folder with --truth"
+    ):
+        added(own.parent / "b" / "own.h5", labelled, truth=folder)
+    (folder / "mine_test_stripped.json").unlink()
+    with pytest.raises(UsageError, match="mine_test.json with its test labels is missing"):
+        added(own, tmp_path / "bare")
+    assert added(own, labelled, "more").elsewhere == ("mine",)
+
+
+def test_unlabelled_images_are_predicted_and_not_scored(tmp_path: Path, own: Path) -> None:
+    def run(*words: object) -> str:
+        done = CliRunner().invoke(command, list(map(str, words)), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    write_tree(tmp_path / "set", KAGGLE)
+    names = own.parent / "own-truth" / "mine_test_stripped.json"
+    packed = run("data", "add", own, "--name", "mine", "--from", tmp_path / "set", "--workers", 1)
+    assert f"names of the test images, for the ids that are predicted: {names}\n" in packed
+    options = "--method bn --trunk wrn-10-1 --recipe quick --epochs 1 --batch 4 --size 16".split()
+    run("train", "--data", own, *options, "-o", tmp_path / "run")
+    predicted = run("predict", tmp_path / "run", "--data", own, "--threads", 1)
+    assert f"mine has no test labels to score with; {names} names its images by their ids" in predicted
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert {row["image_id"] for row in results} == {
+        image["id"] for image in json.loads(names.read_text())["images"]
+    }
+    with pytest.raises(DataError, match="own-truth holds no <domain>_test.json. Name the folder or zip with the"):
+        run("score", tmp_path / "run", "--truth", names.parent)
+    assert "mine_test_stripped.json" in run("verify", names.parent)
+    assert "mine" in run("data", "info", own) and "mine" in run("data", "stats", own)
+
+
+@pytest.mark.parametrize("ending", ["jpe", "JFIF", "webp", "bmp", "tif", "tiff", "pbm", "pnm", "apng"])
+def test_every_name_of_a_format_that_is_read_is_taken(tmp_path: Path, own: Path, ending: str) -> None:
+    forms = {"jpe": "JPEG", "JFIF": "JPEG", "tif": "TIFF", "pbm": "PPM", "pnm": "PPM", "apng": "PNG"}
+    for number, label in enumerate("ab"):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        path = tmp_path / "set" / label / f"1.{ending}"
+        Image.fromarray(pixels(number)).save(path, forms.get(ending, ending.upper()))
+    lines: list[str] = []
+    added(own, tmp_path / "set", lines=lines)
+    assert splits(own) == {"train": 2} and not [line for line in lines if "left out" in line]
+
+
+@pytest.mark.parametrize("ending", ["gif", "heic", "svg", "dng", "tga"])
+def test_every_picture_that_is_not_read_is_named(tmp_path: Path, own: Path, ending: str) -> None:
+    write_tree(tmp_path / "set", ["a/1.png", "b/2.png"])
+    (tmp_path / f"set/b/x.{ending}").write_bytes(b"GIF89a")
+    with pytest.raises(DataError, match=f"b/x.{ending} is not a JPEG, PNG"):
+        added(own, tmp_path / "set")
+
+
+def test_a_class_that_is_left_out_is_a_warning(tmp_path: Path, own: Path) -> None:
+    write_tree(tmp_path / "set", ["a/1.png", "b/2.png"])
+    (tmp_path / "set/c").mkdir()
+    (tmp_path / "set/c/1.xyz").write_text("x")
+    lines: list[str] = []
+    added(own, tmp_path / "set", lines=lines)
+    assert "Warning: left out 1 class without images: c" in lines

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from decathlon.data_prep.custom.add import Added, add, read_collection
 from decathlon.data_prep.custom.add_request import AddRequest
@@ -74,7 +76,7 @@ def test_classes_are_folders_and_images_may_lie_deeper(tmp_path: Path) -> None:
     assert found.notes == (
         "left out 1 file of other kinds: .txt",
         "left out 1 image beside the class folders: stray.png",
-        "left out 1 class without images: c",
+        "Warning: left out 1 class without images: c",
     )
 
 
@@ -112,7 +114,8 @@ def test_a_folder_of_one_class_asks_whether_its_folders_are_the_classes(tmp_path
         ([], "has no images. Pass a folder of class folders"),
         (["1.png", "2.png"], "has 2 images and no class folders. Put each class into a folder"),
         (["train/1.png", "test/2.png"], "has splits without class folders. Put the images into <split>/<class>/"),
-        (["train/a/1.png", "test/2.png"], "test/2.png is in a split but in no class folder"),
+        (["train/a/1.png", "val/2.png"], "val/2.png is in a split but in no class folder"),
+        (["train/a/1.png", "test/a/2.png", "test/3.png"], "test/3.png is in a split but in no class folder"),
         (["a\nb/1.png"], "has unprintable characters. Rename it"),
         ([b"caf\xe9/1.png"], "has unprintable characters. Rename it"),
     ],
@@ -144,11 +147,102 @@ def test_a_table_comes_back_pixel_by_pixel(tmp_path: Path) -> None:
 
 def test_a_table_may_hold_splits_and_other_columns(tmp_path: Path) -> None:
     write_tree(tmp_path, ["1.png", "2.png", "3.png"])
-    rows = [("x", "a", "1.png", "Train"), ("y", "a", "2.png", "validation"), ("z", "b", "3.png", "test")]
+    rows = [("x", "a", "1.png", "Train"), ("y", "a", "2.png", "validation"), ("z", "a", "3.png", "test")]
     found = read_collection(write_table(tmp_path / "set.csv", rows, ("who", "Label", "path", "split")))
     assert (found.kind, found.splits) == ("a CSV file with splits", ("train", "val", "test"))
     assert found.notes == ("left out columns of set.csv: who",)
-    assert classes(found) == {"1.png": "a", "2.png": "a", "3.png": "b"}
+    assert classes(found) == {"1.png": "a", "2.png": "a", "3.png": "a"}
+
+
+def test_labels_of_a_table_are_read_as_people_read_them(tmp_path: Path) -> None:
+    labels = ["caf\u00e9", "cafe\u0301", "\ufeffcaf\u00e9", "caf\u00e9\u00a0", '"caf\u00e9"', "\u200bcaf\u00e9"]
+    lines = [f"{i}.png, {label}, train\u00a0\n" for i, label in enumerate(labels)]
+    (tmp_path / "set.csv").write_text(
+        "\ufeff\ufeffPath, label , Split\n" + "".join(lines) + " , ,\n", encoding="utf-8"
+    )
+    found = read_collection(tmp_path / "set.csv")
+    assert (found.classes, set(found.splits or ()), found.notes) == (("caf\u00e9",), {"train"}, ())
+
+
+def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
+    """As pandas writes its index, and a spreadsheet a column that was emptied."""
+    (tmp_path / "set.csv").write_text(",path,label,,who,who\n0,1.png,a,,x,y\n1,2.png,b,,x,y\n")
+    found = read_collection(tmp_path / "set.csv")
+    assert classes(found) == {"1.png": "a", "2.png": "b"}
+    assert found.notes == ("left out columns of set.csv: one without a name, one without a name, who, …",)
+
+
+def test_listed_names_are_found_in_the_form_that_the_disk_has(tmp_path: Path) -> None:
+    written = write_tree(tmp_path / "images", ["cafe\u0301/1.png", "cafe\u0301/2.png"])
+    told = ["caf\u00e9/1.png", "cafe\u0301/2.png"]
+    table = write_table(tmp_path / "set.csv", [(f"images/{name}", "a") for name in told])
+    coco = write_coco(tmp_path / "set.json", {name: ["a"] for name in told}, ["a"])
+    for file in (table, coco, tmp_path / "images"):
+        found = read_collection(file)
+        for i, image in enumerate(written.values()):
+            assert np.array_equal(np.asarray(Image.open(found.picture(i).path)), image)
+        assert [name.removeprefix("images/") for name in found.names] == ["caf\u00e9/1.png", "caf\u00e9/2.png"]
+    with pytest.raises(DataError, match="line 3: caf\u00e9/1.png is already in line 2"):
+        read_collection(write_table(tmp_path / "twice.csv", [("caf\u00e9/1.png", "a"), ("cafe\u0301/1.png", "a")]))
+
+
+def test_folders_that_differ_in_pieces_are_one_class_and_keep_all_images(tmp_path: Path) -> None:
+    write_tree(tmp_path, ["caf\u00e9/1.png", "cafe\u0301/1.png", "cafe\u0301/2.png"])
+    found = read_collection(tmp_path)
+    assert (found.classes, len(found), len({found.picture(i).path for i in range(3)})) == (("caf\u00e9",), 3, 3)
+
+
+def test_test_images_of_a_table_may_lack_a_label(tmp_path: Path) -> None:
+    rows = [("1.png", "a", "train"), ("2.png", "b", "train"), ("3.png", "", "test"), ("4.png", " ", "test")]
+    found = read_collection(write_table(tmp_path / "set.csv", rows, ("path", "label", "split")))
+    assert found.labels.tolist() == [0, 1, -1, -1] and found.classes == ("a", "b")
+    assert found.notes == ("2 test images without a class: they can be predicted, not scored",)
+    with pytest.raises(DataError, match=r"2 test images without a class, beside others with one \(3.png, 4.png\)"):
+        read_collection(
+            write_table(tmp_path / "b.csv", [*rows, ("5.png", "a", "test")], ("path", "label", "split"))
+        )
+    with pytest.raises(DataError, match="line 5 has no label. Every image needs one, except those of a test split"):
+        rows[3] = ("4.png", "", "val")
+        read_collection(write_table(tmp_path / "c.csv", rows, ("path", "label", "split")))
+
+
+def test_splits_never_get_lost_in_silence(tmp_path: Path) -> None:
+    rows = [("train/1.png", "a", "Train"), ("test/2.png", "a", "test")]
+    with pytest.raises(DataError, match="set.csv: its column 'subset' holds splits. Call it 'split', or remove it"):
+        read_collection(write_table(tmp_path / "set.csv", rows, ("path", "label", "subset")))
+    found = read_collection(write_table(tmp_path / "b.csv", [row[:2] for row in rows]))
+    assert found.notes == (
+        "Warning: the images lie in test, train, but are split anew; a CSV column 'split' keeps splits",
+    )
+    with pytest.raises(
+        DataError, match="the classes are called Train, test, like splits. Name what the images show"
+    ):
+        read_collection(write_table(tmp_path / "c.csv", [(row[0], row[2]) for row in rows]))
+    coco = write_coco(tmp_path / "set.json", {"1.png": ["train"], "2.png": ["validation"]}, ["train", "validation"])
+    with pytest.raises(DataError, match="the classes are called train, validation, like splits"):
+        read_collection(coco)
+
+
+def test_splits_that_share_no_class_with_train_are_refused_in_every_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tree(tmp_path / "tree", ["train/n1/images/1.png", "train/n2/images/2.png", "val/images/3.png"])
+    rows = [("1.png", "n1", "train"), ("2.png", "n2", "train"), ("3.png", "images", "val")]
+    table = write_table(tmp_path / "set.csv", rows, ("path", "label", "split"))
+    parts = {
+        "train": fake_data([pixels(0), pixels(1)], ["n1", "n2"], None),
+        "val": fake_data([pixels(2)], ["images"], None),
+    }
+    for source in (tmp_path / "tree", table, save_fake(monkeypatch, tmp_path / "saved", parts)):
+        with pytest.raises(DataError) as refusal:
+            read_collection(source)
+        assert str(refusal.value) == (
+            "val shares no class with train (val has images, train has n1, n2). "
+            "Sort its images into the classes of train."
+        )
+    rows[2] = ("3.png", "images", "test")
+    with pytest.raises(DataError, match="classes of train, or leave their classes away, to predict them only"):
+        read_collection(write_table(table, rows, ("path", "label", "split")))
 
 
 @pytest.mark.parametrize(
@@ -157,6 +251,7 @@ def test_a_table_may_hold_splits_and_other_columns(tmp_path: Path) -> None:
         ("", "has no column 'path'. Its first line must be path,label[,split], not nothing"),
         ("1.png,a\n", "has no column 'path'. Its first line must be path,label[,split], not 1.png,a"),
         ("path,class\n1.png,a\n", "has no column 'label'"),
+        ("path,label,split\n1.png,,test\n", "without classes cannot be added. Give every train image a class"),
         ("path,label,label\n1.png,a,b\n", "has two columns 'label'. Keep one"),
         ("path,label\n", "lists no images"),
         ("path,label\n\n1.png, \n", "line 3 has no label"),
@@ -201,7 +296,7 @@ def test_an_annotation_comes_back_pixel_by_pixel(tmp_path: Path, place: str) -> 
     assert {image: label for (_, image), label in found.items()} == {
         key(image): labels[name][0] for name, image in written.items()
     }
-    assert "left out 1 class without images: cow" in read_collection(file).notes
+    assert "Warning: left out 1 class without images: cow" in read_collection(file).notes
 
 
 def spoil(change: Callable[[dict[str, list[dict[str, object]]]], object]) -> Callable[[Path], object]:
@@ -264,6 +359,35 @@ def test_splits_of_saved_data_sets_are_kept(tmp_path: Path, monkeypatch: pytest.
     assert done.truth is not None
     found = packed(tmp_path / "own.h5", "mine", done.truth)
     assert found == {("train", key(pixels(0))): "x", ("val", key(pixels(1))): "x", ("test", key(pixels(0))): "x"}
+
+
+@pytest.mark.parametrize("column", ["none", "all -1", "all missing"])
+def test_test_images_of_a_saved_data_set_may_lack_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    labels = [-1, -1] if column == "all -1" else [None, None]
+    parts = {name: fake_data([pixels(0), pixels(1)], labels, ["a", "b"]) for name in ("train", "test")}
+    parts["train"].columns["label"] = [0, 1]
+    if column == "none":
+        del parts["test"].columns["label"], parts["test"].features["label"]
+    found = read_collection(save_fake(monkeypatch, tmp_path / "saved", parts))
+    assert dict(zip(found.names, found.labels.tolist(), strict=True)) == {
+        "train/0": 0, "train/1": 1, "test/0": -1, "test/1": -1
+    }  # fmt: skip
+    parts["validation"] = parts.pop("test")
+    with pytest.raises(DataError):
+        read_collection(save_fake(monkeypatch, tmp_path / "saved", parts))
+
+
+def test_a_column_of_splits_in_one_saved_data_set_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = fake_data([pixels(0), pixels(1)], ["a", "b"], None)
+    saved.features["split"], saved.columns["split"] = "string", ["train", "test"]
+    with pytest.raises(
+        DataError, match="its column 'split' holds splits. Save a DatasetDict with one data set each"
+    ):
+        read_collection(save_fake(monkeypatch, tmp_path / "saved", saved))
 
 
 def test_the_package_datasets_reads_what_it_saved(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def discard(root: Path) -> None:
         (
             "daimlerpedcls",
             replace("3/ped_examples/img_00004.pgm", "P5", "PX"),
-            "img_00004.pgm is not a JPEG, PNG or",
+            "img_00004.pgm is not a JPEG, PNG",
         ),
         ("imagenet12", remove("train"), "has no n<8 digits>/n<8 digits>_<number>.JPEG for training"),
         ("imagenet12", remove("val"), "has no ILSVRC2012_val_<number>.JPEG"),

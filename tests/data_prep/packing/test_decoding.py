@@ -24,7 +24,7 @@ def encode(mode: str, form: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "PPM"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_pixels_are_those_that_pillow_decodes(form: str, mode: str) -> None:
     data = encode(mode, form)
@@ -51,6 +51,41 @@ def test_a_palette_with_transparency_keeps_its_colours() -> None:
     np.testing.assert_array_equal(np.asarray(decode(data, "a", 72)), expected)
 
 
+@pytest.mark.parametrize("form", ["PNG", "BMP", "WEBP", "TIFF"])
+def test_formats_without_loss_give_the_same_pixels(form: str) -> None:
+    options: dict[str, object] = {"lossless": True} if form == "WEBP" else {}
+    np.testing.assert_array_equal(np.asarray(decode(encode("RGB", form, **options), "a", 72)), NOISE)
+
+
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate"])
+def test_tiffs_are_decoded_in_the_compressions_people_have(compression: str) -> None:
+    data = encode("RGB", "TIFF", compression=compression)
+    np.testing.assert_array_equal(np.asarray(decode(data, "a", 72)), NOISE)
+
+
+@pytest.mark.parametrize(("mode", "compression"), [("1", "group4"), ("RGB", "zstd"), ("RGB", "lzma")])
+def test_tiffs_in_rare_compressions_are_refused_by_name(mode: str, compression: str) -> None:
+    with pytest.raises(DataError, match=f"x.tif is a TIFF of the compression {compression}. Convert it"):
+        decode(encode(mode, "TIFF", compression=compression), "x.tif", 72)
+
+
+@pytest.mark.parametrize("form", ["WEBP", "TIFF"])
+def test_several_pictures_in_one_file_are_refused(form: str) -> None:
+    second = Image.fromarray(NOISE[::-1])
+    data = encode("RGB", form, save_all=True, append_images=[second])
+    with pytest.raises(DataError, match="x holds several pictures. Save the one to use as a file of its own"):
+        decode(data, "x", 72)
+
+
+def test_a_tile_larger_than_any_image_is_refused_before_it_is_decoded() -> None:
+    packed = zlib.compress(bytes(1 << 20))
+    tags = {256: 8, 257: 8, 258: 8, 259: 8, 262: 1, 277: 1, 322: 30_000, 323: 30_000, 324: 8, 325: len(packed)}
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = struct.pack("<2sHI", b"II", 42, 8 + len(packed))
+    with pytest.raises(DataError, match="has more than 50,000,000 pixels"):
+        decode(head + packed + struct.pack("<H", len(tags)) + table + bytes(4), "a", 72)
+
+
 def test_orientation_is_ignored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -73,16 +108,18 @@ def test_shrinking_averages_over_what_it_drops() -> None:
 
 
 @pytest.mark.parametrize("part", [0.1, 0.6, 0.97])
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "PPM"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF"])
 def test_a_cut_image_is_refused(form: str, part: float) -> None:
     data = encode("RGB", form)
-    with pytest.raises(DataError, match=r"data/x\.jpg is (a broken image|not a JPEG, PNG or PPM image)"):
+    with pytest.raises(DataError, match=r"data/x\.jpg is (a broken image|not a JPEG, PNG, PPM, BMP, WEBP or TIFF)"):
         decode(data[: int(len(data) * part)], "data/x.jpg", 72)
 
 
-@pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF", "EPS"])
+@pytest.mark.parametrize("form", ["GIF", "EPS", "TGA", "ICO"])
 def test_other_formats_are_refused_whatever_the_name(form: str) -> None:
-    with pytest.raises(DataError, match=r"data/x\.jpg is not a JPEG, PNG or PPM image. Convert it\."):
+    with pytest.raises(
+        DataError, match=r"data/x\.jpg is not a JPEG, PNG, PPM, BMP, WEBP or TIFF image. Convert it\."
+    ):
         decode(encode("RGB", form), "data/x.jpg", 72)
 
 
@@ -97,6 +134,22 @@ def test_16_bits_are_refused_not_clipped() -> None:
 def test_an_image_too_large_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(DataError, match="has more than 50,000,000 pixels or a side above 65,535"):
         decode(announced(*size), "a", 72)
+
+
+@pytest.mark.parametrize("form", ["BMP", "WEBP", "TIFF"])
+def test_a_header_that_promises_too_much_is_enough_to_refuse(form: str) -> None:
+    lossless: dict[str, object] = {"lossless": True} if form == "WEBP" else {}
+    data, most = bytearray(encode("RGB", form, **lossless)), "25,000,000" if form == "WEBP" else "50,000,000"
+    if form == "BMP":
+        data[18:26] = struct.pack("<II", 10_000, 5_001)
+    elif form == "TIFF":
+        for tag, value in ((256, 10_000), (257, 5_001)):
+            place = data.index(struct.pack("<HHI", tag, 4, 1))
+            data[place + 8 : place + 12] = struct.pack("<I", value)
+    else:
+        data[21:25] = struct.pack("<I", 9_999 | 2_500 << 14)
+    with pytest.raises(DataError, match=f"has more than {most} pixels or a side above 65,535"):
+        decode(bytes(data), "a", 72)
 
 
 def announced(width: int, height: int) -> bytes:

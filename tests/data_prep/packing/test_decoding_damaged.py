@@ -54,6 +54,17 @@ def _sources() -> dict[str, list[bytes]]:
             b"P3\n# text\n4 3\n255\n" + b"1 2 255\n" * 12, b"P2 4 3 15\n" + b"1 2 15 " * 4,
             b"P1\n4 3\n" + b"0 1 " * 6, b"P6 4 3 65535\n" + bytes(72),
         ],
+        "WEBP": [
+            encode("RGB", "WEBP", exif=exif), encode("RGB", "WEBP", lossless=True),
+            encode("RGBA", "WEBP", icc_profile=bytes(200)), encode("RGBA", "WEBP", lossless=True),
+        ],
+        "TIFF": [
+            encode("RGB", "TIFF", exif=exif), encode("L", "TIFF", compression="tiff_lzw"),
+            encode("RGBA", "TIFF", compression="tiff_adobe_deflate"), encode("1", "TIFF", compression="packbits"),
+            encode("RGB", "TIFF", compression="jpeg"), encode("CMYK", "TIFF", compression="packbits"),
+            encode("P", "TIFF", big_tiff=True),
+        ],
+        "BMP": [encode(mode, "BMP") for mode in ("RGB", "L", "P", "1", "RGBA")],
     }  # fmt: skip
 
 
@@ -109,7 +120,7 @@ def blank(data: bytearray, chance: random.Random) -> bytearray:
 
 
 def sizes(data: bytearray, chance: random.Random) -> bytearray:
-    """Claim another size: in a PNG with the right checksum, in a JPEG in its frame, in a PPM in its text."""
+    """Claim another size, in the place where each format has it."""
     width, height = (
         chance.choice((0, 1, 200, 7000, 7000, 7000, 65535, 65536, 2**31 - 1, 2**32 - 1)) for _ in range(2)
     )
@@ -121,6 +132,21 @@ def sizes(data: bytearray, chance: random.Random) -> bytearray:
         if frame is None:  # other damage took it out
             return data
         data[frame.start() + 5 : frame.start() + 9] = struct.pack(">HH", height % 65536, width % 65536)
+        return data
+    if data.startswith(b"RIFF"):  # of the canvas, the lossy or the lossless picture
+        kind = bytes(data[12:16])
+        place = {b"VP8 ": 26, b"VP8L": 21}.get(kind, 24)
+        wide, high = struct.pack("<I", width & 0xFFFFFF), struct.pack("<I", height & 0xFFFFFF)
+        data[place : place + 6] = wide[:3] + high[:3] if kind == b"VP8X" else wide[:2] + high[:2] + data[-2:]
+        return data
+    if data.startswith((b"II", b"MM")):
+        for tag, value in ((256, width), (257, height), (278, height), (322, width), (323, height)):
+            place = data.find(struct.pack("<H", tag))
+            if 8 <= place < len(data) - 12:  # as a number of 32 bits
+                data[place + 2 : place + 12] = struct.pack("<HII", 4, 1, value)
+        return data
+    if data.startswith(b"BM"):
+        data[18:26] = struct.pack("<II", width, height)
         return data
     return bytearray(re.sub(rb"\d+ \d+", b"%d %d" % (width, height), bytes(data), count=1))
 
@@ -171,6 +197,28 @@ def test_damaged_images_are_decoded_or_refused(tmp_path: Path, form: str, count:
     assert came.counts.keys() == {REFUSED, DECODED}
     assert came.counts[REFUSED] > count / 4
     assert came.slowest < 5 and came.memory < LARGEST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("form", "mode", "options"),
+    [
+        ("JPEG", "CMYK", {}), ("PNG", "RGBA", {}), ("WEBP", "RGBA", {"lossless": True}), ("WEBP", "RGB", {}),
+        ("TIFF", "RGBA", {"compression": "tiff_lzw"}), ("TIFF", "CMYK", {"compression": "tiff_deflate"}),
+        ("BMP", "1", {}), ("PPM", "1", {}),
+    ],
+)  # fmt: skip
+def test_the_largest_pictures_take_bounded_memory(
+    tmp_path: Path, form: str, mode: str, options: dict[str, object]
+) -> None:
+    path = tmp_path / "x"
+    Image.new(mode, (5000, 5000) if form == "WEBP" else (7000, 7000)).save(path, form, **options)
+
+    def decoded(side: int) -> str:
+        decode_chunk(Chunk("a.json", (Picture("x", str(path)),), side, upright=True))
+        return DECODED
+
+    assert forked((72,), decoded, LARGEST).memory < LARGEST
 
 
 def test_what_is_whole_is_decoded() -> None:

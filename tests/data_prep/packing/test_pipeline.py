@@ -71,7 +71,7 @@ def test_the_digest_is_the_same_from_folder_and_archive_for_any_workers(tmp_path
     [
         (lambda path: path.unlink(), "000002.png does not exist. Restore the file or remove it"),
         (lambda path: path.write_bytes(path.read_bytes()[:90]), "000002.png is a broken image"),
-        (lambda path: path.write_text("text"), "000002.png is not a JPEG, PNG or PPM image"),
+        (lambda path: path.write_text("text"), "000002.png is not a JPEG, PNG, PPM, BMP, WEBP or TIFF image"),
         (lambda path: (path.unlink(), path.mkdir()), "000002.png cannot be read"),
     ],
 )
