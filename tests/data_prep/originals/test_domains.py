@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 from torchvision import datasets  # type: ignore[import-untyped]
 
+from decathlon.data.decoding import MAX_SIDE, decode
 from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.originals.build import find, names
 from decathlon.data_prep.originals.original import Examples, Original
-from decathlon.data_prep.packing.decoding import MAX_SIDE, decode
 from decathlon.data_prep.sources.file_tree import open_tree
 from tests.conftest import outside
 from tests.helpers import originals as stand_ins

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from decathlon.data_prep.packing.decoding import decode
+from decathlon.data.decoding import decode
 from decathlon.errors import DataError
 from tests.helpers.challenge_sources import png
 
