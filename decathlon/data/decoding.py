@@ -1,4 +1,4 @@
-"""Decode an untrusted image file to the pixels that are packed; serving does the same to an opened image."""
+"""Image files of others to the RGB pixels that are packed; serving does the same to images that are open."""
 
 import contextlib
 import io
@@ -9,15 +9,19 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
+from decathlon.data.image_metadata import turned, without_metadata
 from decathlon.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "PPM")  # without this list an EPS named .jpg would reach Ghostscript
 MAX_PIXELS = 50_000_000  # 150 MB decoded
 MAX_SIDE = 65_535  # heights and widths are stored as uint16
 MAX_RATIO = 32  # of the sides: a thinner image becomes huge when its shorter side is enlarged, here or in training
+GROUND = "white"  # what is seen through transparent pixels: paper, as in every viewer
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # modes of 8 bits per channel
+_SAMPLES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}  # of a PNG: a sample to one of 8 bits
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, zlib.error, OverflowError,
 )  # fmt: skip
@@ -39,18 +43,53 @@ def decode(
 
     With `enlarge` a shorter side below `side` is enlarged to it. Shrinking uses Pillow's Lanczos filter, enlarging
     the bicubic one. With `upright` the orientation tag of a photograph is applied; the challenge did not do that.
+    Transparent pixels are laid on white. Faults in metadata, which is not used, do not matter.
     Raises DataError for images that are broken, cut short, too large, too thin, or gray with more than 8 bits (of
     colours Pillow keeps the upper 8).
     """
     if isinstance(data, np.ndarray):
         return _fit(Image.fromarray(data).convert("RGB"), name, side, enlarge)
+    with _refusing(name):
+        try:
+            return _decode(data, name, side, enlarge, upright)
+        except _BROKEN:
+            bare = without_metadata(data)
+            if len(bare) == len(data):
+                raise
+        return _decode(bare, name, side, enlarge, upright)
+
+
+def packed_pixels(image: Image.Image, name: str, side: int, enlarge: bool, upright: bool) -> Image.Image:
+    """Return an open image as `decode` returns it from its file; raises DataError where `decode` does."""
+    with _refusing(name):
+        return _pixels(image, name, side, enlarge, upright)
+
+
+def plain_pixels(image: Image.Image, name: str) -> Image.Image:
+    """Return an open image as RGB, nothing else done; raises DataError for one of more than 8 bits a channel."""
+    with _refusing(name):
+        _refuse_mode(image, name)
+        return image.convert("RGB")
+
+
+def _decode(data: bytes, name: str, side: int, enlarge: bool, upright: bool) -> Image.Image:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return _pixels(image, name, side, enlarge, upright)
+
+
+def _pixels(image: Image.Image, name: str, side: int, enlarge: bool, upright: bool) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        raise Image.DecompressionBombError
+    _refuse_mode(image, name)
+    _scale_transparency(image)
+    return _fit(_rgb(turned(image) if upright else image), name, side, enlarge)
+
+
+@contextlib.contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Raise DataError with the name of the image for whatever Pillow raises."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-                raise Image.DecompressionBombError
-            if image.mode not in _MODES:
-                raise DataError(f"{name} has the pixel mode {image.mode}. Convert it to 8 bits per channel.")
-            return _fit(_rgb(ImageOps.exif_transpose(image) if upright else image), name, side, enlarge)
+        yield
     except UnidentifiedImageError:
         raise DataError(f"{name} is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image. Convert it.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -61,10 +100,29 @@ def decode(
         raise DataError(f"{name} is a broken image ({error}). Replace or remove it.") from None
 
 
+def _refuse_mode(image: Image.Image, name: str) -> None:
+    if image.mode not in _MODES:
+        raise DataError(f"{name} has the pixel mode {image.mode}. Convert it to 8 bits per channel.")
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """Bring the one colour that a PNG declares transparent to the 8 bits of its pixels, which Pillow does not."""
+    scale = _SAMPLES.get(str(image.tile[0].args)) if isinstance(image, PngImageFile) and image.tile else None
+    colour = image.info.get("transparency")
+    if scale and isinstance(colour, int | tuple):
+        whole = [int(sample * scale) for sample in (colour if isinstance(colour, tuple) else (colour,))]
+        image.info["transparency"] = tuple(whole) if isinstance(colour, tuple) else whole[0]
+
+
 def _rgb(image: Image.Image) -> Image.Image:
-    if "transparency" in image.info:  # otherwise Pillow guesses a transparent colour for RGB
+    """Return an image as RGB, its transparent pixels laid on the ground."""
+    if image.mode not in ("RGBA", "LA"):
+        if image.mode != "PA" and "transparency" not in image.info:
+            return image.convert("RGB")
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    ground = Image.new("RGB", image.size, GROUND)
+    ground.paste(image, mask=image)
+    return ground
 
 
 def _fit(image: Image.Image, name: str, side: int, enlarge: bool) -> Image.Image:
