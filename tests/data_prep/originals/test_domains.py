@@ -201,6 +201,18 @@ def test_ucf101_lists_and_frames(tmp_path: Path) -> None:
     assert began + 50 < still < ended - 50
 
 
+def test_ucf101_leaves_out_optical_flow_and_says_so(tmp_path: Path) -> None:
+    right = pixels(read("ucf101", stand_ins.ucf101(tmp_path)).train, 0)
+    for frame in [*tmp_path.rglob("frame*.png")]:
+        for axis in "xy":
+            stand_ins.save(
+                frame.with_name(f"flow_{axis}_{frame.stem[5:]}.jpg"), np.full((24, 32, 3), 128, np.uint8)
+            )
+    original = read("ucf101", tmp_path)
+    assert np.array_equal(pixels(original.train, 0), right)
+    assert original.notes == ("left out 200 images of optical flow beside the frames.",)
+
+
 def test_class_names_and_their_order_are_the_released_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that a data set's files do not give, and the rule that all are sorted as strings."""
     mat = stand_ins.mat_writer(monkeypatch)
