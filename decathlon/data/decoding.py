@@ -52,8 +52,10 @@ def decode(
     with _refusing(name):
         try:
             return _decode(data, name, side, enlarge, upright)
-        except _BROKEN:
-            bare = without_metadata(data)
+        except _BROKEN as error:
+            # metadata of a JPEG are read when it is opened, those of a PNG behind its pixels too
+            early = isinstance(error, UnidentifiedImageError) or not data.startswith(b"\xff\xd8")
+            bare = without_metadata(data) if early else data
             if len(bare) == len(data):
                 raise
         return _decode(bare, name, side, enlarge, upright)

@@ -7,7 +7,13 @@ import torch
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.experiments.preflight import check_categories, check_possible, check_splits, preflight_notes
+from decathlon.experiments.preflight import (
+    check_categories,
+    check_possible,
+    check_size,
+    check_splits,
+    preflight_notes,
+)
 from decathlon.experiments.request import Request
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
@@ -46,6 +52,7 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         starts = method.prepare(source.learned, names)
         model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)
         check_categories(source, [domain for domain in domains if domain.name in starts])
+        check_size(model, request.recipe, names)
         domain_groups(tuple(names), model, request.recipe)  # refused before anything is written
         record = _record(request, packed, domains, model, source)
         record.check()

@@ -9,9 +9,12 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError
+from decathlon.models.image_size import refuse_size
 from decathlon.models.method import Method, Reader
+from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
 from decathlon.runs.record import Fit
 from decathlon.runs.trunk_source import TrunkSource
+from decathlon.system.seeding import seeded
 from decathlon.training.objective import OBJECTIVES
 from decathlon.training.weighting import WEIGHTINGS
 
@@ -82,6 +85,14 @@ def check_possible(method: Method, recipe: Recipe, device: torch.device) -> None
         )
     if recipe.cuda_graphs and device.type != "cuda":
         raise UsageError("CUDA graphs need a GPU. Leave out cuda_graphs (--no-cuda-graphs).")
+
+
+def check_size(model: MultiDomainModel, recipe: Recipe, names: list[str]) -> None:
+    """Refuse images that are too small for the trunk, or for what a method reads in it."""
+    with seeded("size"):
+        network = DomainNetwork(model.method.network(model.trunk), model.trunk.features, 1).to(model.device)
+    for size in {recipe.for_domain(name).size for name in names}:
+        refuse_size(network, size, f"{model.trunk.name} with {model.method.name()}")
 
 
 def check_categories(source: TrunkSource, domains: list[Domain]) -> None:
