@@ -12,6 +12,7 @@ from decathlon.experiments.preflight import (
     check_possible,
     check_size,
     check_splits,
+    enlarged_notes,
     preflight_notes,
 )
 from decathlon.experiments.request import Request
@@ -46,7 +47,8 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         with seeded(request.seed, "shared"):
             method = kind(source.trunk, request.regime, options)
         check_possible(method, request.recipe, device)
-        for note in preflight_notes(source, method, request.recipe, packed.benchmark.names):
+        notes = preflight_notes(source, method, request.recipe, packed.benchmark.names)
+        for note in notes + enlarged_notes(packed, domains, request.recipe, request.fit):
             progress.console.print(f"Note: {note}")
         names = [domain.name for domain in domains]
         starts = method.prepare(source.learned, names)

@@ -3,6 +3,7 @@
 import difflib
 import re
 
+import numpy as np
 import torch
 
 from decathlon.config.recipe import Recipe
@@ -51,6 +52,34 @@ def _without_effect(method: Method, recipe: Recipe) -> list[str]:
     elif recipe.compile:
         found.append("the networks are compiled at the first step, which may take a minute or two.")
     return found
+
+
+def enlarged_notes(packed: PackedFile, domains: list[Domain], recipe: Recipe, fit: Fit) -> list[str]:
+    """Return a note where images were shrunk when they were packed, and are enlarged again for training."""
+    largest = {domain.name: _largest(packed, domain.name, fit) for domain in domains}
+    found: dict[str, tuple[int, int]] = {}
+    for domain in domains:
+        short, long = largest[domain.name]
+        side = domain.packing.side if domain.packing else max(largest.values())[0]
+        wanted = recipe.for_domain(domain.name).resize
+        seen = long if recipe.facts(domain).crop == "full" else short
+        if short >= side and seen < wanted:  # else the originals are as small as that
+            found[domain.name] = side, wanted
+    if not found:
+        return []
+    side, wanted = max(found.values(), key=lambda pair: pair[1])
+    names = "images" if len(found) == len(domains) else f"those of {', '.join(found)}"
+    return [
+        f"{packed.path} was packed at {side} pixels, and {names} are enlarged to {wanted}. For sharper ones pack "
+        f"it with --side {wanted}."
+    ]
+
+
+def _largest(packed: PackedFile, domain: str, fit: Fit) -> tuple[int, int]:
+    """Return the largest shorter and the largest longer side of a domain's images."""
+    sides = [[packed.column(domain, split, column) for column in ("height", "width")] for split in fit.split("+")]
+    short, long = (max(int(of(*pair).max()) for pair in sides) for of in (np.minimum, np.maximum))
+    return short, long
 
 
 def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
