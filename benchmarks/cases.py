@@ -15,9 +15,9 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.timing import Case
 from decathlon.config.recipe import Recipe
+from decathlon.data.decoding import decode
 from decathlon.data.domains import Category, Domain
 from decathlon.data.image_pool import ImagePool
-from decathlon.data_prep.packing.decoding import decode
 from decathlon.inference.merging import merge
 from decathlon.inference.serving import merge_all, predict_all
 from decathlon.models.method import Regime

@@ -33,11 +33,16 @@ def command(
     from decathlon.reports.terminal import write
 
     found = boards(read_rows(runs), published)
+    lines: list[str] = []
     if plot is not None or html is not None:
+        from decathlon.reports.figures.lettering import letter_notes
         from decathlon.reports.page import write_page, write_plot
 
         for file, write_file in ((plot, write_plot), (html, write_page)):
             if file is not None:
                 write_file(found, file)
                 click.echo(f"wrote {file}", err=True)
-    write([to_table(board) for board in found], form, notes(found))
+        lines = letter_notes(
+            name for board in found for name in (*board.domains, *(row.name for row in board.rows))
+        )
+    write([to_table(board) for board in found], form, [*notes(found), *lines])

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decathlon.data.decoding import decode, strict_pillow
 from decathlon.data_prep.custom.collection import Collection
-from decathlon.data_prep.packing.decoding import Chunk, decode, strict_pillow
+from decathlon.data_prep.packing.decoding import Chunk
 from decathlon.data_prep.packing.pipeline import PackOptions, chunks, worker_count
 from decathlon.data_prep.packing.plan import PlannedSplit
 from decathlon.data_prep.packing.workers import ordered

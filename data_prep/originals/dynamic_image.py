@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from decathlon.data_prep.packing.decoding import MAX_SIDE, decode
+from decathlon.data.decoding import MAX_SIDE, decode
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError, UsageError
 

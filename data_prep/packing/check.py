@@ -46,7 +46,7 @@ def miscounts(file: PackedFile) -> Iterator[str]:
 
 def damage(file: PackedFile) -> Iterator[str]:
     """Yield whatever contradicts the file's own checksums, digests and facts; every byte is read."""
-    digests = {"benchmark": sha256(dump_json(file.benchmark.to_json()).encode()).hexdigest()}
+    digests = {"benchmark": sha256(dump_json(file.benchmark.content().to_json()).encode()).hexdigest()}
     ids: list[npt.NDArray[np.int64]] = []
     for domain in file.benchmark:
         for split in file.splits(domain.name):

@@ -4,10 +4,10 @@ import contextlib
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from decathlon.data.domains import Benchmark
+from decathlon.data.domains import Benchmark, Domain, Packing
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing.check import damage, miscounts
 from decathlon.data_prep.packing.decoding import Chunk, decode_chunk
@@ -104,7 +104,18 @@ def _write(
                 if measured is not None:
                     measured.add(decoded.pixels)
             out.close(split.labels, split.image_ids)
-        return writer.finish(describe(moments)), workers_peak()
+        return writer.finish(_packed(describe(moments), domains, options)), workers_peak()
+
+
+def _packed(benchmark: Benchmark, domains: Sequence[PlannedDomain], options: PackOptions) -> Benchmark:
+    """Return the facts with how the new domains were packed; those that were exported keep how they were before."""
+    how, names = Packing(options.side, options.enlarge, options.upright), {domain.name for domain in domains}
+
+    def packed(domain: Domain) -> Domain:
+        before = domain.packing or how
+        return replace(domain, packing=replace(before, side=min(before.side, how.side)))
+
+    return replace(benchmark, domains=tuple(packed(d) if d.name in names else d for d in benchmark))
 
 
 def chunks(splits: Iterable[PlannedSplit], options: PackOptions) -> Iterator[Chunk]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -126,8 +128,12 @@ class PackWriter:
 
     def finish(self, benchmark: Benchmark) -> str:
         """Write the benchmark's facts, the digest over everything and the mark that the file is complete."""
-        facts = dump_json(benchmark.to_json()).encode()
+        facts = dump_json(benchmark.content().to_json()).encode()
         _write_column(self._file, "benchmark", np.frombuffer(facts, np.uint8))
+        for domain in benchmark:
+            if domain.packing is not None:
+                how = json.dumps(asdict(domain.packing))
+                self._file.require_group(domain.name).attrs["packing"] = fixed(how)
         digests = self._copied | {name: split.digest for name, split in self._splits.items()}
         digest = combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()})
         self._file.attrs.update({"format": fixed(FORMAT), "version": VERSION, "digest": fixed(digest)})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.data_prep.sources.archives import Archive, MemoryBudget, is_archive, open_archive, stem
-from decathlon.data_prep.sources.image_ref import Picture, plain
+from decathlon.data_prep.sources.image_ref import Picture, keeps, plain
 from decathlon.errors import DataError, UsageError
 
 _TABLES = (".csv", ".mat", ".txt")
@@ -33,6 +33,16 @@ class Tree:
         for name in self.files:
             if match := search(name):
                 yield name, match
+
+    def named(self, pattern: str) -> dict[str, str]:
+        """Return the paths that end in a match by its first group; raises DataError where two have the same."""
+        found: dict[str, str] = {}
+        for file, match in self.matching(pattern):
+            if found.setdefault(match[1], file) != file:
+                raise DataError(
+                    f"{self.name} holds {found[match[1]]} and {file}. Pass a folder with only one of them."
+                )
+        return found
 
     def find(self, ending: str) -> str | None:
         """Return the one path with this ending, None without one; raises DataError for several."""
@@ -104,6 +114,8 @@ def open_tree(paths: Sequence[Path], layout: str) -> Tree:
     budget = MemoryBudget()
     for path in paths:
         for name, place in _files(path, layout, budget):
+            if not keeps(name):
+                continue
             if name in found:
                 raise DataError(f"{path}: duplicate file {name}. Leave out one of the two.")
             found[name] = place

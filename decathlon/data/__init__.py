@@ -1,1 +1,1 @@
-"""A benchmark as read: domains, the packed file, pixels in memory, ground truth."""
+"""A benchmark as read: image files, domains, the packed file, pixels in memory, ground truth."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, unknown
@@ -29,6 +29,20 @@ class Category:
 
 
 @dataclass(frozen=True)
+class Packing:
+    """How image files became the pixels of a packed file, so that serving does the same.
+
+    Shrunk to a shorter side of `side` pixels, with `enlarge` enlarged to it, with `upright` turned by the
+    orientation tag, transparent pixels laid on `ground`.
+    """
+
+    side: int
+    enlarge: bool = False
+    upright: bool = False
+    ground: Literal["white"] = "white"
+
+
+@dataclass(frozen=True)
 class Domain:
     """One data set of a benchmark.
 
@@ -36,7 +50,8 @@ class Domain:
     a position in them. `mean` and `std` are per RGB channel, in 0..1. `flip` says whether a mirrored image still
     shows the same class. `crop` is the part of an image that a network sees: `crop` a square of it, `squash` all of
     it at another aspect ratio, `full` all of it with bars. `baseline_error` is the error in 0..1 of a fully
-    fine-tuned network: twice that error earns zero points. None where it was never measured.
+    fine-tuned network: twice that error earns zero points. None where it was never measured. `packing` is None
+    where nobody recorded it.
     """
 
     name: str
@@ -47,6 +62,7 @@ class Domain:
     flip: bool = True
     crop: CropPolicy = "crop"
     baseline_error: float | None = None
+    packing: Packing | None = None
 
     def __post_init__(self) -> None:
         refuse_name(self.name)
@@ -89,7 +105,15 @@ class Benchmark:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain lists, dictionaries and numbers; `from_json` reads them back."""
-        return asdict(self)
+        found = asdict(self)
+        for domain in found["domains"]:
+            if domain["packing"] is None:
+                del domain["packing"]
+        return found
+
+    def content(self) -> Benchmark:
+        """Return the facts that the digest of a packed file covers: all but how its images were packed."""
+        return replace(self, domains=tuple(replace(domain, packing=None) for domain in self.domains))
 
     @classmethod
     def from_json(cls, data: Any, source: str) -> Benchmark:
@@ -107,8 +131,14 @@ def _domain(facts: Mapping[str, Any]) -> Domain:
     known: dict[str, Any] = {each.name: facts[each.name] for each in fields(Domain) if each.name in facts}
     known["categories"] = tuple(Category(category["id"], category["name"]) for category in facts["categories"])
     known |= {key: tuple(map(float, facts[key])) for key in ("mean", "std")}
-    error = facts.get("baseline_error")
-    return Domain(**known | {"baseline_error": None if error is None else float(error)})
+    error, packing = facts.get("baseline_error"), facts.get("packing")
+    known["baseline_error"] = None if error is None else float(error)
+    return Domain(**known | {"packing": None if packing is None else packing_of(packing)})
+
+
+def packing_of(facts: Mapping[str, Any]) -> Packing:
+    """Return how a domain was packed from JSON of the shape PACKING."""
+    return Packing(**{each.name: facts[each.name] for each in fields(Packing)})
 
 
 def _channels(value: Any) -> str | None:
@@ -120,6 +150,7 @@ def _nonzero_channels(value: Any) -> str | None:
     return None if _channels(value) is None and 0 not in value else "three numbers above 0, at most 1"
 
 
+PACKING = {"side": within(int, 1, 65_535), "enlarge": bool, "upright": bool, "ground": Literal["white"]}
 SHAPE = {
     "name": str,
     "baseline?": str,
@@ -133,6 +164,7 @@ SHAPE = {
             "flip?": bool,
             "crop?": CropPolicy,
             "baseline_error?": (within(float, 0, 1), None),
+            "packing?": (PACKING, None),
         }
     ],
 }

@@ -66,10 +66,20 @@ class ImagePool:
         """
         index = index.to(self.home)
         if seed is None:
-            draw = torch.full((3, len(index)), 0.5, device=self.home)
-        else:
-            draw = torch.rand(3, len(index), generator=generator(*seed, device=self.home), device=self.home)
+            return reference(self, index, self.centre(index))
+        draw = torch.rand(3, len(index), generator=generator(*seed, device=self.home), device=self.home)
         return reference(self, index, draw)
+
+    def centre(self, index: Tensor) -> Tensor:
+        """Return the draws (3, batch) that cut the centre as torchvision's `center_crop`, and do not mirror.
+
+        Half a pixel is rounded to the even one, as Python's `round` does.
+        """
+        draw = torch.full((3, len(index)), 0.5, device=self.home)
+        for row, side in zip(draw, (self.height, self.width), strict=False):
+            over = side[index] - self.size
+            row.add_((over / 2).round()).div_(over + 1)
+        return draw
 
     def labels_of(self, index: Tensor) -> Tensor:
         """Return the labels (batch,) of images by their indices on `home`, without making the host wait."""

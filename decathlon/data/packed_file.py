@@ -10,6 +10,9 @@ Dataset `benchmark`: the benchmark's facts as JSON bytes. Group `/<domain>/<spli
     label     int32  [n], position in the domain's categories; -1 where unknown
     image_id  int64  [n]
 
+Group `/<domain>` has the attribute `packing`: how its images were packed, as JSON. No digest covers it, and
+files of earlier releases lack it.
+
 All datasets have Fletcher32 checksums: a flipped bit is an error on reading, never a wrong pixel. Facts and digests
 are compared with the file's own digest whenever it is opened.
 """
@@ -19,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +30,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from decathlon.data.domains import SPLITS, Benchmark
+from decathlon.data.domains import PACKING, SPLITS, Benchmark, Packing, packing_of
 from decathlon.data.packed_format import COLUMNS, PackedSplit, check_finished, combine, dataset, open_hdf5, text
 from decathlon.errors import DataError
 from decathlon.system.resources import lacks_memory, out_of_memory
+from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
 
 BLOCK = 24 << 20  # whole chunks and whole RGB pixels
@@ -56,6 +61,8 @@ class PackedFile:
             facts = self._column("benchmark").tobytes()
             self.benchmark = Benchmark.from_json(parse_json(facts, f"{path}:/benchmark"), f"{path}:/benchmark")
             self._check_digest(facts)
+            packed = tuple(replace(domain, packing=self._packing(domain.name)) for domain in self.benchmark)
+            self.benchmark = replace(self.benchmark, domains=packed)
         except BaseException:
             self._file.close()
             raise
@@ -66,6 +73,15 @@ class PackedFile:
         digests = {f"{name}/{split}": self.split_digest(name, split) for name, split in held}
         if combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()}) != self.digest:
             raise DataError(f"{self.path} does not have the digest it was packed with. Prepare it again.")
+
+    def _packing(self, domain: str) -> Packing | None:
+        """Return how a domain was packed, where that was recorded."""
+        with self._reading(domain):
+            if domain not in self._file or "packing" not in self._file[domain].attrs:
+                return None
+            facts = parse_json(text(self._file[domain], "packing").encode(), f"{self.path}:/{domain}")
+        check(facts, PACKING, f"{self.path}:/{domain}", "prepare it again")
+        return packing_of(facts)
 
     @property
     def digest(self) -> str:

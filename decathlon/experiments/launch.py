@@ -10,9 +10,11 @@ from decathlon.errors import UsageError
 from decathlon.experiments.preflight import (
     check_kept,
     check_possible,
+    check_size,
     check_source,
     check_splits,
     continued_notes,
+    enlarged_notes,
     own_heads,
     preflight_notes,
 )
@@ -53,10 +55,12 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         check_possible(method, request.recipe, names, device)
         check_kept(packed, names, request.fit, request.recipe)
         notes = preflight_notes(source, method, request.recipe, packed.benchmark.names)
+        notes += enlarged_notes(packed, domains, request.recipe, request.fit)
         starts, heads = own_heads(source, domains, starts)
         for note in [*notes, *continued_notes(source, method, names), *heads]:
             progress.console.print(f"Note: {note}")
         model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)
+        check_size(model, request.recipe, names)
         domain_groups(tuple(names), model, request.recipe)  # refused before anything is written
         record = _record(request, packed, domains, model, source)
         record.check()

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,9 +12,12 @@ from decathlon.config.recipe import Recipe
 from decathlon.data.domains import Domain
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
+from decathlon.models.image_size import refuse_size
 from decathlon.models.method import Method, Reader
+from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
 from decathlon.runs.record import Fit
 from decathlon.runs.trunk_source import TrunkSource
+from decathlon.system.seeding import seeded
 from decathlon.system.text import several
 from decathlon.training.objective import OBJECTIVES
 from decathlon.training.weighting import WEIGHTINGS, Weighting
@@ -53,6 +57,34 @@ def _without_effect(method: Method, recipe: Recipe) -> list[str]:
     elif recipe.compile:
         found.append("the networks are compiled at the first step, which may take a minute or two.")
     return found
+
+
+def enlarged_notes(packed: PackedFile, domains: list[Domain], recipe: Recipe, fit: Fit) -> list[str]:
+    """Return a note where images were shrunk when they were packed, and are enlarged again for training."""
+    largest = {domain.name: _largest(packed, domain.name, fit) for domain in domains}
+    found: dict[str, tuple[int, int]] = {}
+    for domain in domains:
+        short, long = largest[domain.name]
+        side = domain.packing.side if domain.packing else max(largest.values())[0]
+        wanted = recipe.for_domain(domain.name).resize
+        seen = long if recipe.facts(domain).crop == "full" else short
+        if short >= side and seen < wanted:  # else the originals are as small as that
+            found[domain.name] = side, wanted
+    if not found:
+        return []
+    side, wanted = max(found.values(), key=lambda pair: pair[1])
+    names = "images" if len(found) == len(domains) else f"those of {', '.join(found)}"
+    return [
+        f"{packed.path} was packed at {side} pixels, and {names} are enlarged to {wanted}. For sharper ones pack "
+        f"it with --side {wanted}."
+    ]
+
+
+def _largest(packed: PackedFile, domain: str, fit: Fit) -> tuple[int, int]:
+    """Return the largest shorter and the largest longer side of a domain's images."""
+    sides = [[packed.column(domain, split, column) for column in ("height", "width")] for split in fit.split("+")]
+    short, long = (max(int(of(*pair).max()) for pair in sides) for of in (np.minimum, np.maximum))
+    return short, long
 
 
 def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
@@ -98,6 +130,14 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
         )
     if recipe.cuda_graphs and device.type != "cuda":
         raise UsageError("CUDA graphs need a GPU. Leave out cuda_graphs (--no-cuda-graphs).")
+
+
+def check_size(model: MultiDomainModel, recipe: Recipe, names: list[str]) -> None:
+    """Refuse images that are too small for the trunk, or for what a method reads in it."""
+    with seeded("size"):
+        network = DomainNetwork(model.method.network(model.trunk), model.trunk.features, 1).to(model.device)
+    for size in {recipe.for_domain(name).size for name in names}:
+        refuse_size(network, size, f"{model.trunk.name} with {model.method.name()}")
 
 
 def check_source(source: TrunkSource, method: Method, names: list[str]) -> None:

@@ -7,7 +7,8 @@ The JSON object in the file:
     input        size: side in pixels of the square that the network sees, the centre of a resized image;
                  resize: the side of that image, of which `crop` makes the shorter, `squash` both, `full` the
                  longer (with bars in the mean colour); bicubic; mean, std: of RGB in 0..1, subtracted and divided
-                 by (`to_input` does all of it)
+                 by; packing: what happened to an image file before that, where the packed file says so: see
+                 `Packing` in decathlon/data/domains.py (`to_input` does all of it)
     plain        whether the body has the structure of the trunk and nothing else
     folded       {place of a folded norm: the convolution it was folded into}
     run          the record of the run: method, regime, recipe, fit, seed, benchmark, versions, ...
@@ -24,7 +25,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from decathlon.data.domains import Domain
+from decathlon.data.decoding import packed_pixels, plain_pixels
+from decathlon.data.domains import PACKING, Domain, packing_of
 from decathlon.data.image_pool import ImagePool, fit
 from decathlon.errors import DataError, VerificationError
 from decathlon.inference.graph_formats import read_metadata
@@ -53,6 +55,7 @@ SHAPE = {  # of the JSON object
         "crop": Literal["crop", "squash", "full"],
         "mean": [within(float, 0, 1)],
         "std": [within(float, 0, 1)],
+        "packing?": PACKING,
     },
     "plain": bool,
     "folded": {str: str},
@@ -80,6 +83,8 @@ def describe(
         "run": {key: value for key, value in record.to_json().items() if key not in OF_THE_MACHINE},
     }  # fmt: skip
     about["run"]["trunk"] = {"name": record.trunk.name}  # where its weights came from was a path
+    if domain.packing is not None:
+        about["input"]["packing"] = vars(domain.packing)
     if about["plain"]:  # a trunk whose adapters cannot be merged is rebuilt through its method
         shapes = [
             {name: tensor.shape for name, tensor in made.state_dict().items()}
@@ -120,10 +125,18 @@ def description(path: Path | str) -> dict[str, Any]:
 
 
 def to_input(image: Image.Image, about: Mapping[str, Any]) -> Tensor:
-    """Return an image as the network with this description expects it, (3, size, size): its centre, normalised."""
-    spec = about["input"]
+    """Return an image as the network with this description expects it, (3, size, size): its centre, normalised.
+
+    First it becomes what `data add` or `data prepare` made of such an image, upright or not, as far as the
+    description says it. Raises DataError for an image that they refuse.
+    """
+    spec, name = about["input"], str(getattr(image, "filename", "") or "the image")
     facts = Domain("image", 0, (), spec["mean"], spec["std"], crop=spec["crop"])
-    pixels = fit(np.asarray(image.convert("RGB")), facts.crop, spec["resize"], facts.mean)
+    how = packing_of(spec["packing"]) if "packing" in spec else None
+    rgb = (
+        plain_pixels(image, name) if how is None else packed_pixels(image, name, how.side, how.enlarge, how.upright)
+    )
+    pixels = fit(np.asarray(rgb), facts.crop, spec["resize"], facts.mean)
     return ImagePool(facts, [pixels], torch.tensor([-1]), [0], spec["size"]).batch(torch.tensor([0]))[0]
 
 

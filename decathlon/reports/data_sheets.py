@@ -10,6 +10,7 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError
 from decathlon.reports.figures.class_histogram import draw_classes
 from decathlon.reports.figures.domain_images import AugmentedSheet, View, augmented, contact
+from decathlon.reports.figures.lettering import letter_notes
 from decathlon.reports.tables import Column, Row, Table
 from decathlon.system.files import appearing
 
@@ -51,7 +52,8 @@ def write_sheets(
         if not set(options.splits) & set(packed.splits(domain.name)):
             wanted = " or ".join(options.splits)
             raise DataError(f"{packed.path} has no {wanted} split of {domain.name}. Choose another --split.")
-    notes = ["Seen: some images as training normalises them, in R G B; about 0 and 1 are right."]
+    notes = letter_notes(domain.name for domain in domains)
+    notes += ["Seen: some images as training normalises them, in R G B; about 0 and 1 are right."]
     rows = []
     with appearing(folder) as root:
         for domain in domains:

@@ -106,7 +106,8 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) 
     warmup = round(recipe.warmup * steps)
     common: dict[str, Any] = {"warmup_t": warmup, "warmup_lr_init": 0.0, "t_in_epochs": False}
     if recipe.schedule == "cosine":
-        return CosineLRScheduler(optimizer, max(1, steps - warmup), warmup_prefix=True, **common)
+        # cycle_decay is of later cycles, and there is one; left at 1, timm warns of a run of a single step
+        return CosineLRScheduler(optimizer, max(1, steps - warmup), cycle_decay=0.5, warmup_prefix=True, **common)
     # timm lowers the rate two steps before a milestone counted from 1
     falls = [round(part * steps) + 2 for part in recipe.milestones] if recipe.schedule == "step" else []
     return MultiStepLRScheduler(optimizer, falls or [2 * steps + 2], recipe.decay, **common)

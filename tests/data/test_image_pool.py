@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.functional import center_crop  # type: ignore[import-untyped]
 
 from decathlon.data import image_pool as pool_module
 from decathlon.data.image_pool import ImagePool, fit, load_pool
@@ -38,9 +39,23 @@ def test_centre_crop_takes_the_middle_of_ragged_images() -> None:
     found = places(pool, pool.batch(torch.tensor([2, 0, 1])))
     for position, number in enumerate([2, 0, 1]):
         height, width = images[number].shape[:2]
-        top, left = (height - 8 + 1) // 2, (width - 8 + 1) // 2
+        top, left = round((height - 8) / 2), round((width - 8) / 2)
         expected = images[number][top : top + 8, left : left + 8].transpose(2, 0, 1)
         np.testing.assert_array_equal(found[position].numpy(), expected)
+
+
+@pytest.mark.parametrize("size", [8, 15, 64])
+def test_the_centre_is_the_one_that_torchvision_cuts(size: int) -> None:
+    """Over every remainder: one pixel over is cut at the end, three are cut one in front and two behind."""
+    sides = [(size + over, size + (over * 7) % 123) for over in range(123)]
+    images = [np.stack([*np.mgrid[:height, :width], np.zeros((height, width))], -1) for height, width in sides]
+    pool = ImagePool(
+        TINY["apples"], [image.astype(np.uint8) for image in images], torch.zeros(123), [*range(123)], size
+    )
+    found = places(pool, pool.batch(torch.arange(123)))
+    for image, cut in zip(images, found, strict=True):
+        assert torch.equal(cut, center_crop(torch.from_numpy(image).permute(2, 0, 1), [size, size]).long())
+    assert found[1, 0, 0, 0] == 0 and found[3, 0, 0, 0] == 2
 
 
 def test_a_random_batch_is_a_function_of_its_seed_and_stays_inside() -> None:

@@ -67,8 +67,7 @@ def test_augment_reaches_every_corner(top: str, left: str, mirrored: float) -> N
 
 def test_augment_is_what_a_pool_makes() -> None:
     pool, index = ragged(True), torch.arange(5, device=DEVICE)
-    centre = torch.full((3, 5), 0.5, device=DEVICE)
-    assert torch.equal(image_pool.fused(pool, index, centre), pool.batch(index))
+    assert torch.equal(image_pool.fused(pool, index, pool.centre(index)), pool.batch(index))
 
 
 def test_kernels_take_slices() -> None:

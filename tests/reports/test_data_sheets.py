@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from decathlon.data.image_pool import fit
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing.pixel_statistics import measure
 from decathlon.errors import DataError, UsageError
-from decathlon.reports.figures import class_histogram, domain_images, lettering
+from decathlon.reports.data_sheets import SheetOptions, write_sheets
+from decathlon.reports.figures import class_histogram, contact_sheet, domain_images, lettering
 from decathlon.reports.figures.class_histogram import draw_classes
 from decathlon.reports.figures.contact_sheet import LOW, Tile, draw, enlarged
 from decathlon.reports.figures.domain_images import View, augmented, choose, contact
 from decathlon.reports.figures.lettering import FONTS, REGULAR, font_of, readable, shortened, wrapped
-from tests.helpers.packs import TINY, write_pack
+from tests.helpers.packs import TINY, tiny_domain, write_pack
 
 KINDS = ("augmented", "classes", "test", "train", "val")
 
@@ -290,6 +292,28 @@ def test_names_without_letters_become_numbers(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lettering, "_system_fonts", lambda: ())
     names = {"Ελληνικά": "Ελληνικά", "größe": "größe", "北京": "class 7", "": "class 7", " a\n\tb ": "a b"}
     assert {name: readable(Category(30000007, name)) for name in names} == names
+
+
+def test_names_that_no_font_has_are_escaped_in_pictures_with_a_note(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lettering, "_system_fonts", lambda: ())
+    benchmark = Benchmark("cats", (tiny_domain("猫", 1, 2), tiny_domain("größe", 2, 2)))
+    drawn: list[str] = []
+    real = lettering.lettered
+
+    def watched(text: str) -> tuple[str, Path]:
+        drawn.append(real(text)[0])
+        return real(text)
+
+    monkeypatch.setattr(lettering, "lettered", watched)
+    monkeypatch.setattr(contact_sheet, "lettered", watched)
+    with PackedFile(write_pack(tmp_path / "cats.h5", benchmark)) as packed, warnings.catch_warnings():
+        warnings.simplefilter("error")  # of matplotlib, for every letter that it draws as an empty box
+        _, notes = write_sheets(packed, (), tmp_path / "sheets", SheetOptions(images=2), lambda name: None)
+    assert notes[0] == "No font on this machine has all letters: pictures show 猫 as \\u732b."
+    assert "\\u732b, train" in drawn and "größe, train" in drawn and not any("猫" in text for text in drawn)
+    assert (tmp_path / "sheets/猫-train.png").exists()
 
 
 def test_a_font_of_the_system_helps_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.data.official import OFFICIAL
 from decathlon.errors import DataError, UsageError
+from decathlon.reports.figures import lettering
 from decathlon.reports.score_table import show_score
 from decathlon.scoring.baseline import OFFICIAL_TEXT
 from decathlon.scoring.results import write_results
@@ -244,6 +246,17 @@ def test_a_plot_is_drawn_and_byte_stable(tmp_path: Path, ending: str, magic: byt
     assert first.startswith(magic)
     run(path, "--plot", file)
     assert file.read_bytes() == first
+
+
+def test_a_name_that_no_font_has_is_escaped_in_a_plot_with_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lettering, "_system_fonts", lambda: ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of matplotlib, for every letter that it draws as an empty box
+        words = ["leaderboard", str(make(tmp_path, "猫", insects(0.1))), "--plot", str(tmp_path / "points.svg")]
+        told = CliRunner().invoke(command, words, catch_exceptions=False).output
+    assert "No font on this machine has all letters: pictures show 猫 as \\u732b." in " ".join(told.split())
 
 
 def test_a_plot_needs_points_and_a_known_ending(tmp_path: Path) -> None:

@@ -17,6 +17,13 @@ def network() -> DomainNetwork:
     return DomainNetwork(body, 4, 2).to(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 20])
+def test_timm_says_nothing_of_a_short_run(steps: int, caplog: pytest.LogCaptureFixture) -> None:
+    optimizer = make_optimizer([{"params": [torch.nn.Parameter(torch.zeros(2))]}], Recipe())
+    make_schedule(optimizer, Recipe(), steps)
+    assert caplog.records == []
+
+
 def test_every_parameter_is_in_one_group_and_only_weights_decay() -> None:
     net, trunk = network(), nn.Conv2d(3, 3, 1)
     made = groups(trunk, nn.Module(), {"apples": net}, Recipe(weight_decay=0.5, head_lr=3.0))

@@ -13,7 +13,7 @@ LAYOUT = "the folder fgvc-aircraft-2013b with data/images/, variants.txt and ima
 def read(tree: Tree) -> Original:
     """Return the data set; raises DataError for damage and missing files."""
     names = tuple(sorted(tree.lines(tree.one("variants.txt"))))
-    files = {match[1]: file for file, match in tree.matching(r"images/(\d+)\.jpg")}
+    files = tree.named(r"images/(\d+)\.jpg")
 
     def examples(split: str) -> Examples:
         table = tree.one(f"images_variant_{split}.txt")

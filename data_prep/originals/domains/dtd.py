@@ -13,7 +13,7 @@ def read(tree: Tree) -> Original:
     """Return the data set; raises DataError for missing files."""
     lists = {split: tree.lines(tree.one(f"labels/{split}1.txt")) for split in ("train", "val", "test")}
     names = tuple(sorted({line.partition("/")[0] for lines in lists.values() for line in lines}))
-    files = {match[1]: file for file, match in tree.matching(r"images/([^/]+/[^/]+\.jpg)")}
+    files = tree.named(r"images/([^/]+/[^/]+\.jpg)")
 
     def examples(split: str) -> Examples:
         for line in lists[split]:

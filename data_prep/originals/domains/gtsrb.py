@@ -34,7 +34,7 @@ def _train(tree: Tree, names: tuple[str, ...]) -> Examples:
 
 
 def _test(tree: Tree, names: tuple[str, ...]) -> Examples:
-    files = {match[1]: file for file, match in tree.matching(r"Final_Test/Images/(\d{5}\.ppm)")}
+    files = tree.named(r"Final_Test/Images/(\d{5}\.ppm)")
     table = tree.one("GT-final_test.csv")
     try:
         rows = list(csv.DictReader(tree.lines(table), delimiter=";"))

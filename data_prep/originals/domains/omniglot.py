@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from decathlon.data.decoding import MAX_SIDE, decode
 from decathlon.data_prep.originals.original import Original, labelled
-from decathlon.data_prep.packing.decoding import MAX_SIDE, decode
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.data_prep.sources.image_ref import Picture
 

@@ -13,6 +13,7 @@ from decathlon.data_prep.originals.original import Examples, Original, labelled
 from decathlon.data_prep.sources.file_tree import Tree
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
+from decathlon.system.text import several
 
 LAYOUT = (
     "the folder UCF-101 (videos) or folders of frames named like the videos, and the folder ucfTrainTestlist with "
@@ -26,8 +27,8 @@ def read(tree: Tree) -> Original:
     """Return the data set; raises DataError for missing videos and damaged lists."""
     lists = {split: _lines(tree, tree.one(f"{split}list01.txt")) for split in ("train", "test")}
     names = tuple(sorted({match[1] for matches in lists.values() for match in matches}))
-    videos = {match[1].lower(): file for file, match in tree.matching(rf"({_VIDEO})\.avi")}
-    frames = _frames(tree)
+    videos = {name.lower(): file for name, file in tree.named(rf"({_VIDEO})\.avi").items()}
+    frames, flow = _frames(tree)
     if not frames:
         require_av()
 
@@ -46,7 +47,8 @@ def read(tree: Tree) -> Original:
         return labelled(f"{split}list01", entries, names, picture)
 
     groups = [(match[1], match[3]) for match in lists["train"]]
-    return Original(names, examples("train").grouped(groups), test=examples("test"))
+    notes = (f"left out {several(flow, 'image')} of optical flow beside the frames.",) if flow else ()
+    return Original(names, examples("train").grouped(groups), test=examples("test"), notes=notes)
 
 
 def _lines(tree: Tree, name: str) -> list[re.Match[str]]:
@@ -59,9 +61,24 @@ def _lines(tree: Tree, name: str) -> list[re.Match[str]]:
     return found
 
 
-def _frames(tree: Tree) -> dict[str, list[str]]:
-    """Return the frame files of every video in order of the last number in their names."""
-    found: dict[str, list[tuple[int, str]]] = {}
-    for file, match in tree.matching(rf"({_VIDEO})/[^/]*?(\d+)\.(?:jpg|jpeg|png)"):
-        found.setdefault(match[1].lower(), []).append((int(match[2]), file))
-    return {video: [file for _, file in sorted(frames)] for video, frames in found.items()}
+def _frames(tree: Tree) -> tuple[dict[str, list[str]], int]:
+    """Return the frame files of every video by number, and how many images of optical flow are beside them.
+
+    Raises DataError where the names of a video's images differ in more than their last number.
+    """
+    found: dict[str, dict[int, str]] = {}
+    kinds: dict[str, str] = {}
+    flow = 0
+    for file, match in tree.matching(rf"({_VIDEO})/([^/]*?)(\d+)\.(?:jpg|jpeg|png)"):
+        if match[2].lower().startswith("flow"):
+            flow += 1
+            continue
+        frames = found.setdefault(match[1].lower(), {})
+        kind = file[: match.start(3)]
+        if kinds.setdefault(match[1].lower(), kind) != kind or int(match[3]) in frames:
+            other = frames.get(int(match[3]), next(iter(frames.values())))
+            raise DataError(
+                f"{tree.name} holds {other} and {file}: two kinds of frames of one video. Keep one of them."
+            )
+        frames[int(match[3])] = file
+    return {video: [frames[number] for number in sorted(frames)] for video, frames in found.items()}, flow

@@ -18,7 +18,7 @@ def read(tree: Tree) -> Original:
     table, sets = tree.one("imagelabels.mat"), tree.one("setid.mat")
     (labels,) = tree.matlab(table, "labels")
     numbers = tree.matlab(sets, "trnid", "valid", "tstid")
-    files = {int(match[1]): file for file, match in tree.matching(r"image_(\d{5})\.jpg")}
+    files = {int(number): file for number, file in tree.named(r"image_(\d{5})\.jpg").items()}
     flowers = np.asarray(labels).ravel()
     names = tuple(sorted(f"Flower1{i + 1}" for i in range(_CLASSES)))
 

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from decathlon.data.domains import Domain
-from decathlon.reports.figures.lettering import REGULAR, font_of, readable, shortened
+from decathlon.reports.figures.lettering import REGULAR, font_of, letter, readable, shortened
 from decathlon.reports.figures.points import picture, styled
 
 COLOURS = {"train": "#2166ac", "val": "#92c5de", "test": "#f4a582"}
@@ -40,7 +40,7 @@ def draw_classes(domain: Domain, labels: Labels) -> bytes | None:
     noun = "class" if classes == 1 else "classes"
     images = int(sum(own.sum() for own in counts.values()))
     title = f"{domain.name}: {_images(images)} with labels in {classes:,} {noun}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+    letter(figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold"))
     lines = {split: legend_label(split, len(own), counts.get(split)) for split, own in labels.items()}
     handles = [Patch(color=COLOURS[split] if split in counts else "none", label=lines[split]) for split in labels]
     figure.legend(handles=handles, loc="outside lower left", fontsize=9)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from decathlon.reports.figures.lettering import BOLD, REGULAR, font_of, wrapped
+from decathlon.reports.figures.lettering import BOLD, REGULAR, font_of, lettered, wrapped
 
 WIDTH = 1320  # pixels of a row
 LOW, WIDE, HIGH = 144, 432, 288  # pixels: aim of the shorter side, and the largest picture
@@ -40,7 +40,9 @@ def draw(title: str, notes: Sequence[str], tiles: Sequence[Tile]) -> bytes:
         rows[-1].append(tile)
     body = _stacked([_beside(row, GAP) for row in rows], BESIDE)
     width = max(640, body.width)
-    heading = [_text(title, BOLD, 17, INK, width), *(_text(note, REGULAR, 13, QUIET, width) for note in notes)]
+    title, font = lettered(title)
+    font = BOLD if font == REGULAR else font
+    heading = [_text(title, font, 17, INK, width), *(_text(note, REGULAR, 13, QUIET, width) for note in notes)]
     out = io.BytesIO()
     ImageOps.expand(_stacked([*heading, body], BESIDE), MARGIN, PAPER).save(out, "PNG")
     return out.getvalue()

@@ -1,13 +1,15 @@
 """Lettering of pictures: a font that has the letters of a name, and lines of a given width."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
 
 from decathlon.data.domains import Category
 from decathlon.system.text import printable
@@ -30,6 +32,26 @@ def font_of(text: str) -> Path | None:
     if needed <= _letters(REGULAR):
         return REGULAR
     return next((font for font in _system_fonts() if needed <= _letters(font)), None)
+
+
+def lettered(text: str) -> tuple[str, Path]:
+    """Return a text and a font for it; letters that no font of this machine has are escaped as in Python."""
+    font = font_of(text)
+    return (text, font) if font else (text.encode("ascii", "backslashreplace").decode(), REGULAR)
+
+
+def letter(text: Text) -> None:
+    """Give a text in a figure a font with its letters, or escape them."""
+    words, font = lettered(text.get_text())
+    text.set_text(words)
+    if font != REGULAR:
+        text.set_fontproperties(FontProperties(fname=font, size=text.get_fontsize()))
+
+
+def letter_notes(names: Iterable[str]) -> list[str]:
+    """Return a note when some names are escaped in pictures."""
+    escaped = [f"{name} as {lettered(name)[0]}" for name in dict.fromkeys(names) if font_of(name) is None]
+    return [f"No font on this machine has all letters: pictures show {', '.join(escaped)}."] if escaped else []
 
 
 def shortened(text: str, length: int) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from decathlon.reports.figures.lettering import shortened
+from decathlon.reports.figures.lettering import letter, lettered, shortened
 from decathlon.reports.leaderboard import Board
 from decathlon.reports.leaderboard_rows import LeaderboardRow
 from decathlon.scoring.score import MOST_POINTS
@@ -51,10 +51,12 @@ def draw_points(board: Board, form: str) -> bytes | None:
     names = [shortened(row.name, LONGEST_NAME) for row in rows]
     totals = [board.total(row) for row in rows]
     labels = [name if total is None else f"{name} ({total:.0f})" for name, total in zip(names, totals, strict=True)]
-    panels[0].set_yticks(range(len(rows)), labels)
+    panels[0].set_yticks(range(len(rows)), [lettered(label)[0] for label in labels])
+    for text in panels[0].get_yticklabels():
+        letter(text)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     heading = fill(f"{board.label}: points per domain (in brackets: the total)", width=int(9 * size[0]))
-    figure.suptitle(heading, fontsize=11, fontweight="bold")
+    letter(figure.suptitle(heading, fontsize=11, fontweight="bold"))
     kinds = {"published" if row.published else "runs": _colour(row) for row in rows}
     handles: list[Patch | Line2D] = [Patch(color=kinds[kind], label=kind) for kind in sorted(kinds, reverse=True)]
     handles.append(Line2D([], [], color=BASELINE, linestyle="--", label="the baseline: 250 points"))
@@ -70,7 +72,7 @@ def picture(figure: Figure, form: str, dpi: int) -> bytes:
 
 
 def _draw_panel(panel: Axes, rows: list[LeaderboardRow], domain: str) -> None:
-    panel.set_title(domain)
+    letter(panel.set_title(domain))
     panel.set_xlabel("points", fontsize=8)
     panel.set_xlim(0, 1250)  # room for the number beside the longest bar
     panel.set_xticks([0, 500, 1000])

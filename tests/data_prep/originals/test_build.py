@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from decathlon.cli.main import command
+from decathlon.data.decoding import decode
 from decathlon.data.ground_truth import read_truth
 from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing.check import problems
-from decathlon.data_prep.packing.decoding import decode
 from decathlon.errors import DecathlonError, UsageError
 from tests.conftest import outside
 from tests.data_prep.originals.test_domains import classes, read

@@ -14,6 +14,8 @@ from decathlon.errors import DataError, UsageError
 from tests.data_prep.originals.test_build import PLAIN, run
 from tests.helpers import originals as stand_ins
 
+FRAME = "v_YoYo_g03_c02/frame9.png"
+
 
 @pytest.mark.parametrize(
     ("words", "message"),
@@ -65,6 +67,17 @@ def move(pattern: str, folder: str) -> Callable[[Path], None]:
     def spoil(root: Path) -> None:
         for path in list(root.glob(pattern)):
             shutil.move(path, root / folder / path.name)
+
+    return spoil
+
+
+def beside(pattern: str, name: str) -> Callable[[Path], None]:
+    """Put a copy of a file beside it, or into another folder."""
+
+    def spoil(root: Path) -> None:
+        (path,) = root.rglob(pattern)
+        stand_ins.text(path.parent / name)
+        shutil.copy(path, path.parent / name)
 
     return spoil
 
@@ -143,6 +156,28 @@ def discard(root: Path) -> None:
         ("ucf101", remove("testlist01.txt"), "has no testlist01.txt. Pass the folder UCF-101"),
         ("ucf101", remove("v_YoYo_g03_c02"), "has no v_YoYo_g03_c02.avi and no folder of its frames"),
         ("ucf101", replace("trainlist01.txt", ".avi", ".mp4"), "is not a video. Copy the list again"),
+        (
+            "ucf101",
+            beside(FRAME, "x_9.png"),
+            "frame9.png and .*x_9.png: two kinds of frames of one video. Keep one",
+        ),
+        ("ucf101", beside(FRAME, "thumbnail_0.png"), "frame10.png and .*thumbnail_0.png: two kinds of frames"),
+        ("ucf101", beside(FRAME, "frame09.png"), "frame09.png and .*frame9.png: two kinds of frames"),
+        ("ucf101", beside(FRAME, "frame9.jpg"), "frame9.jpg and .*frame9.png: two kinds of frames"),
+        ("ucf101", beside(FRAME, "../../u/v_YoYo_g03_c02/frame9.png"), "two kinds of frames of one video"),
+        ("ucf101", beside(FRAME, "._frame9.png"), None),
+        ("ucf101", beside(FRAME, "flow_x_9.png"), None),
+        (
+            "dtd",
+            beside("zigzagged_0000.jpg", "../../../again/images/zigzagged/zigzagged_0000.jpg"),
+            "only one of them",
+        ),
+        (
+            "aircraft",
+            beside("1000004.jpg", "../../again/images/1000004.jpg"),
+            "Pass a folder with only one of them",
+        ),
+        ("gtsrb", beside("Final_Test/Images/00003.ppm", "../../b/Final_Test/Images/00003.ppm"), "only one of them"),
     ],
 )
 def test_what_is_missing_or_damaged_is_named(

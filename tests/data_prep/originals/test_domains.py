@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pytest
 from torchvision import datasets  # type: ignore[import-untyped]
 
+from decathlon.data.decoding import MAX_SIDE, decode
 from decathlon.data.official import OFFICIAL
 from decathlon.data_prep.originals.build import find, names
 from decathlon.data_prep.originals.original import Examples, Original
-from decathlon.data_prep.packing.decoding import MAX_SIDE, decode
 from decathlon.data_prep.sources.file_tree import open_tree
 from tests.conftest import outside
 from tests.helpers import originals as stand_ins
@@ -199,6 +199,18 @@ def test_ucf101_lists_and_frames(tmp_path: Path) -> None:
     # The bright square moves right: where it ends is bright, where it began dark, what never changes between.
     began, ended, still = (int(image[y, x, 0]) for y, x in ((1, 1), (1, 13), (20, 12)))
     assert began + 50 < still < ended - 50
+
+
+def test_ucf101_leaves_out_optical_flow_and_says_so(tmp_path: Path) -> None:
+    right = pixels(read("ucf101", stand_ins.ucf101(tmp_path)).train, 0)
+    for frame in [*tmp_path.rglob("frame*.png")]:
+        for axis in "xy":
+            stand_ins.save(
+                frame.with_name(f"flow_{axis}_{frame.stem[5:]}.jpg"), np.full((24, 32, 3), 128, np.uint8)
+            )
+    original = read("ucf101", tmp_path)
+    assert np.array_equal(pixels(original.train, 0), right)
+    assert original.notes == ("left out 200 images of optical flow beside the frames.",)
 
 
 def test_class_names_and_their_order_are_the_released_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
