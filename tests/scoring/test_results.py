@@ -77,7 +77,10 @@ def test_a_malformed_sidecar_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"image_id": 1}', "is not a list"),
+        ('{"answers": [{"image_id": 1, "category_id": 2}]}', "is not a list"),
+        ('{\n"image_id": 1,\n"category_id": 2}', "is not a list"),
+        ('{"image_id": 1}', "malformed row"),
+        ('{"image_id": 1, "category_id": 2}\n{"image_id": 3', "results.json, line 2, is cut off or damaged"),
         ("[]", "empty list"),
         ("", r"results.json is empty. Restore a copy\.$"),
         (" \n", "is empty"),
@@ -143,7 +146,10 @@ def test_partial_excuses_no_missing_image(tmp_path: Path) -> None:
 
 
 def test_partial_excuses_no_results_of_another_benchmark(tmp_path: Path) -> None:
-    assert "foreign image" in refusal(put(tmp_path, [(99, 10000001)]), partial=True)
+    message = refusal(put(tmp_path, [(99, 10000001)]), partial=True)
+    assert (
+        "it answers no test image of ant, bee, which is what truth holds. Name the ground truth of the" in message
+    )
 
 
 def test_400000_rows_are_read_and_checked_in_time(tmp_path: Path) -> None:
