@@ -147,11 +147,7 @@ def test_the_demo_says_what_the_readme_says_of_other_machines() -> None:
 def test_the_first_session_prints_what_the_page_shows(tmp_path: Path) -> None:
     """The whole session at full size, but for one epoch in place of twenty."""
     (tmp_path / "one.toml").write_text('base = "quick"\nepochs = 1\n')
-    environment = {
-        **os.environ,
-        "PYTHONUNBUFFERED": "1",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def printed(line: str) -> str:
         words = shlex.split(line.replace("--recipe quick", "--recipe one.toml"))

@@ -46,6 +46,11 @@ def test_the_pipeline_from_own_images_to_points(tmp_path: Path, monkeypatch: pyt
     run("data", "add", "mine.h5", "--name", "wool", "--from", "wool", "--split", "50/25/25")
     run("train", "--data", "mine.h5", *ROAD, "-o", "run")
     assert "Next: decathlon score run --truth mine-truth\n" in run("predict", "run", "--data", "mine.h5")
+    said = run("predict", "run", "--split", "val", "--data", "mine.h5")
+    assert "Next: decathlon score run --split val --truth mine.h5\n" in said
+    assert "Validation accuracy, no total" in run("score", "run", "--split", "val", "--truth", "mine.h5")
+    said = run("predict", "run", "--split", "val", "--data", "mine.h5", "-o", "v.json")
+    assert "Next: decathlon score v.json --truth mine.h5\n" in said
     bare = run("score", "run", "--truth", "mine-truth", "--data", "mine.h5", "--save-baseline", "kept.json")
     assert "saved the errors. Score other runs with --baseline kept.json" in bare
     assert "No baseline error for paint, wool." in bare
