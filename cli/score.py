@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from decathlon.data.ground_truth import Split, Truth
-    from decathlon.scoring.score import Baseline, Score
+    from decathlon.data.ground_truth import Split
+    from decathlon.scoring.score import Score
     from decathlon.scoring.seed_scores import GroupScore
 
 PATH = click.Path(path_type=Path)
@@ -67,7 +67,7 @@ def command(
     """
     from decathlon.data.ground_truth import read_truth
     from decathlon.runs.seed_group import find_group
-    from decathlon.scoring.baseline import SavedBaseline, find_baseline, unsealed_files
+    from decathlon.scoring.baseline import SavedBaseline, find_baseline, kept_baseline, unsealed_files
     from decathlon.scoring.results import of_split, read_results
     from decathlon.scoring.score import score
     from decathlon.scoring.seed_scores import GroupScore
@@ -86,13 +86,17 @@ def command(
     written = [file.with_name(of_split("score", answers.split)) for file in files]
     if not group and (results.is_file() or output is not None):
         written = []
-    against = find_baseline(answers, baseline, data)
+    against = usual = find_baseline(answers, baseline, data)
     if baseline is None and data is None and not force:
-        against = _keep(written, answers, against)
+        against = kept_baseline(written, answers, usual) or usual
     for file in unsealed_files(baseline, answers.split):
         click.echo(f"Note: {file} has no checksum, its errors are taken as they are.", err=True)
     scores = [score(one, answers, against, partial) for one in predicted]
     found = GroupScore(group.seeds, tuple(scores)) if group else scores[0]
+    if against is not usual:
+        click.echo(
+            f"kept the baseline of the earlier score ({against.text}); --force takes the usual one", err=True
+        )
     for file, one in zip(written, scores, strict=bool(written)):
         _write(file, one)
     if output is not None:
@@ -103,16 +107,6 @@ def command(
         write_sealed(save_baseline, SavedBaseline.of(mean).to_json())
         named = shlex.quote(str(save_baseline))
         click.echo(f"saved the errors. Score other runs with --baseline {named}", err=True)
-
-
-def _keep(written: list[Path], answers: Truth, usual: Baseline) -> Baseline:
-    """Return the baseline of the scores that are about to be replaced, and say so, or the usual one."""
-    from decathlon.scoring.baseline import kept_baseline
-
-    kept = kept_baseline(written, answers, usual)
-    if kept is not None:
-        click.echo(f"kept the baseline of the earlier score ({kept.text}); --force takes the usual one", err=True)
-    return kept or usual
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:

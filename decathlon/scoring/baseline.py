@@ -89,24 +89,22 @@ def kept_baseline(scores: Iterable[Path], truth: Truth, default: Baseline) -> Ba
     the truth, and for several.
     """
     found: dict[str, Baseline] = {}
+    held = {domain.name: len(domain.answers) for domain in truth.domains}
     for file in filter(Path.exists, scores):
         try:
             before = Score.read(file)
         except (DataError, VerificationError):  # nothing to keep
             continue
         errors = {d.name: d.baseline_error for d in before.domains if d.baseline_error is not None}
-        if not errors or all(errors[name] == default.errors.get(name) for name in errors):
+        shared = {name: error for name, error in errors.items() if name in held}
+        if not errors or (shared and all(default.errors.get(name) == error for name, error in shared.items())):
             continue
-        images = {d.name: d.images for d in before.domains}
-        fits = before.split == truth.split and all(
-            images.get(d.name, len(d.answers)) == len(d.answers) for d in truth.domains
-        )
-        if not fits or not {d.name for d in truth.domains} & errors.keys():
+        other = before.split != truth.split or any(held.get(d.name, d.images) != d.images for d in before.domains)
+        if other or not shared:
             problem = f"{file} was scored on other images than {truth.source} holds, against {before.baseline}"
             raise UsageError(f"{problem}. Name a baseline with --baseline, or take the usual one with --force.")
-        rest = {d.name for d in truth.domains} - errors.keys()
-        others = {name: error for name, error in default.errors.items() if name in rest}
-        found[str(file)] = Baseline(_joined(before.baseline, others, default.text), {**others, **errors})
+        others = {name: error for name, error in default.errors.items() if name not in shared}
+        found[str(file)] = Baseline(_joined(before.baseline, others, default.text), {**others, **shared})
     kept = list(found.values())
     if any(one.errors != kept[0].errors for one in kept):
         raise UsageError(

@@ -155,7 +155,7 @@ def _refuse_other_images(results: Results, truth: Truth, foreign: list[int], onl
     if len(foreign) == len(results.image_ids):
         other = "val" if truth.split == "test" else "test"
         if results.split is None and held & {image // IDS_PER_DOMAIN for image in foreign}:
-            fix += f", or add --split {other} if these are {other} images"
+            fix += f", or of its {other} images (--split {other})"
         answered = f"it answers no {truth.split} image of {names}, which is what {truth.source} holds"
         raise DataError(f"{cannot}: {answered}. {fix}.")
     if only and foreign and not held & {image // IDS_PER_DOMAIN for image in foreign}:

@@ -223,7 +223,5 @@ def test_a_truth_that_lacks_domains_is_named_as_such(tmp_path: Path) -> None:
 def test_a_truth_of_another_split_is_named_as_such(tmp_path: Path) -> None:
     path = put(tmp_path, PERFECT)
     val = replace(ANT, answers={10000000 + i: 10000001 for i in range(1, 31)})
-    with pytest.raises(
-        DataError, match=r"answers no val image of ant, .*, or add --split test if these are test images"
-    ):
+    with pytest.raises(DataError, match=r"answers no val image of ant, .*, or of its test images \(--split test\)"):
         check(read_results(path), Truth(tmp_path, (val,), "val"))

@@ -313,6 +313,10 @@ def test_a_kept_baseline_fits_the_images_or_is_refused(folder: Path) -> None:
             UsageError, match="scored on other images than .* Name a baseline .* usual one with --force"
         ):
             kept_baseline([file], truth, default)
+    write_json(
+        file, Score((DomainScore("ant", 0.9, 0.1, 10, 0.2), DomainScore("bee", 0.9, 0.1, 10, 0.5)), "u").to_json()
+    )
+    assert kept_baseline([file], replace(truth, domains=truth.domains[1:]), default) is None  # of a part of it
     others = [folder / "a.json", folder / "b.json"]
     for path, error in zip(others, (0.2, 0.3), strict=True):
         write_json(path, Score((DomainScore("ant", 0.9, 0.1, 10, error),), "mine").to_json())
