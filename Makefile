@@ -1,4 +1,4 @@
-# Two commands are all a fresh machine with Python >= 3.11 needs:
+# Two commands are all a fresh machine with Python 3.11 to 3.14 needs:
 #   make demo    set up, then the whole pipeline on the synthetic benchmark
 #   make test    set up, then ruff, mypy and the quick tests
 

@@ -1,11 +1,16 @@
 """decathlon leaderboard"""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from decathlon.reports.tables import Format
+
+if TYPE_CHECKING:
+    from decathlon.data.ground_truth import Split
 
 PATH = click.Path(path_type=Path)
 
@@ -17,11 +22,24 @@ PATH = click.Path(path_type=Path)
     default=None,
     help="Show the published rows. Default: with runs on the official benchmark, and when no RUN is given.",
 )
+@click.option(
+    "--baseline",
+    metavar="SCORE.json|RUN|BASELINE.json|official",
+    help="Compute the points of all runs against these errors, whatever they were scored against.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "val"]),
+    default="test",
+    show_default=True,
+    help="Which of its scores a run directory is shown with.",
+)
 @click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
 @click.option("--plot", type=PATH, metavar="FILE", help="Draw the points per domain as .png, .pdf or .svg.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write one self-contained page with tables and plots.")
 def command(
-    runs: tuple[Path, ...], published: bool | None, form: Format, plot: Path | None, html: Path | None
+    runs: tuple[Path, ...], published: bool | None, baseline: str | None, split: Split, form: Format,
+    plot: Path | None, html: Path | None,
 ) -> None:  # fmt: skip
     """Compare runs with each other and with the published rows.
 
@@ -32,7 +50,7 @@ def command(
     from decathlon.reports.leaderboard_rows import read_rows
     from decathlon.reports.terminal import write
 
-    found = boards(read_rows(runs), published)
+    found = boards(read_rows(runs, baseline, split), published)
     lines: list[str] = []
     if plot is not None or html is not None:
         from decathlon.reports.figures.lettering import letter_notes

@@ -28,18 +28,21 @@ def command(
     \b
     decathlon predict runs/mtan --data mini.h5
     decathlon score runs/mtan --truth annotations/
+
+    Predictions of the validation split go to results-val.json; 'score --split val' scores them, with the packed
+    file as --truth.
     """
     from decathlon.errors import UsageError
     from decathlon.runs.run_directory import Run
     from decathlon.runs.seed_group import find_group
-    from decathlon.scoring.results import protocol_path
+    from decathlon.scoring.results import of_split, protocol_path
     from decathlon.system.files import refuse_existing
 
     if threads:
         import torch
 
         torch.set_num_threads(threads)
-    name = "results.json" if split == "test" else f"results-{split}.json"
+    name = of_split("results", split)
     group = find_group(run)
     if group is None:
         if not force:
@@ -56,8 +59,8 @@ def command(
                 click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
             else:
                 _predict(file.parent, data, split, file, device, merged, batch)
-    if split == "test":
-        _next(run if out in (None, run / name) else out, trained, data)
+    of_run = out in (None, run / name)
+    _next(run if of_run else out, trained, data, split, " --split val" if of_run and split == "val" else "")
 
 
 def _predict(
@@ -81,7 +84,9 @@ def _predict(
     return tuple(counts)
 
 
-def _next(scored: Path | None, trained: tuple[str, ...], data: Path) -> None:
+def _next(
+    scored: Path | None, trained: tuple[str, ...], data: Path, split: Literal["test", "val"], option: str
+) -> None:
     """Print the next command; a run without some of the file's domains has no total."""
     from decathlon.data.ground_truth import SUFFIX, truth_folder
     from decathlon.data.packed_file import PackedFile
@@ -91,5 +96,6 @@ def _next(scored: Path | None, trained: tuple[str, ...], data: Path) -> None:
     partial = " --partial" if set(names) - set(trained) else ""
     beside = truth_folder(data)
     whole = all((beside / f"{name}{SUFFIX}").exists() for name in names)
-    truth = shlex.quote(str(beside)) if whole else "FOLDER_WITH_TEST_LABELS"
-    click.echo(f"Next: decathlon score {shlex.quote(str(scored))} --truth {truth}{partial}", err=True)
+    known = data if split == "val" else beside if whole else None
+    truth = "FOLDER_WITH_TEST_LABELS" if known is None else shlex.quote(str(known))
+    click.echo(f"Next: decathlon score {shlex.quote(str(scored))}{option} --truth {truth}{partial}", err=True)

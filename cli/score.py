@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from decathlon.data.ground_truth import Split
     from decathlon.scoring.score import Score
     from decathlon.scoring.seed_scores import GroupScore
 
@@ -21,7 +22,12 @@ PATH = click.Path(path_type=Path)
     "--truth",
     type=PATH,
     required=True,
-    help="Ground truth: a folder or zip of <domain>_test.json files, or one of them.",
+    help="Ground truth: a folder or zip of <domain>_test.json or _val.json files, one of them, or the packed file.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["test", "val"]),
+    help="Which images RESULTS answers. Default: what its protocol says, or test.",
 )
 @click.option(
     "--baseline",
@@ -33,16 +39,18 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--data", type=PATH, help="The packed file with the baseline errors of the benchmark.")
 @click.option("--partial", is_flag=True, help="Allow whole domains to be missing; there is no total then.")
+@click.option("--force", is_flag=True, help="Take the usual baseline where an earlier score has another one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON alone.")
 @click.option("-o", "--output", type=PATH, help="Write the score to this file.")
 def command(
-    results: Path, truth: Path, baseline: str | None, save_baseline: Path | None, data: Path | None,
-    partial: bool, as_json: bool, output: Path | None,
+    results: Path, truth: Path, split: Split | None, baseline: str | None, save_baseline: Path | None,
+    data: Path | None, partial: bool, force: bool, as_json: bool, output: Path | None,
 ) -> None:  # fmt: skip
     """Score RESULTS against the ground truth, as the Visual Decathlon does.
 
-    RESULTS is a results.json, or a run directory with one, which then gets a score.json. In a group of runs
-    ('train --seeds') every run is scored, and means and standard deviations are shown.
+    RESULTS is a results.json or a zip of one, or a run directory with one, which then gets a score.json. In a group
+    of runs ('train --seeds') every run is scored, and means and standard deviations are shown. A run that is scored
+    again keeps its baseline.
 
     Your own benchmark has no baseline until you measure one: score a fine-tuned run with --save-baseline, and other
     runs with --baseline. Domains that the saved baseline lacks keep theirs, such as the official errors.
@@ -50,30 +58,47 @@ def command(
     \b
     decathlon score runs/finetune --truth mine-truth --save-baseline finetune.json
     decathlon score runs/mtan --truth mine-truth --baseline finetune.json
+
+    To choose between runs, score predictions of the validation split against the labels in the packed file.
+
+    \b
+    decathlon predict runs/mtan --split val --data mine.h5
+    decathlon score runs/mtan --split val --truth mine.h5
     """
     from decathlon.data.ground_truth import read_truth
     from decathlon.runs.seed_group import find_group
-    from decathlon.scoring.baseline import SavedBaseline, find_baseline, unsealed_files
-    from decathlon.scoring.results import read_results
+    from decathlon.scoring.baseline import SavedBaseline, find_baseline, kept_baseline, unsealed_files
+    from decathlon.scoring.results import of_split, read_results
     from decathlon.scoring.score import score
     from decathlon.scoring.seed_scores import GroupScore
     from decathlon.system.checksums import write_sealed
     from decathlon.system.files import refuse_existing
 
     group = find_group(results)
-    files = [_results_file(run, results) for run in (group.every().values() if group else [results])]
+    files = [
+        _results_file(run, results, split or "test") for run in (group.every().values() if group else [results])
+    ]
     for path in (output, save_baseline):
         if path is not None:
             refuse_existing(path)
-    answers = read_truth(truth)
-    against = find_baseline(answers, baseline, data)
-    for file in unsealed_files(baseline):
+    predicted = [read_results(file) for file in files]
+    answers = read_truth(truth, split or predicted[0].split)
+    written = [file.with_name(of_split("score", answers.split)) for file in files]
+    if not group and (results.is_file() or output is not None):
+        written = []
+    against = usual = find_baseline(answers, baseline, data)
+    if baseline is None and data is None and not force:
+        against = kept_baseline(written, answers, usual) or usual
+    for file in unsealed_files(baseline, answers.split):
         click.echo(f"Note: {file} has no checksum, its errors are taken as they are.", err=True)
-    scores = [score(read_results(file), answers, against, partial) for file in files]
+    scores = [score(one, answers, against, partial) for one in predicted]
     found = GroupScore(group.seeds, tuple(scores)) if group else scores[0]
-    if group or (results.is_dir() and output is None):
-        for file, one in zip(files, scores, strict=True):
-            _write(file.with_name("score.json"), one)
+    if against is not usual:
+        click.echo(
+            f"kept the baseline of the earlier score ({against.text}); --force takes the usual one", err=True
+        )
+    for file, one in zip(written, scores, strict=bool(written)):
+        _write(file, one)
     if output is not None:
         write_sealed(output, found.to_json())
     _show(found, as_json)
@@ -112,18 +137,22 @@ def _write(file: Path, found: Score) -> None:
     write_sealed(file, document)
 
 
-def _results_file(run: Path, given: Path) -> Path:
+def _results_file(run: Path, given: Path, split: Split) -> Path:
     """Return the results file of a run directory, or the file itself; `given` is the path on the command line."""
     from decathlon.errors import UsageError
     from decathlon.runs.record import read_status
+    from decathlon.scoring.results import of_split
 
     if run.is_dir() and read_status(run) == "diverged":
         raise UsageError(f"{run} diverged and has no score. Train it again under another name with a smaller --lr.")
-    if run.is_dir() and not (run / "results.json").is_file():
+    file = run / of_split("results", split)
+    if run.is_dir() and not file.is_file():
         if read_status(run) == "running":
             from decathlon.runs.run_directory import Run
 
             Run(run).read_done()
         predict = f"decathlon predict {shlex.quote(str(given))} --data FILE.h5"
-        raise UsageError(f"{run} has no results.json. Run '{predict}' first.")
-    return run / "results.json" if run.is_dir() else run
+        raise UsageError(
+            f"{run} has no {file.name}. Run '{predict}{' --split val' if split == 'val' else ''}' first."
+        )
+    return file if run.is_dir() else run

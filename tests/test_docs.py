@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,30 +15,17 @@ import pytest
 
 import decathlon
 from decathlon.cli.main import command
-from decathlon.config.recipe import Recipe
-from decathlon.config.recipe_files import find_recipe
-from decathlon.data_prep.synth.table import TABLE
 from decathlon.data_prep.synth.write import synthesize
 from tests.helpers.house import EXCEPTIONS, ROOT, TOP, arrows, modules, room_edges, room_of
+from tests.helpers.pages import FENCE, PAGES, SMALL, small_recipe
 
-PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in ROOT.glob("docs/*.md")}
-PAGES |= {name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md")}
 every_page = pytest.mark.parametrize("page", sorted(PAGES))
 
 TESTS = "".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
 FILE = re.compile(r"`((?:adapters|benchmarks|cli|data_prep|decathlon|docs|tests)/(?:[\w./-]*\.\w+|[\w/-]*/)?)`")
 TEST = re.compile(r"`((?:\w+/)*test_\w+)`")
 NAME = re.compile(r"`(decathlon(?:\.\w+)+)`")
-
-
-# A benchmark and a recipe as small as they can be, in place of those that pages name.
-SMALL = tuple(replace(each, train=20, val=10, test=10) for each in TABLE if each.name in ("digits", "toys"))
-
-
-def small_recipe(name: str) -> Recipe:
-    return replace(find_recipe(name), epochs=1, batch=8, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +51,7 @@ def test_the_python_of_the_pages_runs(folder: Path, capsys: pytest.CaptureFixtur
     shutil.copy(folder / "runs" / "digits.safetensors", folder / "digits.safetensors")
     image, _ = decathlon.PackedDomain(folder / "runs" / "synth.h5", "digits", "val")[0]
     image.save(folder / "seven.png")
+    run_python("docs/data.md")
     run_python("docs/serving.md")
     answer, groups = capsys.readouterr().out.splitlines()
     assert answer in "0123456789" and groups == "[['digits', 'toys']]"
@@ -83,19 +69,6 @@ def test_the_pipeline_from_python_is_short() -> None:
 def test_every_name_that_a_page_gives_to_python_users_is_public() -> None:
     for _, text in FENCE.findall(PAGES["docs/python.md"] + PAGES["docs/serving.md"]):
         assert set(re.findall(r"\bdecathlon\.(\w+)", text)) <= set(decathlon.__all__)
-
-
-def test_the_pipeline_of_the_readme_works_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    writer = importlib.import_module("decathlon.data_prep.synth.write")
-    monkeypatch.setattr(writer, "synthesize", partial(synthesize, table=SMALL))
-    monkeypatch.setattr("decathlon.config.recipe_files.find_recipe", small_recipe)
-    pipeline = next(text for _, text in FENCE.findall(PAGES["README.md"]) if "decathlon data synth" in text)
-    lines = [line for line in pipeline.splitlines() if line.startswith("decathlon ")]
-    assert 8 <= len(lines) <= 10
-    for line in lines:
-        command.main(shlex.split(line, comments=True)[1:], standalone_mode=False)
-    assert (tmp_path / "runs" / "points.png").exists() and (tmp_path / "runs" / "digits.safetensors").exists()
 
 
 def commands(text: str) -> Iterator[tuple[str, bool]]:

@@ -1,8 +1,10 @@
-"""Ground truth: the category of every test image, read from annotation files in the challenge's format.
+"""Ground truth: the category of every image of a split, in annotation files of the challenge or in a packed file.
 
-A file is named `<domain>_test.json` and holds `images`, `annotations` and `categories`; other keys and other
-files are ignored. A zip is read in place, nothing is extracted.
+A file is named `<domain>_test.json` or `<domain>_val.json` and holds `images`, `annotations` and `categories`;
+other keys and other files are ignored. A zip is read in place, nothing is extracted.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -12,9 +14,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from decathlon.errors import DataError
+from decathlon.errors import DataError, UsageError
 from decathlon.system.checksums import read_sealed, unsealed
 from decathlon.system.schema import find_fault
 from decathlon.system.strict_json import parse_json
@@ -22,6 +24,8 @@ from decathlon.system.strict_json import parse_json
 IDS_PER_DOMAIN = 10**7
 SUFFIX = "_test.json"
 STRIPPED = "_test_stripped.json"  # test images without their answers
+Split = Literal["test", "val"]  # what can be predicted and scored
+HDF5 = b"\x89HDF\r\n\x1a\n"  # how a packed file begins
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 RESTORE = "Restore a copy or add the domain again"
 SHAPE = {
@@ -33,7 +37,7 @@ SHAPE = {
 
 @dataclass(frozen=True)
 class TruthDomain:
-    """One domain's answers: `answers` maps every test image's id to the id of its category."""
+    """One domain's answers: `answers` maps every image's id to the id of its category."""
 
     name: str
     categories: frozenset[int]
@@ -52,10 +56,16 @@ class TruthDomain:
 
 @dataclass(frozen=True)
 class Truth:
-    """The answers of a benchmark's domains, in order of their index."""
+    """The answers of a benchmark's domains on one split, in order of their index."""
 
     source: Path
     domains: tuple[TruthDomain, ...]
+    split: Split = "test"
+
+    @property
+    def packed(self) -> bool:
+        """Whether the answers are the labels in a packed file."""
+        return is_packed(self.source)
 
     def digest(self, without: Collection[str] = ()) -> str:
         """Return the SHA-256 of all ids and answers, independent of the order they were read in."""
@@ -64,18 +74,71 @@ class Truth:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def read_truth(path: str | Path) -> Truth:
-    """Read ground truth from a folder or a zip of `<domain>_test.json` files, or from one such file.
+def read_truth(path: str | Path, split: Split | None = None) -> Truth:
+    """Read ground truth from a folder or a zip of `<domain>_test.json` files, from one such file or a packed file.
 
-    A folder may hold the files in `annotations/`. Raises DataError naming the file and the fault in it.
+    With `split="val"` the files are `<domain>_val.json`; by default a single file's name decides, and otherwise it
+    is the test split. A folder may hold the files in `annotations/`. Raises DataError naming the file and the fault
+    in it, UsageError for one file of the other split.
     """
     path = Path(path)
-    domains = [_domain(name, data, source) for name, data, source in documents(path)]
-    if not domains:
-        raise DataError(f"{path} holds no <domain>{SUFFIX}. Name the folder or zip with the ground truth.")
+    named = next((each for each in get_args(Split) if _is_truth(path.name, suffix(each))), None)
+    if path.is_dir() or named is None:
+        named = split or "test"
+    if named != (split or named):
+        raise UsageError(
+            f"{path} holds the {named} split, but {split} images are scored. Name <domain>_{split}.json."
+        )
+    if is_packed(path):
+        domains = _packed_domains(path, named)
+    else:
+        domains = [_domain(name, data, source) for name, data, source in documents(path, named)]
+        if not domains:
+            raise DataError(
+                f"{path} holds no <domain>{suffix(named)}. Name the folder or zip with the ground truth."
+            )
     domains.sort(key=lambda domain: (domain.index, domain.name))
     _refuse_shared_ids(path, domains)
-    return Truth(path, tuple(domains))
+    return Truth(path, tuple(domains), named)
+
+
+def suffix(split: Split) -> str:
+    """Return how the names of the files with a split's ground truth end."""
+    return f"_{split}.json"
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is HDF5, as packed files are."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(HDF5)) == HDF5
+    except OSError:
+        return False  # whoever reads it next says why
+
+
+def _packed_domains(path: Path, split: Split) -> list[TruthDomain]:
+    from decathlon.data.packed_file import PackedFile
+
+    domains, bare = [], []
+    with PackedFile(path) as packed:
+        for domain in packed.benchmark:
+            if not packed.count(domain.name, split):
+                continue
+            labels, ids = (packed.column(domain.name, split, column).tolist() for column in ("label", "image_id"))
+            if min(labels) < 0:
+                bare.append(domain.name)
+                continue
+            answers = {image: domain.category_ids[label] for image, label in zip(ids, labels, strict=True)}
+            domains.append(TruthDomain(domain.name, frozenset(domain.category_ids), answers))
+    if bare:
+        beside = truth_folder(path)
+        fix = f"Name {beside}" if beside.is_dir() else "Name the folder or zip with the ground truth"
+        raise DataError(f"{path} holds no labels of the {split} images of {', '.join(bare)}. {fix}.")
+    if not domains:
+        raise DataError(f"{path} has no {split} split. Name the folder or zip with the ground truth.")
+    return domains
 
 
 def truth_folder(packed: Path) -> Path:
@@ -129,48 +192,49 @@ def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
             owner.update(dict.fromkeys(ids, domain.name))
 
 
-def documents(path: Path) -> Iterator[tuple[str, Any, str]]:
-    """Yield domain, parsed content and source of every file in a folder or zip, or of a single file."""
+def documents(path: Path, split: Split = "test") -> Iterator[tuple[str, Any, str]]:
+    """Yield domain, parsed content and source of every file of a split in a folder or zip, or of a single file."""
+    end = suffix(split)
     if path.is_dir():
         folders = (path, path / "annotations")
-        listed = (sorted(f for f in folder.glob(f"*{SUFFIX}") if _is_truth(f.name)) for folder in folders)
+        listed = (sorted(f for f in folder.glob(f"*{end}") if _is_truth(f.name, end)) for folder in folders)
         found = next(filter(None, listed), [])
-        yield from ((file.name.removesuffix(SUFFIX), read_sealed(file, RESTORE), str(file)) for file in found)
-    elif _is_truth(path.name):
-        yield path.name.removesuffix(SUFFIX), read_sealed(path, RESTORE), str(path)
+        yield from ((file.name.removesuffix(end), read_sealed(file, RESTORE), str(file)) for file in found)
+    elif _is_truth(path.name, end):
+        yield path.name.removesuffix(end), read_sealed(path, RESTORE), str(path)
     elif path.exists() and not path.is_file():  # opening a pipe would wait forever
         raise DataError(f"cannot read {path}: it is not a regular file.")
     else:
-        yield from _members(path)
+        yield from _members(path, end)
 
 
-def _is_truth(name: str) -> bool:
+def _is_truth(name: str, end: str) -> bool:
     # Archives made on a Mac hold a `._name` beside every name.
-    return name.endswith(SUFFIX) and name != SUFFIX and not name.startswith(".")
+    return name.endswith(end) and name != end and not name.startswith(".")
 
 
-def _members(path: Path) -> Iterator[tuple[str, Any, str]]:
+def _members(path: Path, end: str) -> Iterator[tuple[str, Any, str]]:
     try:
         with zipfile.ZipFile(path) as archive:
-            for name, member in _truths(archive, path).items():
+            for name, member in _truths(archive, path, end).items():
                 source = f"{path}:{member.filename}"
                 data = parse_json(_unpack(archive, member, source), source)
-                yield name.removesuffix(SUFFIX), unsealed(data, source, RESTORE), source
+                yield name.removesuffix(end), unsealed(data, source, RESTORE), source
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     # RuntimeError: a password is needed; NotImplementedError: an unknown compression.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        problem = f"{path} is not a folder, a <domain>{SUFFIX} or an intact zip of them ({error})"
+        problem = f"{path} is not a folder, a <domain>{end}, an intact zip of them or a packed file ({error})"
         raise DataError(f"{problem}. Name another or copy it again.") from None
 
 
-def _truths(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+def _truths(archive: zipfile.ZipFile, path: Path, end: str) -> dict[str, zipfile.ZipInfo]:
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         name = member.filename.rpartition("/")[2]
         if name in found:
             raise DataError(f"{path} holds {name} twice. Keep one of them.")
-        if _is_truth(name):
+        if _is_truth(name, end):
             found[name] = member
     return found
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from decathlon.data.ground_truth import RESTORE as ADD_AGAIN
-from decathlon.data.ground_truth import STRIPPED, read_truth
-from decathlon.data.ground_truth import SUFFIX as TRUTH
+from decathlon.data.ground_truth import STRIPPED, Split, read_truth, suffix
 from decathlon.errors import DataError
 from decathlon.inference.network_file import FORMAT, description, load_merged
 from decathlon.runs.logs import METRICS, TIMING, read_footprint, read_lines
@@ -57,7 +57,7 @@ def kind_of(path: Path) -> Kind | None:
         return Kind(what, _read_weights, lambda path: True)
     if path.suffix in (".onnx", ".pt2"):  # a .pt2 is a zip, which has checksums; ONNX has none
         return Kind("merged network", description, lambda path: path.suffix == ".pt2")
-    if path.name.endswith(TRUTH):
+    if path.name.endswith(tuple(map(suffix, get_args(Split)))):
         return Kind("ground truth", read_truth)
     if path.name.endswith(STRIPPED):
         return Kind("names of test images", lambda path: read_sealed(path, ADD_AGAIN))
@@ -111,6 +111,7 @@ BY_NAME = {
     RECORD: Kind("record", read_record),
     SEEDS: Kind("seeds of a group", lambda path: find_group(path.parent)),
     "score.json": Kind("score", _read_score),
+    "score-val.json": Kind("score", _read_score),
     "metrics.jsonl": Kind("metrics", lambda path: read_lines(path, METRICS), lambda path: False),
     "timing.jsonl": Kind("timing", lambda path: read_lines(path, TIMING), _lines_have_checksums),
     "footprint.json": Kind("footprint", read_footprint, lambda path: False),

@@ -7,12 +7,13 @@ made: `decathlon.data_prep.packing.check`.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 
-from decathlon.data.ground_truth import STRIPPED
+from decathlon.data.ground_truth import STRIPPED, Split
 from decathlon.data.ground_truth import SUFFIX as TRUTH
-from decathlon.errors import DataError, DecathlonError, UsageError, VerificationError
+from decathlon.errors import DecathlonError, UsageError, VerificationError
 from decathlon.experiments.file_kinds import KINDS, Kind, kind_of
 from decathlon.runs.checkpoints import Checkpoints
 from decathlon.runs.initial_state import read_start
@@ -21,9 +22,9 @@ from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.record import RECORD, RunRecord, read_status
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
-from decathlon.scoring.score import Score, how_to_score
+from decathlon.scoring.results import of_split
+from decathlon.scoring.score import Score, refuse_other_results
 from decathlon.system.checksums import RESTORE
-from decathlon.system.files import sha256
 
 OK, UNSEALED = "ok", "ok, but it has no checksum"
 REACHED = {"running": "; training is not finished", "diverged": "; the run diverged", "done": ""}
@@ -144,10 +145,9 @@ def _check_checkpoints(run: Run, record: RunRecord) -> None:
 
 def _check_score(run: Run) -> None:
     """Raise DataError for a score that was made from other results than the run has."""
-    results, score = run.folder / "results.json", run.folder / "score.json"
-    protocol = (Score.read(score).protocol if score.exists() else None) or {}
-    if "results_sha256" in protocol and results.exists() and protocol["results_sha256"] != sha256(results):
-        raise DataError(f"{score} was made from other results. Run '{how_to_score(run.folder)}' again.")
+    for split in get_args(Split):
+        if (file := run.folder / of_split("score", split)).exists():
+            refuse_other_results(run.folder, Score.read(file))
 
 
 def _checked(path: Path, kind: Kind | None, listed: bool = False) -> Checked:

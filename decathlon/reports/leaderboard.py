@@ -1,12 +1,13 @@
 """The leaderboard: runs and published rows side by side, as far as they are comparable.
 
-Runs share a board when they were scored on the same domains and images against the same baseline errors;
+Runs share a board when they were scored on the same domains, split and images against the same baseline errors;
 all others get a separate one.
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
+from decathlon.data.ground_truth import Split
 from decathlon.data.official import OFFICIAL
 from decathlon.reports.leaderboard_rows import LeaderboardRow, paper_rows, reference_rows
 from decathlon.reports.tables import Column, Place, Table, Value
@@ -28,6 +29,7 @@ class Board:
     label: str
     domains: tuple[str, ...]
     rows: tuple[LeaderboardRow, ...]
+    split: Split = "test"
 
     def covers(self, row: LeaderboardRow) -> bool:
         """Return whether a row has all domains of the board; over fewer, means and totals do not compare."""
@@ -79,7 +81,8 @@ def to_table(board: Board) -> Table:
     ]
     values = tuple(_values(board, row) for row in board.rows)
     aside = tuple(line for line, row in zip(values, board.rows, strict=True) if row.reference)
-    return Table(f"{board.label}: test accuracy in %", tuple(columns), values, aside=aside)
+    split = "test" if board.split == "test" else "validation"
+    return Table(f"{board.label}: {split} accuracy in %", tuple(columns), values, aside=aside)
 
 
 def _values(board: Board, row: LeaderboardRow) -> tuple[Value, ...]:
@@ -97,10 +100,11 @@ def _values(board: Board, row: LeaderboardRow) -> tuple[Value, ...]:
 def _board(label: str, rows: Sequence[LeaderboardRow]) -> Board:
     names = [d.name for row in rows if row.score is not None for d in row.score.domains]
     domains = tuple(OFFICIAL) if label == OFFICIAL_BOARD else tuple(dict.fromkeys(names))
-    board = Board(label, domains, ())
+    board = Board(label, domains, (), next((row.score.split for row in rows if row.score is not None), "test"))
 
     def rank(row: LeaderboardRow) -> tuple[float, float]:
-        return -(board.total(row) or -1.0), -(row.score.mean_accuracy if row.score is not None else -1.0)
+        total = board.total(row)
+        return (1 if total is None else -total), -(row.score.mean_accuracy if row.score is not None else -1.0)
 
     return replace(board, rows=tuple(sorted(rows, key=rank)))
 
@@ -121,7 +125,7 @@ def _group(runs: Sequence[LeaderboardRow]) -> dict[Hashable, list[LeaderboardRow
         if all(domain.baseline_error is None for domain in row.score.domains):
             # Without points nothing can be confused: its accuracies join the board of its benchmark.
             rivals = (_benchmark(other) for other in scores if other.total is not None)
-            key = next((rival for rival in rivals if rival[:2] == key[:2]), key)
+            key = next((rival for rival in rivals if rival[:3] == key[:3]), key)
         groups.setdefault(OFFICIAL_BOARD if key == (OFFICIAL_BOARD,) else key, []).append(row)
     return groups
 
@@ -129,11 +133,11 @@ def _group(runs: Sequence[LeaderboardRow]) -> dict[Hashable, list[LeaderboardRow
 def _benchmark(score: Score) -> tuple[Hashable, ...]:
     """Return a key that two scores share exactly when they are comparable."""
     official = all(d.name in OFFICIAL and d.images == OFFICIAL[d.name].test for d in score.domains)
-    if official and score.baseline == OFFICIAL_TEXT:
+    if official and score.baseline == OFFICIAL_TEXT and score.split == "test":
         return (OFFICIAL_BOARD,)
     images = frozenset((d.name, d.images) for d in score.domains)
     errors = frozenset((d.name, d.baseline_error) for d in score.domains)
-    return str((score.protocol or {}).get("benchmark")), images, errors
+    return score.split, str((score.protocol or {}).get("benchmark")), images, errors
 
 
 def _label(rows: Sequence[LeaderboardRow]) -> str:
@@ -156,7 +160,8 @@ def notes(found: Sequence[Board]) -> list[str]:
         )
     if sum(any(not row.published for row in board.rows) for board in found) > 1:
         sentences.append(
-            "These runs differ in domains, images or baseline; compare rows within a table, never across tables."
+            "These runs differ in domains, split, images or baseline; compare rows within a table, never across "
+            "tables."
         )
     sentences += [sentence for board in found for sentence in _truth_notes(board)]
     sentences += (sentence for board in found for row in board.rows for sentence in _row_notes(board, row))

@@ -5,16 +5,15 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+from decathlon.data.ground_truth import Split
 from decathlon.data.official import OFFICIAL
-from decathlon.errors import DataError
 from decathlon.runs.logs import read_footprint
 from decathlon.runs.record import RECORD, RunRecord, read_record
 from decathlon.runs.seed_group import Group, find_group, seeds_text
-from decathlon.scoring.baseline import OFFICIAL_TEXT
+from decathlon.scoring.baseline import OFFICIAL_TEXT, rebased
 from decathlon.scoring.results import protocol_text
-from decathlon.scoring.score import DomainScore, Score, how_to_score
+from decathlon.scoring.score import DomainScore, Score, refuse_other_results
 from decathlon.scoring.seed_scores import GroupScore, read_group_score
-from decathlon.system.files import sha256
 from decathlon.system.strict_json import parse_json
 
 PAPERS = "published.json"
@@ -40,28 +39,38 @@ class LeaderboardRow:
     method: str | None = None
 
 
-def read_rows(paths: Sequence[Path]) -> list[LeaderboardRow]:
+def read_rows(paths: Sequence[Path], baseline: str | None = None, split: Split = "test") -> list[LeaderboardRow]:
     """Read run directories, groups of them and score.json files; equal names are replaced by the paths.
 
-    Raises DataError when a score was made from other results than the run's.
+    Directories are read for their score of `split`. Points are counted against `baseline`, a source as in
+    `find_baseline`, in place of the one a row was scored against. Raises DataError when a score was made from other
+    results than the run's.
     """
     rows = []
     for path in paths:
         group, folder = find_group(path), path if path.is_dir() else path.parent
-        rows.append(_read_group(group) if group else _read_run(path, _record(folder)))
+        row = _read_group(group, split) if group else _read_run(path, _record(folder), split)
+        rows.append(row if baseline is None else _rebased(row, baseline))
     names = [row.name for row in rows]
     pairs = zip(rows, paths, strict=True)
     return [replace(row, name=str(path)) if names.count(row.name) > 1 else row for row, path in pairs]
 
 
-def _read_group(group: Group) -> LeaderboardRow:
+def _rebased(row: LeaderboardRow, baseline: str) -> LeaderboardRow:
+    if row.group is not None:
+        group = replace(row.group, scores=tuple(rebased(score, baseline) for score in row.group.scores))
+        return replace(row, group=group, score=group.mean())
+    return replace(row, score=row.score and rebased(row.score, baseline))
+
+
+def _read_group(group: Group, split: Split) -> LeaderboardRow:
     """Return one row for a group; it counts as diverged when one of its runs has."""
     name = group.folder.resolve().name
     records = {folder: _record(folder) for folder in group.runs.values()}
     if any(record and record.status == "diverged" for record in records.values()):
         return LeaderboardRow(name, None, protocol=f"diverged, {seeds_text(group.seeds)}")
-    scores = read_group_score(group)
-    first, *_ = [_read_run(folder, record) for folder, record in records.items()]
+    scores = read_group_score(group, split)
+    first, *_ = [_read_run(folder, record, split) for folder, record in records.items()]
     return replace(_row(name, scores.mean(), first.params), group=scores)
 
 
@@ -69,9 +78,9 @@ def _record(folder: Path) -> RunRecord | None:
     return read_record(folder / RECORD) if (folder / RECORD).is_file() else None
 
 
-def _read_run(path: Path, record: RunRecord | None) -> LeaderboardRow:
+def _read_run(path: Path, record: RunRecord | None, split: Split) -> LeaderboardRow:
     folder = path if path.is_dir() else path.parent
-    of_run = path.is_dir() or path.name == "score.json"
+    of_run = path.is_dir() or path.name in ("score.json", "score-val.json")
     name, home = path.stem, folder.resolve()
     if of_run:  # a seed of a group has both names
         name = f"{home.parent.name}/{home.name}" if find_group(home.parent) else home.name
@@ -82,11 +91,9 @@ def _read_run(path: Path, record: RunRecord | None) -> LeaderboardRow:
         params = float(read_footprint(footprint)["ratio"])
     if of_run and record and record.status == "diverged":
         return LeaderboardRow(name, None, params, "diverged")
-    score = Score.read(path)
-    results, digest = folder / "results.json", (score.protocol or {}).get("results_sha256")
-    if of_run and digest is not None and results.exists() and sha256(results) != digest:
-        again = how_to_score(folder, partial=bool(score.missing))
-        raise DataError(f"{folder}/score.json was made from other results. Run '{again}'.")
+    score = Score.read(path, split)
+    if of_run:
+        refuse_other_results(folder, score)
     return _row(name, score, params)
 
 

@@ -45,7 +45,8 @@ def _table(score: Score) -> Table:
     mean = round(100 * score.mean_accuracy, 4)
     images = sum(domain.images for domain in score.domains)
     most = MOST_POINTS * len(score.domains)
-    title = "Accuracy, no total" if score.total is None else f"Score {score.total:.1f} of {most:.0f}"
+    title = "accuracy, no total" if score.total is None else f"score {score.total:.1f} of {most:.0f}"
+    title = title.capitalize() if score.split == "test" else f"Validation {title}"
     return Table(title, COLUMNS, rows, footer=("mean, total", images, mean, 100 - mean, None, score.total))
 
 

@@ -8,7 +8,7 @@ timing.jsonl                 a line per epoch as it ran: seconds and images; an 
 start.safetensors            what training starts from; removed when the run is done
 checkpoint.safetensors       where to resume from; removed when the run is done
 checkpoint-1.safetensors     the checkpoint before it
-footprint.json results.json score.json
+footprint.json results.json score.json; of the validation split results-val.json score-val.json
 """
 
 import json

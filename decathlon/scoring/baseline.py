@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from decathlon.data.domains import Benchmark
-from decathlon.data.ground_truth import Truth
+from decathlon.data.ground_truth import Split, Truth
 from decathlon.data.official import OFFICIAL, is_official
-from decathlon.errors import DataError, UsageError
+from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.runs.seed_group import find_group
-from decathlon.scoring.results import protocol_text
-from decathlon.scoring.score import Baseline, Score
+from decathlon.scoring.results import of_split, protocol_text
+from decathlon.scoring.score import Baseline, DomainScore, Score
 from decathlon.scoring.seed_scores import read_score
 from decathlon.system.checksums import is_sealed, read_sealed
 from decathlon.system.files import read_bytes, read_json
@@ -24,17 +24,19 @@ NO_BASELINE = Baseline("none")
 SHAPE = {
     "baseline_errors": {str: {"error": within(float, 0, 1), "images": within(int, 1, 10**12)}},
     "baseline": str,
+    "split?": Literal["test", "val"],
 }
 SAVE_ONE = "Make one with 'decathlon score RUN --truth PATH --save-baseline FILE.json'"
 
 
 @dataclass(frozen=True)
 class SavedBaseline:
-    """Errors in 0..1 by domain and the number of test images they were measured on; `text` describes how."""
+    """Errors in 0..1 by domain and the number of images of a split they were measured on; `text` describes how."""
 
     text: str
     errors: Mapping[str, float]
     images: Mapping[str, int]
+    split: Split = "test"
 
     @classmethod
     def of(cls, score: Score) -> SavedBaseline:
@@ -42,12 +44,13 @@ class SavedBaseline:
         protocol = score.protocol or {}
         method = [str(protocol["method"])] if "method" in protocol else []
         text = ", ".join([*method, protocol_text(protocol) or "protocol unknown"])
-        return cls(text, {d.name: d.error for d in score.domains}, {d.name: d.images for d in score.domains})
+        errors, images = ({d.name: getattr(d, part) for d in score.domains} for part in ("error", "images"))
+        return cls(text, errors, images, score.split)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dictionaries and numbers; `read` reads them back."""
         domains = {name: {"error": error, "images": self.images[name]} for name, error in self.errors.items()}
-        return {"baseline_errors": domains, "baseline": self.text}
+        return {"baseline_errors": domains, "baseline": self.text, "split": self.split}
 
     @classmethod
     def read(cls, path: Path) -> SavedBaseline | None:
@@ -60,7 +63,8 @@ class SavedBaseline:
             raise DataError(f"{path} is not a baseline ({fault}). {SAVE_ONE}.")
         domains = data["baseline_errors"]
         errors = {name: float(entry["error"]) for name, entry in domains.items()}
-        return cls(data["baseline"], errors, {name: entry["images"] for name, entry in domains.items()})
+        images = {name: entry["images"] for name, entry in domains.items()}
+        return cls(data["baseline"], errors, images, data.get("split", "test"))
 
 
 def find_baseline(truth: Truth, source: str | Path | None = None, data: str | Path | None = None) -> Baseline:
@@ -68,27 +72,90 @@ def find_baseline(truth: Truth, source: str | Path | None = None, data: str | Pa
 
     `source` is `official`, a score.json, a run directory with one, a group of runs, whose mean is taken, or a saved
     baseline. Domains that it lacks, or all of them without a source, take the errors in the packed file `data`, or
-    in a benchmark.json beside the ground truth, or the official ones of official domains, or none.
+    in a benchmark.json beside the ground truth, or the official ones of official domains, or none. These are errors
+    on test images: for the validation split only a source that was measured on it gives a baseline.
     Raises DataError when a source describes another benchmark than the ground truth.
     """
-    data = None if data is None else Path(data)
+    data = (truth.source if truth.packed else None) if data is None else Path(data)
     if source == "official":
         return _only_official(truth)
     return _default(truth, data) if source is None else _measured(truth, Path(source), data)
 
 
-def unsealed_files(source: str | None) -> list[Path]:
+def kept_baseline(scores: Iterable[Path], truth: Truth, default: Baseline) -> Baseline | None:
+    """Return the baseline of earlier scores where it differs from `default`, for scores that take their place.
+
+    None where there is no earlier score, or none with points. Raises UsageError for a baseline that does not fit
+    the truth, and for several.
+    """
+    found: dict[str, Baseline] = {}
+    held = {domain.name: len(domain.answers) for domain in truth.domains}
+    for file in filter(Path.exists, scores):
+        try:
+            before = Score.read(file)
+        except (DataError, VerificationError):  # nothing to keep
+            continue
+        errors = {d.name: d.baseline_error for d in before.domains if d.baseline_error is not None}
+        shared = {name: error for name, error in errors.items() if name in held}
+        if not errors or (shared and all(default.errors.get(name) == error for name, error in shared.items())):
+            continue
+        other = before.split != truth.split or any(held.get(d.name, d.images) != d.images for d in before.domains)
+        if other or not shared:
+            problem = f"{file} was scored on other images than {truth.source} holds, against {before.baseline}"
+            raise UsageError(f"{problem}. Name a baseline with --baseline, or take the usual one with --force.")
+        others = {name: error for name, error in default.errors.items() if name not in shared}
+        found[str(file)] = Baseline(_joined(before.baseline, others, default.text), {**others, **shared})
+    kept = list(found.values())
+    if any(one.errors != kept[0].errors for one in kept):
+        raise UsageError(
+            f"{' and '.join(found)} were scored against different baselines. Name one with --baseline, or take the "
+            "usual one with --force."
+        )
+    return kept[0] if kept else None
+
+
+def rebased(score: Score, source: str) -> Score:
+    """Return a score with the points that it earns against another baseline, a source as in `find_baseline`.
+
+    Domains that the source lacks keep their errors. Raises DataError for a source measured on other images.
+    """
+    images = {domain.name: domain.images for domain in score.domains}
+    if source == "official":
+        official = score.split == "test" and all(n in OFFICIAL and OFFICIAL[n].test == images[n] for n in images)
+        if not official:
+            raise UsageError(
+                "the official baseline is for the official domains. Name a score.json with --baseline."
+            )
+        text, errors = OFFICIAL_TEXT, {name: OFFICIAL[name].finetune_error for name in images}
+    else:
+        measured, text = _read_source(Path(source), score.split)
+        errors = _errors_in(measured, images, score.split, Path(source))
+    own = {d.name: d.baseline_error for d in score.domains if d.name not in errors and d.baseline_error is not None}
+    domains = tuple(
+        DomainScore(d.name, d.accuracy, d.error, d.images, {**own, **errors}.get(d.name), d.majority)
+        for d in score.domains
+    )
+    return replace(score, domains=domains, baseline=_joined(text, own, score.baseline))
+
+
+def _joined(text: str, others: Mapping[str, float], of_others: str) -> str:
+    return text + (f"; {', '.join(others)}: {of_others}" if others else "")
+
+
+def unsealed_files(source: str | None, split: Split = "test") -> list[Path]:
     """Return the files of a baseline source, as in `find_baseline`, that carry no checksum."""
     if source in (None, "official"):
         return []
     path = Path(source or "")
     group = find_group(path)
     folders = list(group.runs.values()) if group else [path]
-    files = [folder / "score.json" if folder.is_dir() else folder for folder in folders]
+    files = [folder / of_split("score", split) if folder.is_dir() else folder for folder in folders]
     return [file for file in files if not is_sealed(read_bytes(file))]
 
 
 def _default(truth: Truth, data: Path | None) -> Baseline:
+    if truth.split != "test":
+        return NO_BASELINE
     official = _official(truth)
     for benchmark, source in _benchmarks(truth, data):
         if errors := _errors(truth, benchmark, source):
@@ -106,6 +173,10 @@ def _official(truth: Truth) -> dict[str, float]:
 
 
 def _only_official(truth: Truth) -> Baseline:
+    if truth.split != "test":
+        raise UsageError(
+            "the official errors are of test images, not of val images. Name a score-val.json instead."
+        )
     errors = _official(truth)
     others = [d.name for d in truth.domains if d.name not in errors]
     if others:
@@ -116,32 +187,39 @@ def _only_official(truth: Truth) -> Baseline:
     return Baseline(OFFICIAL_TEXT, errors)
 
 
-def _measured(truth: Truth, path: Path, data: Path | None) -> Baseline:
+def _read_source(path: Path, split: Split) -> tuple[SavedBaseline, str]:
+    """Return the errors that a file, run or group holds, and the text that names them."""
     if not path.exists():
         raise UsageError(
             f"{path} does not exist. Name a score.json, a run directory, a saved baseline or 'official'."
         )
     saved = SavedBaseline.read(path)
     if saved is None:
-        measured = SavedBaseline.of(read_score(path))
-        return Baseline(f"measured: the errors of {path}", _errors_in(measured, truth, path))
-    errors = _errors_in(saved, truth, path)
+        return SavedBaseline.of(read_score(path, split)), f"measured: the errors of {path}"
+    return saved, f"measured: {saved.text}"
+
+
+def _measured(truth: Truth, path: Path, data: Path | None) -> Baseline:
+    measured, text = _read_source(path, truth.split)
+    errors = _errors_in(measured, {d.name: len(d.answers) for d in truth.domains}, truth.split, path)
     rest = tuple(domain for domain in truth.domains if domain.name not in errors)
     others = _default(replace(truth, domains=rest), data) if rest else NO_BASELINE
-    text = f"measured: {saved.text}" + (f"; {', '.join(others.errors)}: {others.text}" if others.errors else "")
-    return Baseline(text, {**others.errors, **errors})
+    return Baseline(_joined(text, others.errors, others.text), {**others.errors, **errors})
 
 
-def _errors_in(measured: SavedBaseline, truth: Truth, path: Path) -> dict[str, float]:
-    """Return the errors on the domains of the ground truth; raises DataError for other test images."""
-    for domain in truth.domains:
-        images = measured.images.get(domain.name, len(domain.answers))
-        if images != len(domain.answers):
+def _errors_in(measured: SavedBaseline, images: Mapping[str, int], split: Split, path: Path) -> dict[str, float]:
+    """Return the errors on the scored domains, which have so many images; raises DataError for other images."""
+    if measured.split != split:
+        raise DataError(
+            f"{path} was measured on {measured.split} images, these are {split} images. Name another --baseline."
+        )
+    for name, scored in images.items():
+        if measured.images.get(name, scored) != scored:
             raise DataError(
-                f"{path} was measured on another benchmark: {images} images of {domain.name}, "
-                f"the ground truth has {len(domain.answers)}. Name another --baseline."
+                f"{path} was measured on another benchmark: {measured.images[name]} images of {name}, "
+                f"the ground truth has {scored}. Name another --baseline."
             )
-    return {d.name: measured.errors[d.name] for d in truth.domains if d.name in measured.errors}
+    return {name: measured.errors[name] for name in images if name in measured.errors}
 
 
 def _benchmarks(truth: Truth, data: Path | None) -> list[tuple[Benchmark, str]]:

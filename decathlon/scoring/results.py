@@ -1,17 +1,22 @@
-"""The results file of the challenge: one predicted category for every test image.
+"""The results file of the challenge: one predicted category for every image of a split.
 
-A JSON list of `{"image_id": int, "category_id": int}`; other keys of a row are ignored. A sidecar beside it,
+A JSON list of `{"image_id": int, "category_id": int}`; other keys of a row are ignored. Rows without a list, one a
+line, are read too, and the challenge's upload form, a zip of such a file. A sidecar beside it,
 `<stem>.protocol.json`, may record how the predictions were made and the SHA-256 of the results it belongs to.
 """
 
 import hashlib
+import io
+import re
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decathlon.data.ground_truth import Truth, TruthDomain
+from decathlon.data.ground_truth import IDS_PER_DOMAIN, Split, Truth, TruthDomain
 from decathlon.errors import DataError, VerificationError
 from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
@@ -21,6 +26,7 @@ from decathlon.system.text import format_value, several
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
+LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the official test images make 10 MB
 Offences = dict[str, list[str]]  # the offenders by kind
 
 
@@ -33,18 +39,65 @@ class Results:
     category_ids: tuple[int, ...]
     protocol: Mapping[str, Any] | None = None
 
+    @property
+    def split(self) -> Split | None:
+        """The split that the protocol names; None where it names none."""
+        return split_in(self.protocol)
+
+
+def split_in(protocol: Mapping[str, Any] | None) -> Split | None:
+    """Return the split that a protocol names; None where it names none."""
+    return {"test": "test", "val": "val"}.get(str((protocol or {}).get("split")))  # type: ignore[return-value]
+
+
+def of_split(stem: str, split: Split) -> str:
+    """Return the name of a run's results or score: those of the test split have the plain one."""
+    return f"{stem}.json" if split == "test" else f"{stem}-{split}.json"
+
 
 def read_results(path: str | Path) -> Results:
-    """Read a results file and its sidecar: for every image id the predicted category id.
+    """Read a results file, or a zip of one, and its sidecar: for every image id the predicted category id.
 
-    Raises DataError for anything but a list of rows with integer ids, VerificationError when the sidecar
-    belongs to other results.
+    Raises DataError for anything but a list of rows with integer ids, or such rows one a line, VerificationError
+    when the sidecar belongs to other results.
     """
     path = Path(path)
     data = read_bytes(path)
+    if data.startswith(b"PK\3\4"):
+        data = _unzipped(data, path)
     protocol = read_protocol(path, hashlib.sha256(data).hexdigest())
-    image_ids, category_ids = _columns(parse_json(data, str(path)), path)
+    image_ids, category_ids = _columns(_rows(data, path), path)
     return Results(path, image_ids, category_ids, protocol)
+
+
+def _unzipped(data: bytes, path: Path) -> bytes:
+    """Return the one results file in a zip."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            found = [each for each in archive.infolist() if _is_results(each.filename.rpartition("/")[2])]
+            if len(found) != 1:
+                raise DataError(f"{path} holds {several(len(found), 'results file')}. Zip one results.json.")
+            if found[0].file_size > LARGEST_MEMBER:
+                raise DataError(
+                    f"{path} unpacks to {found[0].file_size:,} bytes. If it is genuine, unpack it yourself."
+                )
+            return archive.read(found[0])
+    # RuntimeError: a password is needed; NotImplementedError: an unknown compression.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{path} is not an intact zip ({error}). Copy it again.") from None
+
+
+def _is_results(name: str) -> bool:
+    # Archives made on a Mac hold a `._name` beside every name.
+    return name.endswith((".json", ".jsonl")) and not name.startswith(".") and not name.endswith(".protocol.json")
+
+
+def _rows(data: bytes, path: Path) -> Any:
+    """Parse a results file: a list, or one object a line."""
+    if not re.match(rb'\s*\{[^\n\[]*"image_id"[^\n]*\}\s*(\n|$)', data):
+        return parse_json(data, str(path))
+    lines = enumerate(data.splitlines(), 1)
+    return [parse_json(line, f"{path}, line {number},") for number, line in lines if line.strip()]
 
 
 def write_results(
@@ -86,8 +139,41 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
         if domain.name not in missing:
             for image in sorted(domain.answers.keys() - seen):
                 offences["missing image"].append(f"{image} ({domain.name})")
+    foreign = [image for image in results.image_ids if image not in domain_of]
+    _refuse_other_images(results, truth, foreign, only=len(offences) == 1)
     _refuse(results.source, offences)
     return missing
+
+
+def _refuse_other_images(results: Results, truth: Truth, foreign: list[int], only: bool) -> None:
+    """Raise DataError, in one sentence, for results of whole domains or of a split that the truth does not hold.
+
+    `foreign` are the images of the results that the truth does not hold, `only` says that nothing else is wrong.
+    """
+    held, names = {domain.index for domain in truth.domains}, ", ".join(domain.name for domain in truth.domains)
+    cannot, fix = f"{results.source} cannot be scored", "Name the ground truth of the data that was predicted from"
+    if len(foreign) == len(results.image_ids):
+        other = "val" if truth.split == "test" else "test"
+        if results.split is None and held & {image // IDS_PER_DOMAIN for image in foreign}:
+            fix += f", or of its {other} images (--split {other})"
+        answered = f"it answers no {truth.split} image of {names}, which is what {truth.source} holds"
+        raise DataError(f"{cannot}: {answered}. {fix}.")
+    if only and foreign and not held & {image // IDS_PER_DOMAIN for image in foreign}:
+        rows = f"{len(foreign):,} of its {len(results.image_ids):,} predictions"
+        raise DataError(
+            f"{cannot}: {truth.source} holds {names} alone, and {rows} are for images of other domains. "
+            f"{_fix_truth(truth)}."
+        )
+
+
+def _fix_truth(truth: Truth) -> str:
+    """Return how to name the truth of all domains; beside one file there may be the others."""
+    beside = truth.source.parent
+    more = len(list(beside.glob(f"*_{truth.split}.json"))) > 1 and truth.source.is_file() and not truth.packed
+    named = (
+        f"the folder {beside}, which holds others too" if more else "a folder or zip with the truth of all of them"
+    )
+    return f"Name {named}"
 
 
 def _refuse(source: Path, offences: Offences) -> None:
@@ -140,11 +226,13 @@ def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def protocol_text(protocol: Mapping[str, Any]) -> str | None:
     """Summarise what rows must share to be comparable; None when nothing is known."""
     units = {
-        "fit": "{}", "epochs": "{}", "keep": "{} in validation", "changed": "{} changed", "size": "{} px",
-        "eval_size": "evaluated at {} px", "trunk": "{}",
+        "split": "on {}", "fit": "{}", "epochs": "{}", "keep": "{} in validation", "changed": "{} changed",
+        "size": "{} px", "eval_size": "evaluated at {} px", "trunk": "{}",
         "trained": "after ({})", "own": "own {}", "seeds": "seeds {}",
     }  # fmt: skip
     known = {name: value for name, value in protocol.items() if value is not None}
+    if known.get("split") == "test":  # so it is unless said otherwise
+        del known["split"]
     if "epochs" in known:
         changed = f" ({known.pop('changed')} changed)" if "changed" in known else ""
         known["epochs"] = several(known["epochs"], "epoch") + changed

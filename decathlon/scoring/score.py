@@ -13,13 +13,14 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from decathlon.data.ground_truth import Truth
+from decathlon.data.ground_truth import Split, Truth
 from decathlon.errors import DataError
 from decathlon.runs.record import read_status
-from decathlon.scoring.results import Results, check
+from decathlon.scoring.results import Results, check, of_split, split_in
 from decathlon.system.checksums import read_sealed
+from decathlon.system.files import sha256
 from decathlon.system.schema import digest, find_fault, within
 
 MOST_POINTS = 1000.0
@@ -41,12 +42,13 @@ SHAPE = {
     "baseline": str,
     "protocol": (dict, None),
     "truth_sha256": (digest, None),
+    "split?": Literal["test", "val"],
 }
 
 
 @dataclass(frozen=True)
 class DomainScore:
-    """One domain's accuracy and error, in 0..1, over `images` test images.
+    """One domain's accuracy and error, in 0..1, over `images` images.
 
     `majority` is the accuracy of always answering the most frequent category; None when it is unknown.
     """
@@ -85,7 +87,7 @@ class Baseline:
 class Score:
     """The scores of the domains that were answered; `missing` names those that were not.
 
-    `truth` is the SHA-256 of the answers they were scored against; None when it is unknown.
+    `truth` is the SHA-256 of the answers they were scored against; None when it is unknown. `split` is their split.
     """
 
     domains: tuple[DomainScore, ...]
@@ -93,6 +95,7 @@ class Score:
     missing: tuple[str, ...] = ()
     protocol: Mapping[str, Any] | None = None
     truth: str | None = None
+    split: Split = "test"
 
     @property
     def total(self) -> float | None:
@@ -110,7 +113,9 @@ class Score:
         """Return sentences on why points or a total are missing; empty when they are not."""
         bare = [domain.name for domain in self.domains if domain.baseline_error is None]
         zero = [domain.name for domain in self.domains if domain.baseline_error == 0]
+        unseen = self.split not in str((self.protocol or {}).get("fit")).split("+")
         sentences = (
+            (() if unseen else (self.split,), "The run was trained on these {} images too."),
             (self.missing, "No prediction for {}, so there is no total."),
             (bare, "No baseline error for {}. For points, score a fine-tuned run with --save-baseline "
              "FILE.json, then this one with --baseline FILE.json."),
@@ -130,6 +135,7 @@ class Score:
             "baseline": self.baseline,
             "protocol": None if self.protocol is None else dict(self.protocol),
             "truth_sha256": self.truth,
+            "split": self.split,
         }
 
     @classmethod
@@ -141,41 +147,60 @@ class Score:
         domains, missing = data["domains"], tuple(data["missing"])
         keys = DOMAIN_SHAPE.keys() - {"points"}
         entries = tuple(DomainScore(name, **{key: domains[name][key] for key in keys}) for name in domains)
-        score = cls(entries, data["baseline"], missing, data["protocol"], data["truth_sha256"])
+        split = data.get("split") or split_in(data["protocol"]) or "test"
+        score = cls(entries, data["baseline"], missing, data["protocol"], data["truth_sha256"], split)
         agrees = all(abs(d.accuracy + d.error - 1) < 1e-6 for d in entries)
         agrees &= not domains.keys() & set(missing) and len(set(missing)) == len(missing)
         agrees &= all(_same(d.points, domains[d.name]["points"]) for d in entries)
         agrees &= _same(score.total, data["score"])
         agrees &= _same(score.mean_accuracy, data["mean_accuracy"])
+        agrees &= split_in(data["protocol"]) in (None, split)
         if not agrees:
             raise DataError(f"{source} contradicts itself. {RESCORE}.")
         return score
 
     @classmethod
-    def read(cls, path: str | Path) -> Score:
-        """Read a score.json, or the one in the run directory `path`; raises UsageError when that is not trained."""
+    def read(cls, path: str | Path, split: Split = "test") -> Score:
+        """Read a score.json, or that of a split in the run directory `path`.
+
+        Raises UsageError when the run is not trained, DataError for a malformed score.
+        """
         path = Path(path)
-        file = path / "score.json" if path.is_dir() else path
+        file = path / of_split("score", split) if path.is_dir() else path
         if path.is_dir() and not file.is_file():
             if read_status(path) in ("running", "diverged"):  # there is more to do first than to score
                 from decathlon.runs.run_directory import Run
 
                 Run(path).read_done()
-            raise DataError(f"{path} has no score.json. Run '{how_to_score(path)}' first.")
+            raise DataError(f"{path} has no {file.name}. Run '{how_to_score(path, split=split)}' first.")
         return cls.from_json(read_sealed(file, RESCORE), str(file))
 
 
-def how_to_score(path: Path, partial: bool = False) -> str:
+def how_to_score(path: Path, partial: bool = False, split: Split = "test") -> str:
     """Return the command that scores a run, a group or results."""
-    return f"decathlon score {shlex.quote(str(path))} --truth PATH" + (" --partial" if partial else "")
+    options = (" --split val" if split == "val" else "") + (" --partial" if partial else "")
+    return f"decathlon score {shlex.quote(str(path))} --truth PATH{options}"
+
+
+def refuse_other_results(folder: Path, score: Score) -> None:
+    """Raise DataError for the score of a run directory that was made from other results than it has."""
+    results, made_from = folder / of_split("results", score.split), (score.protocol or {}).get("results_sha256")
+    if made_from is not None and results.exists() and sha256(results) != made_from:
+        again = how_to_score(folder, bool(score.missing), score.split)
+        raise DataError(f"{folder}/{of_split('score', score.split)} was made from other results. Run '{again}'.")
 
 
 def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:
     """Score results that answer every image of every domain; with `partial`, whole domains may be missing.
 
     Errors and accuracies are in 0..1, points from 0 to 1000 per domain; `total` is None where a domain is missing
-    or has no baseline error. Raises DataError listing the faults in the results.
+    or has no baseline error. Raises DataError listing the faults in the results, or when they are of another split.
     """
+    if results.split not in (None, truth.split):
+        raise DataError(
+            f"{results.source} predicts {results.split} images, and {truth.source} holds the answers of the "
+            f"{truth.split} images. Name the truth of the {results.split} images."
+        )
     missing = check(results, truth, partial)
     answers = dict(zip(results.image_ids, results.category_ids, strict=True))
     domains = []
@@ -186,7 +211,7 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
         correct = sum(answers[image] == category for image, category in domain.answers.items())
         parts = correct / images, (images - correct) / images, images
         domains.append(DomainScore(domain.name, *parts, baseline.errors.get(domain.name), domain.majority))
-    return Score(tuple(domains), baseline.text, missing, results.protocol, truth.digest(missing))
+    return Score(tuple(domains), baseline.text, missing, results.protocol, truth.digest(missing), truth.split)
 
 
 def _same(mine: float | None, theirs: Any) -> bool:

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from decathlon.data.ground_truth import Split
 from decathlon.errors import DataError
 from decathlon.runs.seed_group import Group, find_group, seeds_text
+from decathlon.scoring.results import of_split
 from decathlon.scoring.score import RESCORE, DomainScore, Score, how_to_score
 from decathlon.system.checksums import read_sealed
 from decathlon.system.schema import check
@@ -56,7 +58,8 @@ class GroupScore:
     def __post_init__(self) -> None:
         truths = {score.truth for score in self.scores if score.truth is not None}
         tasks = {
-            (score.missing, *((d.name, d.images, d.baseline_error) for d in score.domains)) for score in self.scores
+            (score.split, score.missing, *((d.name, d.images, d.baseline_error) for d in score.domains))
+            for score in self.scores
         }
         if len(tasks) > 1 or len(truths) > 1:
             raise DataError(
@@ -90,7 +93,7 @@ class GroupScore:
             accuracy = self.accuracy(i).mean or 0.0
             facts = domain.images, domain.baseline_error, domain.majority
             domains.append(MeanDomainScore(domain.name, accuracy, 1 - accuracy, *facts, self.points(i).mean))
-        return Score(tuple(domains), first.baseline, first.missing, self._protocol(), first.truth)
+        return Score(tuple(domains), first.baseline, first.missing, self._protocol(), first.truth, first.split)
 
     def to_json(self) -> dict[str, Any]:
         """Return means, deviations and, under `runs`, every score as `decathlon score` writes it."""
@@ -137,23 +140,24 @@ class GroupScore:
         return {name: _merge(name, protocols) for name in names if name not in own} | {kind: seeds}
 
 
-def read_group_score(group: Group) -> GroupScore:
-    """Read the score.json of every run.
+def read_group_score(group: Group, split: Split = "test") -> GroupScore:
+    """Read the score of a split of every run.
 
     Raises UsageError when one is missing because the group is not trained to the end, DataError when one is missing
     otherwise or they do not belong together.
     """
     for folder in group.runs.values():
-        if not (folder / "score.json").is_file():
+        if not (folder / of_split("score", split)).is_file():
             group.every()
-            raise DataError(f"{folder} has no score.json. Run '{how_to_score(group.folder)}' first.")
-    return GroupScore(group.seeds, tuple(Score.read(folder) for folder in group.runs.values()))
+            how = how_to_score(group.folder, split=split)
+            raise DataError(f"{folder} has no {of_split('score', split)}. Run '{how}' first.")
+    return GroupScore(group.seeds, tuple(Score.read(folder, split) for folder in group.runs.values()))
 
 
-def read_score(path: Path) -> Score:
-    """Read a score.json, that of a run directory, or the mean over those of a group."""
+def read_score(path: Path, split: Split = "test") -> Score:
+    """Read a score.json, that of a split of a run directory, or the mean over those of a group."""
     group = find_group(path)
-    return Score.read(path) if group is None else read_group_score(group).mean()
+    return Score.read(path, split) if group is None else read_group_score(group, split).mean()
 
 
 def _merge(name: str, protocols: Sequence[Mapping[str, Any]]) -> Any:

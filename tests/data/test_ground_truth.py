@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from decathlon.data import ground_truth
 from decathlon.data.ground_truth import read_truth
-from decathlon.errors import DataError
+from decathlon.errors import DataError, UsageError
+from tests.helpers.packs import COUNTS, TINY
 
 
 def document(index: int, images: int = 3, classes: int = 2) -> dict[str, Any]:
@@ -134,3 +136,46 @@ def test_a_place_without_truth_is_refused(tmp_path: Path) -> None:
         read_truth(tmp_path / "absent.zip")
     with pytest.raises(DataError, match="No such file"):
         read_truth(tmp_path / "ant_test.json")
+
+
+def test_the_truth_of_the_validation_split_has_its_own_files(tmp_path: Path) -> None:
+    put(tmp_path, "ant", document(1)).rename(tmp_path / "ant_val.json")
+    put(tmp_path, "ant", document(1, images=5))
+    put(tmp_path, "bee", document(2))
+    archive = tmp_path / "both.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in tmp_path.glob("*.json"):
+            file.write(path, path.name)
+    for source in (tmp_path, archive):
+        assert [len(domain.answers) for domain in read_truth(source).domains] == [5, 3]
+        found = read_truth(source, "val")
+        assert ([len(domain.answers) for domain in found.domains], found.split) == ([3], "val")
+    assert read_truth(tmp_path / "ant_val.json") == read_truth(tmp_path / "ant_val.json", "val")
+    with pytest.raises(
+        UsageError, match="ant_val.json holds the val split, but test images are scored. Name <domain>_test"
+    ):
+        read_truth(tmp_path / "ant_val.json", "test")
+    (tmp_path / "ant_val.json").unlink()
+    with pytest.raises(DataError, match="holds no <domain>_val.json"):
+        read_truth(tmp_path, "val")
+
+
+def test_a_packed_file_is_the_truth_of_its_validation_split(tiny: Path, tmp_path: Path) -> None:
+    found = read_truth(tiny, "val")
+    assert [domain.name for domain in found.domains] == list(TINY.names) and found.split == "val"
+    for domain, facts in zip(found.domains, TINY, strict=True):
+        ids = facts.category_ids
+        first = facts.index * 10**7 + 1 + COUNTS["train"]
+        assert domain.answers == {first + i: ids[i % len(ids)] for i in range(COUNTS["val"])}
+        assert domain.categories == set(ids)
+    with pytest.raises(
+        DataError, match="tiny.h5 holds no labels of the test images of apples, boats, towers. Name the"
+    ):
+        read_truth(tiny)
+    (tmp_path / "tiny-truth").mkdir()
+    copy = Path(shutil.copy(tiny, tmp_path / "tiny.h5"))
+    with pytest.raises(DataError, match=f"Name {tmp_path / 'tiny-truth'}"):
+        read_truth(copy)
+    copy.write_bytes(copy.read_bytes()[:5000])
+    with pytest.raises(DataError, match="tiny.h5"):
+        read_truth(copy, "val")

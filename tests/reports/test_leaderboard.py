@@ -96,6 +96,26 @@ def test_a_run_without_points_joins_its_benchmark(tmp_path: Path) -> None:
     assert "bare: No baseline error for ant, bee." in run(bare, scored)
 
 
+def test_points_are_counted_against_the_baseline_that_is_named(tmp_path: Path) -> None:
+    bare, scored = make(tmp_path, "bare", insects(0.1, None)), make(tmp_path, "scored", insects(0.15, 0.3))
+    base = make(tmp_path, "base", insects(0.2, None))
+    found = rows(bare, scored, "--baseline", base, references=True)
+    assert [(row["name"], row["score"]) for row in found] == [
+        ("bare", 1125.0),
+        ("scored", 781.25),
+        ("baseline", 500.0),
+    ]
+    assert {row["benchmark"] for row in found} == {f"Benchmark insects, baseline measured: the errors of {base}"}
+    assert Score.read(scored).baseline == "measured"  # what is on the disk stays
+    with pytest.raises(UsageError, match="does not exist"):
+        rows(bare, "--baseline", tmp_path / "absent.json")
+
+
+def test_a_score_of_nought_ranks_above_no_score(tmp_path: Path) -> None:
+    bare, none = make(tmp_path, "bare", insects(0.5, None)), make(tmp_path, "none", insects(0.9))
+    assert [(row["name"], row["score"]) for row in rows(bare, none)] == [("none", 0.0), ("bare", None)]
+
+
 def test_runs_are_sorted_by_score_and_named_by_path_if_ambiguous(tmp_path: Path) -> None:
     low, high = make(tmp_path / "a", "run", insects(0.2)), make(tmp_path / "b", "run", insects(0.1))
     assert [(row["name"], row["score"]) for row in rows(low, high)] == [(str(high), 1125.0), (str(low), 500.0)]

@@ -15,7 +15,7 @@ from decathlon.cli.main import command
 from decathlon.data.ground_truth import Truth, TruthDomain
 from decathlon.data.official import OFFICIAL
 from decathlon.errors import DataError, UsageError
-from decathlon.scoring.baseline import OFFICIAL_TEXT, SavedBaseline, find_baseline
+from decathlon.scoring.baseline import OFFICIAL_TEXT, SavedBaseline, find_baseline, rebased
 from decathlon.scoring.score import DomainScore, Score
 from decathlon.scoring.seed_scores import GroupScore
 from decathlon.system.files import write_json
@@ -46,6 +46,11 @@ def test_the_pipeline_from_own_images_to_points(tmp_path: Path, monkeypatch: pyt
     run("data", "add", "mine.h5", "--name", "wool", "--from", "wool", "--split", "50/25/25")
     run("train", "--data", "mine.h5", *ROAD, "-o", "run")
     assert "Next: decathlon score run --truth mine-truth\n" in run("predict", "run", "--data", "mine.h5")
+    said = run("predict", "run", "--split", "val", "--data", "mine.h5")
+    assert "Next: decathlon score run --split val --truth mine.h5\n" in said
+    assert "Validation accuracy, no total" in run("score", "run", "--split", "val", "--truth", "mine.h5")
+    said = run("predict", "run", "--split", "val", "--data", "mine.h5", "-o", "v.json")
+    assert "Next: decathlon score v.json --truth mine.h5\n" in said
     bare = run("score", "run", "--truth", "mine-truth", "--data", "mine.h5", "--save-baseline", "kept.json")
     assert "saved the errors. Score other runs with --baseline kept.json" in bare
     assert "No baseline error for paint, wool." in bare
@@ -82,7 +87,7 @@ def kept(path: Path, **errors: tuple[float, int]) -> str:
 def test_a_score_comes_back_as_a_baseline(tmp_path: Path) -> None:
     path = kept(tmp_path / "b.json", ant=(0.1, 10), bee=(0.25, 4))
     found = SavedBaseline.read(Path(path))
-    assert found is not None and json.loads(Path(path).read_text()) == found.to_json()
+    assert found is not None and json.loads(Path(path).read_text()) | {"split": "test"} == found.to_json()
     measured = find_baseline(truth(ant=10, bee=4), path)
     assert (measured.text, measured.errors) == ("measured: finetune, 20 epochs", {"ant": 0.1, "bee": 0.25})
 
@@ -135,3 +140,19 @@ def test_a_baseline_is_not_overwritten(tmp_path: Path) -> None:
     path = kept(tmp_path / "b.json", ant=(0.1, 10))
     with pytest.raises(UsageError, match="b.json already exists"):
         run("score", "x", "--truth", "t", "--save-baseline", path)
+
+
+def test_a_score_counts_anew_against_another_baseline(tmp_path: Path) -> None:
+    domains = DomainScore("ant", 0.9, 0.1, 10, 0.2, 0.5), DomainScore("bee", 0.75, 0.25, 4, 0.25)
+    found = rebased(Score(domains, "older"), kept(tmp_path / "b.json", ant=(0.1, 10)))
+    assert [(d.name, d.baseline_error, d.points) for d in found.domains] == [
+        ("ant", 0.1, 250.0),
+        ("bee", 0.25, 250.0),
+    ]
+    assert found.baseline == "measured: finetune, 20 epochs; bee: older" and found.domains[0].majority == 0.5
+    with pytest.raises(DataError, match="measured on another benchmark: 11 images of ant"):
+        rebased(Score(domains, "older"), kept(tmp_path / "c.json", ant=(0.1, 11)))
+    with pytest.raises(UsageError, match="the official baseline is for the official domains"):
+        rebased(Score(domains, "older"), "official")
+    dtd = DomainScore("dtd", 0.5, 0.5, OFFICIAL["dtd"].test)
+    assert rebased(Score((dtd,), "none"), "official").domains[0].baseline_error == OFFICIAL["dtd"].finetune_error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +79,10 @@ def test_a_malformed_sidecar_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"image_id": 1}', "is not a list"),
+        ('{"answers": [{"image_id": 1, "category_id": 2}]}', "is not a list"),
+        ('{\n"image_id": 1,\n"category_id": 2}', "is not a list"),
+        ('{"image_id": 1}', "malformed row"),
+        ('{"image_id": 1, "category_id": 2}\n{"image_id": 3', "results.json, line 2, is cut off or damaged"),
         ("[]", "empty list"),
         ("", r"results.json is empty. Restore a copy\.$"),
         (" \n", "is empty"),
@@ -107,6 +112,42 @@ def test_a_malformed_results_file_is_refused(tmp_path: Path, text: str, message:
 
 def test_perfect_results_pass(tmp_path: Path) -> None:
     assert check(read_results(put(tmp_path, PERFECT)), TRUTH) == ()
+
+
+def zipped(path: Path, *members: tuple[str, bytes | str]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return path
+
+
+def test_the_upload_form_of_the_challenge_is_read_with_its_protocol(tmp_path: Path) -> None:
+    write_results(tmp_path / "results.json", [1, 2], [7, 8], {"fit": "train"})
+    content = (tmp_path / "results.json").read_bytes()
+    junk = ("__MACOSX/._results.json", "junk"), ("results.protocol.json", "{}"), ("readme.txt", "")
+    found = read_results(zipped(tmp_path / "results.zip", ("results.json", content), *junk))
+    assert (found.image_ids, found.category_ids) == ((1, 2), (7, 8))
+    assert found.protocol is not None and found.protocol["fit"] == "train"
+
+
+def test_a_zip_of_no_results_or_of_several_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"results.zip holds 0 results files. Zip one results.json\."):
+        read_results(zipped(tmp_path / "results.zip", ("readme.txt", "")))
+    with pytest.raises(DataError, match="holds 2 results files"):
+        read_results(zipped(tmp_path / "results.zip", ("a.json", "[]"), ("b.json", "[]")))
+    whole = zipped(tmp_path / "results.zip", ("results.json", json.dumps([1] * 999))).read_bytes()
+    (tmp_path / "results.zip").write_bytes(whole[:60])
+    with pytest.raises(DataError, match="results.zip is not an intact zip"):
+        read_results(tmp_path / "results.zip")
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n\n"])
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_results_may_be_one_object_a_line(tmp_path: Path, ending: str, rows: int) -> None:
+    lines = [json.dumps({"image_id": i, "category_id": 7, "scores": [0.5]}) for i in range(rows)]
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(((ending or "\n").join(lines) + ending).encode())
+    assert read_results(path).image_ids == tuple(range(rows))
 
 
 def test_missing_images_are_listed_ten_at_most(tmp_path: Path) -> None:
@@ -143,7 +184,10 @@ def test_partial_excuses_no_missing_image(tmp_path: Path) -> None:
 
 
 def test_partial_excuses_no_results_of_another_benchmark(tmp_path: Path) -> None:
-    assert "foreign image" in refusal(put(tmp_path, [(99, 10000001)]), partial=True)
+    message = refusal(put(tmp_path, [(99, 10000001)]), partial=True)
+    assert (
+        "it answers no test image of ant, bee, which is what truth holds. Name the ground truth of the" in message
+    )
 
 
 def test_400000_rows_are_read_and_checked_in_time(tmp_path: Path) -> None:
@@ -153,3 +197,31 @@ def test_400000_rows_are_read_and_checked_in_time(tmp_path: Path) -> None:
     start = time.process_time()
     assert check(read_results(tmp_path / "results.json"), truth) == ()
     assert time.process_time() - start < 3
+
+
+def test_a_truth_that_lacks_domains_is_named_as_such(tmp_path: Path) -> None:
+    path = put(tmp_path, PERFECT)
+    for file in ("ant_test.json", "bee_test.json"):
+        (tmp_path / "truth" / file).parent.mkdir(exist_ok=True)
+        (tmp_path / "truth" / file).touch()
+
+    def message(truth: Truth) -> str:
+        with pytest.raises(DataError) as caught:
+            check(read_results(path), truth, partial=True)
+        return str(caught.value)
+
+    assert message(Truth(tmp_path / "truth.zip", (ANT,))) == (
+        f"{path} cannot be scored: {tmp_path / 'truth.zip'} holds ant alone, and 30 of its 60 predictions are for "
+        "images of other domains. Name a folder or zip with the truth of all of them."
+    )
+    beside = f"Name the folder {tmp_path / 'truth'}, which holds others too."
+    assert message(Truth(tmp_path / "truth" / "ant_test.json", (ANT,))).endswith(beside)
+    other = replace(ANT, name="wasp", categories=frozenset({70000001}), answers={70200001: 70000001})
+    assert "it answers no test image of wasp, which is what" in message(Truth(tmp_path, (other,)))
+
+
+def test_a_truth_of_another_split_is_named_as_such(tmp_path: Path) -> None:
+    path = put(tmp_path, PERFECT)
+    val = replace(ANT, answers={10000000 + i: 10000001 for i in range(1, 31)})
+    with pytest.raises(DataError, match=r"answers no val image of ant, .*, or of its test images \(--split test\)"):
+        check(read_results(path), Truth(tmp_path, (val,), "val"))

@@ -16,7 +16,7 @@ from decathlon.data.domains import Benchmark, Category, Domain
 from decathlon.data.ground_truth import Truth, TruthDomain, read_truth
 from decathlon.data.official import OFFICIAL
 from decathlon.errors import DataError, UsageError
-from decathlon.scoring.baseline import NO_BASELINE, OFFICIAL_TEXT, find_baseline
+from decathlon.scoring.baseline import NO_BASELINE, OFFICIAL_TEXT, find_baseline, kept_baseline
 from decathlon.scoring.results import Results, write_results
 from decathlon.scoring.score import Baseline, DomainScore, Score, points, score
 from decathlon.system.checksums import seal
@@ -241,7 +241,7 @@ def test_bad_results_end_with_exit_code_3_and_the_list(folder: Path) -> None:
     arguments = ["score", str(folder / "bad.json"), "--truth", str(folder / "truth"), "--json"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 3 and done.stdout == ""
-    assert "foreign image, not in the ground truth (1): 1" in done.stderr
+    assert "bad.json cannot be scored: it answers no test image of ant, bee" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -267,3 +267,58 @@ def test_a_score_knows_the_truth_it_was_made_against(tmp_path: Path) -> None:
     for wrong in ("", "F" * 64, 7):
         with pytest.raises(DataError, match="truth_sha256 is .*, not a SHA-256 or null"):
             Score.from_json(first.to_json() | {"truth_sha256": wrong}, "s")
+
+
+def stderr(*words: object) -> str:
+    return CliRunner().invoke(command, ["score", *map(str, words)], catch_exceptions=False).stderr
+
+
+def test_a_run_that_is_scored_again_keeps_its_baseline(folder: Path) -> None:
+    truth, mine = ("--truth", folder / "truth"), folder / "run"
+    run(folder / "finetune", *truth)
+    before = run(mine, *truth, "--baseline", folder / "finetune", "--json")
+    (folder / "finetune" / "score.json").unlink()  # what it was measured from may be gone
+    kept = f"kept the baseline of the earlier score (measured: the errors of {folder / 'finetune'}); --force takes"
+    assert stderr(mine, *truth, "--json").startswith(kept)
+    assert json.loads((mine / "score.json").read_text()) == seal(json.loads(before))
+    assert (
+        run(mine / "results.json", *truth, "--json") != before
+    )  # only a score that would be replaced is looked at
+    assert "replaced an earlier score (its baseline was measured" in stderr(mine, *truth, "--force")
+    assert Score.read(mine).total is None
+
+
+def test_a_benchmark_that_was_named_is_kept_as_the_baseline(folder: Path) -> None:
+    truth = "--truth", folder / "truth"
+    write_json(folder / "truth" / "benchmark.json", benchmark(error=0.2).to_json())
+    run(folder / "run", *truth)
+    (folder / "truth" / "benchmark.json").unlink()
+    assert stderr(folder / "run", *truth).startswith(
+        "kept the baseline of the earlier score (insects: a small network)"
+    )
+    assert Score.read(folder / "run").total == pytest.approx(2 * 562.5)
+
+
+def test_a_kept_baseline_fits_the_images_or_is_refused(folder: Path) -> None:
+    truth = read_truth(folder / "truth")
+    file = folder / "run" / "score.json"
+    default = Baseline("usual", {"bee": 0.5})
+    assert kept_baseline([file], truth, default) is None
+    write_json(file, Score((DomainScore("ant", 0.9, 0.1, 10, 0.2),), "mine", ("bee",)).to_json())
+    assert kept_baseline([file], truth, default) == Baseline("mine; bee: usual", {"ant": 0.2, "bee": 0.5})
+    assert kept_baseline([file], truth, Baseline("usual", {"ant": 0.2})) is None
+    for other in (DomainScore("ant", 0.9, 0.1, 11, 0.2), DomainScore("wasp", 0.9, 0.1, 11, 0.2)):
+        write_json(file, Score((other,), "mine").to_json())
+        with pytest.raises(
+            UsageError, match="scored on other images than .* Name a baseline .* usual one with --force"
+        ):
+            kept_baseline([file], truth, default)
+    write_json(
+        file, Score((DomainScore("ant", 0.9, 0.1, 10, 0.2), DomainScore("bee", 0.9, 0.1, 10, 0.5)), "u").to_json()
+    )
+    assert kept_baseline([file], replace(truth, domains=truth.domains[1:]), default) is None  # of a part of it
+    others = [folder / "a.json", folder / "b.json"]
+    for path, error in zip(others, (0.2, 0.3), strict=True):
+        write_json(path, Score((DomainScore("ant", 0.9, 0.1, 10, error),), "mine").to_json())
+    with pytest.raises(UsageError, match="a.json and .*b.json were scored against different baselines"):
+        kept_baseline(others, truth, default)

@@ -204,6 +204,18 @@ def test_the_leaderboard_has_one_row_per_group_beside_single_runs(group: Group) 
     assert r"& $\pm$ &" in invoke("leaderboard", group.folder, "--format", "latex")
 
 
+def test_a_group_keeps_its_baseline_and_is_counted_against_another(group: Group) -> None:
+    before = json.loads(score_group(group, "--json"))
+    truth, base = group.folder.parent / "truth", group.folder.parent / "base"
+    assert json.loads(invoke("score", group.folder, "--truth", truth, "--json")) == before
+    write_json(base / "score.json", scored(dict.fromkeys(ERRORS, 0.4), 0).to_json())
+    found = json.loads(invoke("leaderboard", group.folder, "--baseline", base, "--format", "json"))
+    points = [1000 * (0.7 / 0.8) ** 2 + 1000 * (0.6 / 0.8) ** 2, 1000 * (0.5 / 0.8) ** 2 + 1000 * (0.6 / 0.8) ** 2]
+    row = {row["name"]: row for row in found}["group"]
+    assert row["score"] == pytest.approx(sum(points) / 2, abs=1e-3)
+    assert row["score_std"] == pytest.approx(abs(points[0] - points[1]) / math.sqrt(2), abs=1e-3)
+
+
 def test_a_group_with_a_diverged_run_has_no_score(group: Group) -> None:
     a_record(seed=1, status="diverged").write(group.runs[1])
     (row,) = json.loads(invoke("leaderboard", group.folder, "--format", "json"))

@@ -55,7 +55,8 @@ def draw_points(board: Board, form: str) -> bytes | None:
     for text in panels[0].get_yticklabels():
         letter(text)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    heading = fill(f"{board.label}: points per domain (in brackets: the total)", width=int(9 * size[0]))
+    points = "points" if board.split == "test" else "validation points"
+    heading = fill(f"{board.label}: {points} per domain (in brackets: the total)", width=int(9 * size[0]))
     letter(figure.suptitle(heading, fontsize=11, fontweight="bold"))
     kinds = {"published" if row.published else "runs": _colour(row) for row in rows}
     handles: list[Patch | Line2D] = [Patch(color=kinds[kind], label=kind) for kind in sorted(kinds, reverse=True)]
