@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -160,3 +161,17 @@ def test_packed_domains_keep_how_they_were_packed(
     assert prepare(tmp_path / "images", tmp_path / "again.h5").digest == digest
     with PackedFile(tmp_path / "again.h5") as packed:
         assert {domain.name: domain.packing for domain in packed.benchmark} == told
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"{}", b"{", b'{"side": 0, "enlarge": false, "upright": true, "ground": "white"}', b"\xff"]
+)
+def test_a_packed_file_with_another_note_of_how_it_was_packed_is_refused(
+    served: dict[str, tuple[Path, dict[str, Any]]], tmp_path: Path, wrong: bytes
+) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(served["upright"][0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["zoo"].attrs["packing"] = np.bytes_(wrong)
+    with pytest.raises(DataError, match=r"x\.h5:/zoo.*(damaged|JSON)"):
+        PackedFile(path)
