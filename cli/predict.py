@@ -53,12 +53,12 @@ def command(
     else:
         files = [folder / name for folder in group.every().values()]
         trained = Run(files[0].parent).read().names
-        for file in files:
-            # the protocol is written last: without it the results may be incomplete
-            if file.exists() and protocol_path(file).exists() and not force:
-                click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
-            else:
-                _predict(file.parent, data, split, file, device, merged, batch)
+        # the protocol is written last: without it the results may be incomplete
+        kept = [] if force else [file for file in files if file.exists() and protocol_path(file).exists()]
+        for file in kept:
+            click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
+        for file in [file for file in files if file not in kept]:
+            _predict(file.parent, data, split, file, device, merged, batch)
     of_run = out in (None, run / name)
     _next(run if of_run else out, trained, data, split, " --split val" if of_run and split == "val" else "")
 

@@ -67,25 +67,21 @@ def command(
     """
     from decathlon.data.ground_truth import read_truth
     from decathlon.runs.seed_group import find_group
-    from decathlon.scoring.baseline import SavedBaseline, find_baseline, kept_baseline, unsealed_files
+    from decathlon.scoring.baseline import find_baseline, kept_baseline, unsealed_files
     from decathlon.scoring.results import of_split, read_results
     from decathlon.scoring.score import score
     from decathlon.scoring.seed_scores import GroupScore
-    from decathlon.system.checksums import write_sealed
     from decathlon.system.files import refuse_existing
 
     group = find_group(results)
-    files = [
-        _results_file(run, results, split or "test") for run in (group.every().values() if group else [results])
-    ]
-    for path in (output, save_baseline):
-        if path is not None:
-            refuse_existing(path)
+    runs = group.every().values() if group else [results]
+    files = [_results_file(run, results, split or "test") for run in runs]
+    for path in (path for path in (output, save_baseline) if path is not None):
+        refuse_existing(path)
     predicted = [read_results(file) for file in files]
     answers = read_truth(truth, split or predicted[0].split)
-    written = [file.with_name(of_split("score", answers.split)) for file in files]
-    if not group and (results.is_file() or output is not None):
-        written = []
+    of_runs = group or (results.is_dir() and output is None)
+    written = [file.with_name(of_split("score", answers.split)) for file in files] if of_runs else []
     against = usual = find_baseline(answers, baseline, data)
     if baseline is None and data is None and not force:
         against = kept_baseline(written, answers, usual) or usual
@@ -99,6 +95,15 @@ def command(
         )
     for file, one in zip(written, scores, strict=bool(written)):
         _write(file, one)
+    _hand_out(found, as_json, output, save_baseline)
+
+
+def _hand_out(found: Score | GroupScore, as_json: bool, output: Path | None, save_baseline: Path | None) -> None:
+    """Write a score where the user wants it, show it, and save its errors as a baseline."""
+    from decathlon.scoring.baseline import SavedBaseline
+    from decathlon.scoring.seed_scores import GroupScore
+    from decathlon.system.checksums import write_sealed
+
     if output is not None:
         write_sealed(output, found.to_json())
     _show(found, as_json)

@@ -136,7 +136,8 @@ def check_size(model: MultiDomainModel, recipe: Recipe, names: list[str]) -> Non
     """Refuse images that are too small for the trunk, or for what a method reads in it."""
     with seeded("size"):
         network = DomainNetwork(model.method.network(model.trunk), model.trunk.features, 1).to(model.device)
-    for size in {recipe.for_domain(name).size for name in names}:
+    own = [recipe.for_domain(name) for name in names]
+    for size in sorted({cut for one in own for cut in (one.size, one.eval_cut)}):
         refuse_size(network, size, f"{model.trunk.name} with {model.method.name()}")
 
 

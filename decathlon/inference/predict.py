@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from decathlon.config.recipe import OWN, Recipe
 from decathlon.data.domains import Domain
-from decathlon.data.image_pool import load_pool
+from decathlon.data.image_pool import ImagePool, load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.inference.evaluate import BATCH, predict
@@ -49,10 +51,7 @@ def predict_run(
             counts[name] = packed.count(name, split)
             if not counts[name]:
                 continue
-            with memory_for(f"for the images of {name}", "end other programs, or use --device cpu"):
-                own = recipe.for_domain(name)
-                facts, cut = recipe.facts(domain), (own.eval_cut, own.resize)
-                pool = load_pool(packed, facts, (split,), *cut, model.device)
+            pool = _pool(packed, domain, split, recipe, model.device)
             with memory_for(f"with --batch {batch}", f"try --batch {batch // 4 or 1}, or --device cpu"):
                 logits = predict(_plain(network) if merged else network, pool, record.bf16, batch)
             labels = logits.argmax(1).tolist()
@@ -63,6 +62,15 @@ def predict_run(
         raise DataError(f"{data} has no {split} split of any domain that {run.folder} learned. Add one.")
     write_results(out, image_ids, category_ids, _protocol(record, split, _own(recipe, domains)))
     return counts
+
+
+def _pool(
+    packed: PackedFile, domain: Domain, split: Literal["val", "test"], recipe: Recipe, device: torch.device
+) -> ImagePool:
+    """Load the images of a domain's split, cut as in validation."""
+    own = recipe.for_domain(domain.name)
+    with memory_for(f"for the images of {domain.name}", "end other programs, or use --device cpu"):
+        return load_pool(packed, recipe.facts(domain), (split,), own.eval_cut, own.resize, device)
 
 
 def _plain(network: DomainNetwork) -> DomainNetwork:
