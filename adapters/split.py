@@ -11,6 +11,7 @@ Stored per domain: the norms.
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
 from decathlon.errors import UsageError
@@ -34,8 +35,11 @@ class Split(Reader):
 
     @classmethod
     def trunk_name(cls, name: str, options: Options) -> str:
-        """Return the larger trunk of a preset; raises UsageError where `name` is not a wide ResNet."""
-        return _resized(name, cast(SplitOptions, options).preset, 1)
+        """Return the larger trunk of a preset; raises UsageError where `name` is not a wide ResNet.
+
+        A run directory keeps its own trunk.
+        """
+        return name if Path(name).is_dir() else _resized(name, cast(SplitOptions, options).preset, 1)
 
     @classmethod
     def unit_name(cls, name: str, options: Options) -> str:

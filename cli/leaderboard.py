@@ -50,6 +50,8 @@ def command(
     from decathlon.reports.leaderboard_rows import read_rows
     from decathlon.reports.terminal import write
 
+    if baseline is not None and not runs:
+        raise click.UsageError("--baseline counts the points of runs. Name some, or leave it out.")
     found = boards(read_rows(runs, baseline, split), published)
     lines: list[str] = []
     if plot is not None or html is not None:

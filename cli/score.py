@@ -80,11 +80,11 @@ def command(
         refuse_existing(path)
     predicted = [read_results(file) for file in files]
     answers = read_truth(truth, split or predicted[0].split)
-    of_runs = group or (results.is_dir() and output is None)
-    written = [file.with_name(of_split("score", answers.split)) for file in files] if of_runs else []
+    earlier = [file.with_name(of_split("score", answers.split)) for file in files] if results.is_dir() else []
+    written = [] if output is not None and not group else earlier
     against = usual = find_baseline(answers, baseline, data)
     if baseline is None and data is None and not force:
-        against = kept_baseline(written, answers, usual) or usual
+        against = kept_baseline(earlier, answers, usual) or usual
     for file in unsealed_files(baseline, answers.split):
         click.echo(f"Note: {file} has no checksum, its errors are taken as they are.", err=True)
     scores = [score(one, answers, against, partial) for one in predicted]

@@ -73,4 +73,5 @@ def command(file: Path, side: int, workers: int | None, **request: Any) -> None:
     if added.truth and added.elsewhere:
         others = ", ".join(added.elsewhere)
         click.echo(f"to score all domains together, put <domain>_test.json of {others} there as well", err=True)
-    click.echo(f"Next: decathlon train --data {shlex.quote(str(file))} --method bn -o RUN", err=True)
+    if any(row[0] == "train" for row in added.table.rows):
+        click.echo(f"Next: decathlon train --data {shlex.quote(str(file))} --method bn -o RUN", err=True)

@@ -49,9 +49,8 @@ def find_splits(root: Path, images: Sequence[str], folders: Iterable[str]) -> La
         within = [name for name, folder in top.items() if _several(_named(folder.inner))]
         chain = [name for name, folder in top.items() if len(top) == len(folder.inner) == 1 and not folder.direct]
         if not within and not chain:
-            return Layout(
-                {"": None}, tuple(f"Warning: {name} is taken for a class, not for a split" for name in classes)
-            )
+            notes = [f"Warning: {name} is taken for a class, not for a split" for name in classes]
+            return Layout({"": None}, (*notes, *_alike(top)))
         if within and len(top) > 1:
             raise DataError(
                 f"{root / base} has splits inside of {first(within)}. Put the class folders into train, val and "
@@ -123,6 +122,17 @@ def _splits(root: Path, top: Mapping[str, _Folder]) -> dict[str, str]:
         f"{root}: {first(found)}{beside} may be splits or classes. Keep one folder each of train, val and test and "
         "nothing beside them, or rename the classes."
     )
+
+
+def _alike(top: Mapping[str, _Folder]) -> list[str]:
+    """Return a warning where the folders that become classes hold the same folders, as the folds of a data set do."""
+    inner = {frozenset(folder.inner) for folder in top.values()}
+    if len(top) < 2 or len(inner) > 1 or len(*inner) < 2 or any(folder.direct for folder in top.values()):
+        return []
+    return [
+        f"Warning: the classes are {first(top)}, and each holds the folders {first(sorted(*inner))}; if those are "
+        "the classes, merge the outer folders"
+    ]
 
 
 def _deeper(places: Mapping[str, int], starts: Mapping[str, str]) -> dict[str, str]:

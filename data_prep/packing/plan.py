@@ -86,7 +86,7 @@ def refuse_other_classes(where: str, classes: Mapping[str, Collection[str]]) -> 
         found = classes.get(split, ())
         if known and found and known.isdisjoint(found):
             told = f"{split} has {first(found)}, train has {first(known)}"
-            bare = ", or leave their classes away, to predict them only" if split == "test" else ""
+            bare = ", or put them directly into test, to predict them without scoring" if split == "test" else ""
             problem = f"{where}{split} shares no class with train ({told})"
             raise DataError(f"{problem}. Sort its images into the classes of train{bare}.")
 

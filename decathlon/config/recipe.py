@@ -72,6 +72,8 @@ class Recipe:
             value = getattr(self, name)
             if not least <= value <= most:  # false for nan too
                 raise UsageError(f"recipe: {name} is {value}, it must be a number from {least:g} to {most:g}.")
+        if 0 < self.eval_size < 8:
+            raise UsageError(f"recipe: eval_size is {self.eval_size}, it must be 0 or at least 8.")
         for name, cut in (("size", self.size), ("eval_size", self.eval_size)):
             if self.resize < cut:
                 raise UsageError(

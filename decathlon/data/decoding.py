@@ -70,6 +70,10 @@ def decode(
 def packed_pixels(image: Image.Image, name: str, side: int, enlarge: bool, upright: bool) -> Image.Image:
     """Return an open image as `decode` returns it from its file; raises DataError where `decode` does."""
     with _refusing(name):
+        if image.format not in (*FORMATS, "MPO", None):  # MPO: Pillow's word for a JPEG with others behind it
+            raise UnidentifiedImageError
+        if image.format in _PAGED:
+            _load_one(image, name)
         return _pixels(image, name, side, enlarge, upright)
 
 

@@ -94,9 +94,9 @@ def read_truth(path: str | Path, split: Split | None = None) -> Truth:
     else:
         domains = [_domain(name, data, source) for name, data, source in documents(path, named)]
         if not domains:
-            raise DataError(
-                f"{path} holds no <domain>{suffix(named)}. Name the folder or zip with the ground truth."
-            )
+            fix = "Name the folder or zip with the ground truth"
+            fix = "Name the packed file, which has those labels" if named == "val" else fix
+            raise DataError(f"{path} holds no <domain>{suffix(named)}. {fix}.")
     domains.sort(key=lambda domain: (domain.index, domain.name))
     _refuse_shared_ids(path, domains)
     return Truth(path, tuple(domains), named)

@@ -11,7 +11,7 @@ Dataset `benchmark`: the benchmark's facts as JSON bytes. Group `/<domain>/<spli
     image_id  int64  [n]
 
 Group `/<domain>` has the attribute `packing`: how its images were packed, as JSON. No digest covers it, and
-files of earlier releases lack it.
+a file packed without it is read all the same.
 
 All datasets have Fletcher32 checksums: a flipped bit is an error on reading, never a wrong pixel. Facts and digests
 are compared with the file's own digest whenever it is opened.

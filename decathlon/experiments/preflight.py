@@ -35,7 +35,12 @@ def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: 
             f"{method.name()} expects a trunk that was trained with its adapters inside. Train one with "
             f"--method {method.name()} --no-freeze and name it with --trunk."
         )
-    elif source.learned and not source.plain and not method.continues(source.learned):
+    elif (
+        source.learned
+        and not source.plain
+        and source.learned.method != method.name()
+        and not (method.continues(source.learned))
+    ):
         found.append(
             f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out along "
             "with their norms. Name the run that trained the trunk itself."
@@ -112,7 +117,8 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
     """Raise UsageError where a recipe needs what the method or the device does not have."""
     OBJECTIVES.find(recipe.objective)
     weighting = WEIGHTINGS.find(recipe.weighting)
-    if method.mixed and not recipe.together:
+    names = list(names)
+    if method.mixed and not recipe.together and len(names) > 1:
         raise UsageError(
             "norms=trunk over a trunk that learns needs all domains in every step. Add --together, or --freeze."
         )
@@ -137,8 +143,10 @@ def check_size(model: MultiDomainModel, recipe: Recipe, names: list[str]) -> Non
     with seeded("size"):
         network = DomainNetwork(model.method.network(model.trunk), model.trunk.features, 1).to(model.device)
     own = [recipe.for_domain(name) for name in names]
-    for size in sorted({cut for one in own for cut in (one.size, one.eval_cut)}):
-        refuse_size(network, size, f"{model.trunk.name} with {model.method.name()}")
+    sizes = {one.size: "--size" for one in own}
+    sizes |= {one.eval_cut: "--eval-size" for one in own if one.eval_cut not in sizes}
+    for size, flag in sorted(sizes.items()):
+        refuse_size(network, size, f"{model.trunk.name} with {model.method.name()}", flag)
 
 
 def check_source(source: TrunkSource, method: Method, names: list[str]) -> None:
@@ -164,9 +172,15 @@ def continued_notes(source: TrunkSource, method: Method, names: list[str]) -> li
             "trunk alone and starts anew."
         ]
     new = [name for name in names if name not in source.learned.deltas]
-    others = f"; {' and '.join(new) if len(new) < 3 else f'{len(new)} others'} start anew" if new else ""
+    if len(new) == len(names):
+        return [f"{source.source} has none of these domains; they start anew over its trunk."]
     known = several(len(names) - len(new), "domain")
-    return [f"continuing with what {source.source} learned in {known}, heads included{others}."]
+    found = [f"continuing with what {source.source} learned in {known}, heads included."]
+    if new:
+        found.append(f"{', '.join(new)} start{'s' if len(new) == 1 else ''} anew.")
+    if source.norms and not method.takes_norms:
+        found.append("norms=trunk puts one set of norms, their mean, in place of those it learned for each domain.")
+    return found
 
 
 def own_heads(source: TrunkSource, domains: list[Domain], starts: Starts) -> tuple[Starts, list[str]]:

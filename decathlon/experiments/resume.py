@@ -7,7 +7,7 @@ import torch
 
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
-from decathlon.experiments.preflight import check_possible, check_size
+from decathlon.experiments.preflight import check_kept, check_possible, check_size
 from decathlon.experiments.resume_changes import (
     Change,
     ResumeRequest,
@@ -55,6 +55,7 @@ def resume(
             torch.set_num_threads(record.threads)  # another number of threads sums in another order
             model = read_start(run, record, _device(run, record))
             check_possible(model.method, record.recipe, record.names, model.device)
+            check_kept(packed, list(record.names), record.fit, record.recipe)
             check_size(model, record.recipe, list(record.names))
             run.write(record)
             Training(run, record, packed, model, progress).train()

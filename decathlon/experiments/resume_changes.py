@@ -64,14 +64,17 @@ def find_changes(record: RunRecord, request: ResumeRequest, partly: bool) -> lis
         Change(name, *_compared(record, name, value), FLAGS.get(name, f"--{name}"), False)
         for name, value in request.fields.items()
     ]
-    before = record.recipe
-    wanted = (request.recipe or before.override(request.options, "the command line")).to_json()
+    before = record.recipe.to_json()
+    new = {name: value for name, value in request.options.items() if value != before[name]}
+    wanted = (request.recipe or record.recipe.override(new, "the command line")).to_json()
     fixed = FIXED + INPUT if partly else FIXED
-    for name, value in before.to_json().items():
-        given = name in request.options
-        if given or (request.recipe and name != "about"):
-            flag = f"--{name.replace('_', '-')}" if given else "--recipe"
-            found.append(Change(name, value, wanted[name], flag, name not in fixed))
+    for name, value in before.items():
+        if request.recipe and name == "about":
+            continue
+        # a size takes side and eval_size along, and an option of all domains takes the place of their own
+        flags = [f"--{option.replace('_', '-')}" for option in ([name] if name in new else new)]
+        flag = "--recipe" if request.recipe and name not in new else " and ".join(flags)
+        found.append(Change(name, value, wanted[name], flag, name not in fixed))
     found.append(Change("device", record.device, request.device or record.device, "--device"))
     found.append(Change("threads", record.threads, request.threads or record.threads, "--threads"))
     return sorted((change for change in found if change.before != change.now), key=lambda change: change.name)

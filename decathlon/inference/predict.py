@@ -107,5 +107,6 @@ def _own(recipe: Recipe, domains: list[Domain]) -> str:
 
 def _effective(recipe: Recipe, domain: Domain) -> dict[str, Any]:
     """Return the options in effect for a domain: `flip = false` changes nothing for one that is never flipped."""
-    facts = recipe.facts(domain)
-    return vars(recipe.for_domain(domain.name)) | {"crop": facts.crop, "flip": facts.flip}
+    facts, own = recipe.facts(domain), recipe.for_domain(domain.name)
+    sizes = {"side": own.resize, "eval_size": own.eval_cut}
+    return vars(own) | sizes | {"crop": facts.crop, "flip": facts.flip}

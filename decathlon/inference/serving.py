@@ -1,6 +1,6 @@
 """Prediction with many domains at once: one pass of the trunk for all that read the same taps.
 
-Networks whose trunk is the very same tensors in evaluation mode (`feature`, frozen `mtan` and `dense` with
+Networks whose trunk is the very same tensors in evaluation mode (`feature`, `mtan`, `dense` and `split` with
 `norms=trunk`) share its taps; others run whole. Networks must be in evaluation mode.
 """
 

@@ -9,11 +9,11 @@ TRIED = range(32, 321, 32)  # sizes that networks are made for; the deepest of t
 FAULTS = (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError)  # by torch and by timm's models
 
 
-def refuse_size(network: nn.Module, size: int, what: str) -> None:
+def refuse_size(network: nn.Module, size: int, what: str, flag: str = "--size") -> None:
     """Raise UsageError where a network, called `what`, cannot take images of `size` x `size` pixels.
 
-    It names a larger size that will do, the least one up to the next multiple of 32 pixels. The network is left in
-    evaluation mode.
+    It names a larger size that will do, the least one up to the next multiple of 32 pixels, and the option `flag`
+    that sets it. The network is left in evaluation mode.
     """
     network.eval()  # in training a norm needs two values of a channel, and a batch has two images at least
     fault = _fault(network, size)
@@ -25,7 +25,7 @@ def refuse_size(network: nn.Module, size: int, what: str) -> None:
         raise UsageError(f"{what} cannot take images of {size} pixels ({reason}). Choose another trunk or method.")
     while larger - 1 > size and not _fault(network, larger - 1):
         larger -= 1
-    raise UsageError(f"{what} cannot take images of {size} pixels. Set --size {larger}, or choose another trunk.")
+    raise UsageError(f"{what} cannot take images of {size} pixels. Set {flag} {larger}, or choose another trunk.")
 
 
 @torch.no_grad()

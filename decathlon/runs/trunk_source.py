@@ -92,8 +92,8 @@ def _from_run(run: Run, seed: int) -> TrunkSource:
     }
     deltas = {domain: model.learned(domain) for domain in model.networks}
     learned = Learned(record.method, deltas, record.options, model.shared.state_dict())
-    trunk = model.trunk
-    if record.regime == "private":  # every domain has a whole one of its own; this is their structure
-        with seeded(seed, "trunk"):
-            trunk = build(record.trunk.name, empty=True)
+    with seeded(seed, "trunk"):
+        trunk = build(record.trunk.name, empty=True)  # a new one: a method may have changed how its own norms move
+    if record.regime != "private":  # there every domain has a whole one of its own; this is their structure
+        trunk.load_state_dict(model.trunk.state_dict())
     return TrunkSource(trunk, str(run.folder), record, norms, learned, all(map(model.plain, model.networks)))

@@ -5,9 +5,9 @@ line, are read too, and the challenge's upload form, a zip of such a file. A sid
 `<stem>.protocol.json`, may record how the predictions were made and the SHA-256 of the results it belongs to.
 """
 
+import codecs
 import hashlib
 import io
-import re
 import zipfile
 import zlib
 from collections import defaultdict
@@ -94,7 +94,10 @@ def _is_results(name: str) -> bool:
 
 def _rows(data: bytes, path: Path) -> Any:
     """Parse a results file: a list, or one object a line."""
-    if not re.match(rb'\s*\{[^\n\[]*"image_id"[^\n]*\}\s*(\n|$)', data):
+    data = data.removeprefix(codecs.BOM_UTF8)
+    first = data.lstrip().partition(b"\n")[0].rstrip()
+    before, named, _ = first.partition(b'"image_id"')
+    if not (named and first.startswith(b"{") and first.endswith(b"}") and b"[" not in before):
         return parse_json(data, str(path))
     lines = enumerate(data.splitlines(), 1)
     return [parse_json(line, f"{path}, line {number},") for number, line in lines if line.strip()]

@@ -29,7 +29,8 @@ from decathlon.training.weighting import WEIGHTINGS, Step
 class Trainer:
     """Trains the networks of some domains; `step` is the only counter, everything else follows from it.
 
-    Each optimizer step runs forward and backward for every active domain's micro-batch, then updates once.
+    Each optimizer step runs forward and backward for every active domain's micro-batch, or once for all of them
+    where they share a trunk's norms (`Method.mixed`), then updates once.
     Inactive domains keep `grad = None`, so neither momentum nor decay moves them. On a GPU few steps wait for
     the device: `EpochMetrics` says what becomes of a loss that is not finite.
     """

@@ -6,6 +6,7 @@ weighting may act before, between and after these backward passes:
     begin(step)             before the first forward pass: which domains are active
     weigh(domain, loss)     before a domain's backward pass: the loss to run it on
     collect(domain)         after it: what it added to the gradients of what domains share can be taken out here
+                            (never called where all domains go backward in one batch, `Method.mixed`)
     finish()                before the update: gradients that were taken out are combined and put back
 """
 

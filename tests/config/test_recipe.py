@@ -259,6 +259,19 @@ def test_a_domain_may_have_a_size_of_its_own_and_evaluation_another(tiny: Path, 
     assert protocol["own"] == "size of boats and side of boats and augment of boats"
 
 
+def test_options_that_come_to_the_same_are_no_domains_own(tiny: Path, tmp_path: Path) -> None:
+    own = {"boats": {"side": 18, "eval_size": 16}}
+    run = go(tiny, tmp_path / "run", recipe=RECIPE.override({"epochs": 1, "domains": own}))
+    predict_run(run, tiny, "test", tmp_path / "results.json", "cpu")
+    protocol = read_results(tmp_path / "results.json").protocol
+    assert protocol is not None and "own" not in protocol
+
+
+def test_a_size_for_evaluation_is_no_smaller_than_one_for_training_may_be() -> None:
+    with pytest.raises(UsageError, match="eval_size is 7, it must be 0 or at least 8"):
+        Recipe(eval_size=7)
+
+
 @pytest.mark.parametrize("values", [{"eval_size": 99, "side": 80}, {"domains": {"a": {"eval_size": 99}}}])
 def test_images_are_at_least_as_large_as_what_is_cut_from_them(values: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="is smaller than eval_size 99"):

@@ -12,13 +12,15 @@ import torch
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
+from decathlon.experiments.resume import resume
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import METHODS, explain, find_method
 from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
+from decathlon.system.progress import TrainingProgress
 from decathlon.training.trainer import Trainer
-from tests.helpers.runs import RECIPE, go
+from tests.helpers.runs import RECIPE, digests, dying_at, go
 
 CPU = torch.device("cpu")
 SHORT = RECIPE.override({"epochs": 1, "together": True})
@@ -100,7 +102,10 @@ def test_nine_of_ten_domains_continue_and_a_new_one_starts_anew(
     two = go(tiny, tmp_path / "two", "mtan", trunk="wrn-10-1", recipe=SHORT, domains=("apples", "boats"))
     go(tiny, tmp_path / "next", "mtan", trunk=str(two.folder), recipe=SHORT, domains=("boats", "towers"))
     said = " ".join(capsys.readouterr().err.split())
-    assert f"continuing with what {two.folder} learned in 1 domain, heads included; towers start anew." in said
+    assert f"continuing with what {two.folder} learned in 1 domain, heads included." in said
+    assert "Note: towers starts anew." in said
+    go(tiny, tmp_path / "last", "mtan", trunk=str(two.folder), recipe=SHORT, domains=("towers",))
+    assert "has none of these domains; they start anew over its trunk" in " ".join(capsys.readouterr().err.split())
 
 
 def test_other_options_start_anew_and_say_so(
@@ -110,6 +115,7 @@ def test_other_options_start_anew_and_say_so(
     go(tiny, tmp_path / "run", "dan", trunk=str(trunk.folder), recipe=SHORT, options={"diagonal": True})
     said = " ".join(capsys.readouterr().err.split())
     assert "was trained as dan; with other options dan takes its trunk alone and starts anew." in said
+    assert "leaves out" not in said
 
 
 def test_networks_with_trunks_of_their_own_are_no_trunk_for_others(tiny: Path, tmp_path: Path, runs: Any) -> None:
@@ -119,6 +125,31 @@ def test_networks_with_trunks_of_their_own_are_no_trunk_for_others(tiny: Path, t
     with pytest.raises(UsageError, match="has not learned boats"):
         go(tiny, tmp_path / "run", "stan", trunk=str(one.folder), recipe=SHORT, domains=("apples", "boats"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", ["bn", "parallel"])
+def test_how_norms_move_in_a_published_start_stays_in_its_run(
+    tiny: Path, tmp_path: Path, runs: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    over = {"trunk": str(runs("mtan", ("init", "published")).folder), "recipe": SHORT}
+    whole = go(tiny, tmp_path / "whole", method, **over)
+    with dying_at(monkeypatch, 2):
+        go(tiny, tmp_path / "killed", method, **over)
+    assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
+
+
+def test_one_set_of_norms_in_place_of_many_is_said(
+    tiny: Path, tmp_path: Path, runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    go(tiny, tmp_path / "run", "mtan", trunk=str(runs("mtan").folder), recipe=SHORT, options={"norms": "trunk"})
+    assert "norms=trunk puts one set of norms, their mean, in place" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_larger_trunk_is_continued_as_it_is(tiny: Path, tmp_path: Path, runs: Any) -> None:
+    wide = {"recipe": SHORT, "options": {"preset": "wide"}}
+    one = go(tiny, tmp_path / "one", "split", trunk="wrn-10-1", **wide)
+    two = go(tiny, tmp_path / "two", "split", trunk=str(one.folder), **wide)
+    assert two.read().trunk.name == one.read().trunk.name == "wrn-10-2"
 
 
 def test_the_rule_is_shown_for_every_method() -> None:

@@ -186,3 +186,21 @@ def test_every_difference_is_named_with_its_own_option(run: Path) -> None:
     assert "batch 8, not 16. Leave out --recipe, or train a new run" in str(one.value)
     with pytest.raises(UsageError, match=r"lr 0\.05, not 0\.2; size 16, not 24. Leave out --lr and --size, or add"):
         resume(run, ResumeRequest(options={"lr": 0.2, "size": 24}), TrainingProgress())
+
+
+def test_a_size_takes_along_what_depends_on_it_or_is_refused(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a run would go on at one size and be evaluated at another without a word."""
+    recipe = RECIPE.override({"side": 20, "eval_size": 20})
+    with dying_at(monkeypatch, 4):
+        go(tiny, tmp_path / "run", recipe=recipe)
+    run = resume(tmp_path / "run", ResumeRequest(options={"size": 24}, allow=True), TrainingProgress())
+    new = run.read().recipe
+    assert (new.size, new.side, new.eval_size) == (24, 0, 0)
+    assert [change.name for change in run.read().changes] == ["eval_size", "side", "size"]
+    own = RECIPE.override({"domains": {"boats": {"size": 24}}})
+    with dying_at(monkeypatch, 4):
+        go(tiny, tmp_path / "own", recipe=own)
+    with pytest.raises(UsageError, match="begun with domains .* Leave out --size"):
+        resume(tmp_path / "own", ResumeRequest(options={"size": 32}, allow=True), TrainingProgress())

@@ -301,3 +301,8 @@ def test_control_characters_in_a_name_do_not_reach_the_terminal(tmp_path: Path) 
     out = run(make(tmp_path, "red\x1b[31m [bold]x", insects(0.1)))
     assert "\x1b" not in out
     assert "red [31m [bold]x" in out
+
+
+def test_a_baseline_without_runs_is_refused() -> None:
+    done = CliRunner().invoke(command, ["leaderboard", "--baseline", "none.json"])
+    assert done.exit_code == 2 and "--baseline counts the points of runs. Name some" in done.output

@@ -225,3 +225,19 @@ def test_a_truth_of_another_split_is_named_as_such(tmp_path: Path) -> None:
     val = replace(ANT, answers={10000000 + i: 10000001 for i in range(1, 31)})
     with pytest.raises(DataError, match=r"answers no val image of ant, .*, or of its test images \(--split test\)"):
         check(read_results(path), Truth(tmp_path, (val,), "val"))
+
+
+def test_rows_without_a_list_are_refused_in_no_time(tmp_path: Path) -> None:
+    """As many rows as an official file has, separated by commas and never closed."""
+    path = tmp_path / "results.json"
+    path.write_text(", ".join('{"image_id": 1, "category_id": 2}' for _ in range(100_000)) + ",")
+    begun = time.monotonic()
+    with pytest.raises(DataError):
+        read_results(path)
+    assert time.monotonic() - begun < 20
+
+
+def test_lines_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text('{"image_id": 1, "category_id": 2}\n' * 2, encoding="utf-8-sig")
+    assert read_results(path).image_ids == (1, 1)

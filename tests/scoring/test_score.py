@@ -281,6 +281,8 @@ def test_a_run_that_is_scored_again_keeps_its_baseline(folder: Path) -> None:
     kept = f"kept the baseline of the earlier score (measured: the errors of {folder / 'finetune'}); --force takes"
     assert stderr(mine, *truth, "--json").startswith(kept)
     assert json.loads((mine / "score.json").read_text()) == seal(json.loads(before))
+    assert stderr(mine, *truth, "-o", folder / "again.json").startswith(kept)
+    assert (folder / "again.json").read_bytes() == (mine / "score.json").read_bytes()
     assert (
         run(mine / "results.json", *truth, "--json") != before
     )  # only a score that would be replaced is looked at

@@ -11,6 +11,7 @@ import torch
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.experiments.resume import resume
+from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.inference.evaluate import evaluate
 from decathlon.inference.predict import predict_run
 from decathlon.reports.training_table import summary
@@ -21,6 +22,7 @@ from decathlon.scoring.results import protocol_text, read_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.training import loop
 from decathlon.training.best_epoch import BestEpoch
+from tests.helpers.packs import COUNTS, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
 BEST = RECIPE.override({"keep": "best"})
@@ -74,6 +76,17 @@ def test_a_killed_run_keeps_the_same_epoch(
         with dying_at(monkeypatch, step):
             go(tiny, folder, recipe=BEST)
         assert digests(resume(folder, None, TrainingProgress())) == digests(whole)
+
+
+def test_a_file_without_validation_images_cannot_take_its_place(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dying_at(monkeypatch, 4):
+        go(tiny, tmp_path / "run", recipe=BEST)
+    other = write_pack(tmp_path / "other.h5", counts={"train": COUNTS["train"], "test": COUNTS["test"]})
+    request = ResumeRequest(data=other, allow=True)
+    with pytest.raises(UsageError, match="keep = best needs labelled validation images"):
+        resume(tmp_path / "run", request, TrainingProgress())
 
 
 def test_the_protocol_says_so(tiny: Path, tmp_path: Path) -> None:

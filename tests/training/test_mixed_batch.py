@@ -68,3 +68,4 @@ def test_what_a_mixed_batch_cannot_be_is_refused(tiny: Path, tmp_path: Path) -> 
     with pytest.raises(UsageError, match="need one size"):
         go(tiny, tmp_path / "run", "split", recipe=sizes, options=NORMS)
     assert not (tmp_path / "run").exists()
+    go(tiny, tmp_path / "one", "split", recipe=RECIPE.override({"epochs": 1}), options=NORMS, domains=("boats",))

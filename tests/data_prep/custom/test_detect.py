@@ -241,7 +241,7 @@ def test_splits_that_share_no_class_with_train_are_refused_in_every_form(
             "Sort its images into the classes of train."
         )
     rows[2] = ("3.png", "images", "test")
-    with pytest.raises(DataError, match="classes of train, or leave their classes away, to predict them only"):
+    with pytest.raises(DataError, match="classes of train, or put them directly into test, to predict"):
         read_collection(write_table(table, rows, ("path", "label", "split")))
 
 

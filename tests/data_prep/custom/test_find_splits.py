@@ -131,3 +131,11 @@ def test_test_images_without_class_folders_have_no_class(tmp_path: Path) -> None
     collection = read_collection(tree(tmp_path, "train/cat", "train/dog", "test"))
     assert found(collection) == {"train/cat": 2, "train/dog": 2, "test/": 2}
     assert collection.notes == ("2 test images without a class: they can be predicted, not scored",)
+
+
+def test_classes_that_hold_the_same_folders_are_a_warning(tmp_path: Path) -> None:
+    """Folds of a data set would become its classes without a word."""
+    inner = [f"fold{i}/{name}" for i in (1, 2) for name in INNER]
+    notes = read_collection(tree(tmp_path / "set", *inner)).notes
+    assert any("the classes are fold1, fold2, and each holds the folders cat, dog" in note for note in notes)
+    assert not read_collection(tree(tmp_path / "plain", "cat", "dog")).notes
