@@ -125,7 +125,7 @@ def _splits(root: Path, top: Mapping[str, _Folder]) -> dict[str, str]:
 
 
 def _alike(top: Mapping[str, _Folder]) -> list[str]:
-    """Return a warning where the folders that become classes hold the same folders, as the folds of a data set do."""
+    """Return a warning where all folders that become classes hold the same folders, as folds do."""
     inner = {frozenset(folder.inner) for folder in top.values()}
     if len(top) < 2 or len(inner) > 1 or len(*inner) < 2 or any(folder.direct for folder in top.values()):
         return []
