@@ -74,4 +74,5 @@ def command(file: Path, side: int, workers: int | None, **request: Any) -> None:
         others = ", ".join(added.elsewhere)
         click.echo(f"to score all domains together, put <domain>_test.json of {others} there as well", err=True)
     if any(row[0] == "train" for row in added.table.rows):
-        click.echo(f"Next: decathlon train --data {shlex.quote(str(file))} --method bn -o RUN", err=True)
+        small = "--recipe quick --method bn --trunk wrn-16-1"
+        click.echo(f"Next: decathlon train --data {shlex.quote(str(file))} {small} -o RUN", err=True)

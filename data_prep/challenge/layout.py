@@ -106,7 +106,10 @@ def open_source(paths: Sequence[Path]) -> Source:
     source = Source(stem(paths[0].resolve()), tuple(holders))
     if not source.names(ANNOTATIONS):
         names = ", ".join(str(path) for path in paths)
-        raise DataError(f"{names} has no folder 'annotations'. Pass folders or archives with {LAYOUT}.")
+        raise DataError(
+            f"{names} has no folder 'annotations'. Pass folders or archives with {LAYOUT}; for folders of classes, "
+            "run 'decathlon data add'."
+        )
     return source
 
 

@@ -61,7 +61,9 @@ def refuse_there(output: Path, names: Sequence[str], force: bool, truth: Path | 
                     "Add --force to pack it again and write both."
                 )
         if there:
-            raise UsageError(f"{output} already has {there}. Choose another file, or add --force to pack it again.")
+            raise UsageError(
+                f"{output} already has {there}. Choose another --name, or add --force to pack it again."
+            )
     for file in () if truth is None else (truth, stripped(truth)):
         refuse_existing(file, "name another folder with --truth, or add --force")
 

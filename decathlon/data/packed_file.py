@@ -149,7 +149,7 @@ class PackedFile:
         """Read one column of a split, for example its labels; raises DataError when it is missing."""
         if split not in self.splits(domain):
             present = ", ".join(self.splits(domain)) or "nothing"
-            raise DataError(f"{self.path} has no {split} split of {domain} (only {present}). Prepare it with one.")
+            raise DataError(f"{self.path} has no split '{split}' of {domain}, only {present}. Name one of those.")
         name = f"{domain}/{split}/{column}"
         values = self._column(name)
         most = len(self.benchmark[domain].categories)

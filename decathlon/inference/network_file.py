@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from decathlon.data.decoding import packed_pixels, plain_pixels
 from decathlon.data.domains import PACKING, Domain, packing_of
 from decathlon.data.image_pool import ImagePool, fit
-from decathlon.errors import DataError, VerificationError
+from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.inference.graph_formats import read_metadata
 from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
@@ -130,6 +130,8 @@ def to_input(image: Image.Image, about: Mapping[str, Any]) -> Tensor:
     First it becomes what `data add` or `data prepare` made of such an image, upright or not, as far as the
     description says it. Raises DataError for an image that they refuse.
     """
+    if not isinstance(image, Image.Image):
+        raise UsageError(f"{image!r} is not an image. Open it with PIL.Image.open first.")
     spec, name = about["input"], str(getattr(image, "filename", "") or "the image")
     facts = Domain("image", 0, (), spec["mean"], spec["std"], crop=spec["crop"])
     how = packing_of(spec["packing"]) if "packing" in spec else None

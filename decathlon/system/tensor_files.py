@@ -59,6 +59,8 @@ def read_tensor_file(path: Path, shape: Any = dict) -> TensorFile:
 
     Raises DataError where the file is missing or foreign, VerificationError where a bit has changed.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder. Name a file; a run directory is read by 'decathlon.load_run'.")
     if not path.is_file():
         raise DataError(f"{path} does not exist. Check the run's name, or train it first.")
     data = read_bytes(path)

@@ -307,7 +307,7 @@ def test_a_domain_is_replaced_only_by_force_and_gets_new_ids(tmp_path: Path, tre
     added(own, tree, "other")
     before, truth = own.read_bytes(), own.parent / "own-truth" / "mine_test.json"
     with pytest.raises(
-        UsageError, match="own.h5 already has mine. Choose another file, or add --force to pack it again"
+        UsageError, match="own.h5 already has mine. Choose another --name, or add --force to pack it again"
     ):
         added(own, tree)
     assert own.read_bytes() == before
@@ -439,7 +439,7 @@ def test_the_command_says_what_it_did(tree: Path, own: Path) -> None:
     truth = own.parent / "own-truth" / "mine_test.json"
     assert labels == f"test labels, for 'decathlon score --truth': {truth}"
     assert others == "to score all domains together, put <domain>_test.json of apples, boats, towers there as well"
-    assert following == f"Next: decathlon train --data {own} --method bn -o RUN"
+    assert following == f"Next: decathlon train --data {own} --recipe quick --method bn --trunk wrn-16-1 -o RUN"
     with PackedFile(own) as file:
         assert (file.benchmark["mine"].flip, file.benchmark["mine"].crop) == (False, "squash")
 
@@ -502,7 +502,7 @@ def test_names_of_unlabelled_images_take_the_place_of_labels_and_the_reverse(tmp
     write_tree(labelled, [name.replace("test/", "test/cat/") for name in KAGGLE])
     folder = own.parent / "own-truth"
     added(own, tmp_path / "bare")
-    with pytest.raises(UsageError, match="already has mine. Choose another file, or add --force"):
+    with pytest.raises(UsageError, match="already has mine. Choose another --name, or add --force"):
         added(own, labelled)
     added(own, labelled, force=True)
     assert left(folder / "x") == {"mine_test.json"}

@@ -59,7 +59,7 @@ def test_a_domain_that_is_there_needs_force(tmp_path: Path) -> None:
     path = tmp_path / "mine.h5"
     extend(path, [planned("boats", 2), planned("towers", 3)], QUIET, force=False)
     before = path.read_bytes()
-    with pytest.raises(UsageError, match=r"already has boats. Choose another file, or add --force"):
+    with pytest.raises(UsageError, match=r"already has boats. Choose another --name, or add --force"):
         extend(path, [planned("boats", 2, grey=50)], QUIET, force=False)
     assert path.read_bytes() == before
     extend(path, [planned("boats", 2, grey=50)], QUIET, force=True)
