@@ -122,7 +122,7 @@ def test_loading_joins_splits_and_keeps_ids_and_labels(tiny: Path) -> None:
 
 
 def test_a_missing_split_is_named(tiny: Path) -> None:
-    with PackedFile(tiny) as packed, pytest.raises(DataError, match="no extra split of boats"):
+    with PackedFile(tiny) as packed, pytest.raises(DataError, match="no split 'extra' of boats"):
         load_pool(packed, TINY["boats"], ("extra",), 32, 36)
 
 

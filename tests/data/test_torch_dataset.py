@@ -136,7 +136,7 @@ def test_classes_of_one_name_get_their_ids(
 def test_a_missing_domain_split_or_file_is_named(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown domain 'boat'. Did you mean boats"):
         PackedDomain(tiny, "boat")
-    with pytest.raises(DataError, match="no dev split of boats"):
+    with pytest.raises(DataError, match="no split 'dev' of boats"):
         PackedDomain(tiny, "boats", "dev")
     with pytest.raises(DataError, match="no such file"):
         PackedDomain(tmp_path / "none.h5", "boats")

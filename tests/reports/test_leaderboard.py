@@ -158,7 +158,7 @@ def test_a_score_of_older_results_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_without_score_and_a_bad_footprint_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="score.json"):
+    with pytest.raises(DataError, match="is not a run directory. Name the runs themselves"):
         run(tmp_path)
     path = make(tmp_path, "mine", insects(0.1))
     write_json(path / "footprint.json", {"ratio": "2"})
