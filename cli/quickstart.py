@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 TRUNK = "wrn-16-1"
-DIFFER = "'mtan' had 2068.7, 2169.6 and 2389.6"  # tests/test_docs_commands.py compares them with the README
+DIFFER = "'mtan' had 2100.9, 2169.6 and 2389.6"  # tests/test_docs_commands.py compares them with the README
 
 
 def pipeline(out: Path) -> list[list[str]]:
