@@ -172,7 +172,7 @@ class Score:
                 from decathlon.runs.run_directory import Run
 
                 Run(path).read_done()
-            if read_status(path) is None and not (path / of_split("results", split)).is_file():
+            if read_status(path) is None and not [*path.glob("results*.json"), *path.glob("score*.json")]:
                 raise DataError(f"{path} is not a run directory. Name the runs themselves.")
             raise DataError(f"{path} has no {file.name}. Run '{how_to_score(path, split=split)}' first.")
         return cls.from_json(read_sealed(file, RESCORE), str(file))
