@@ -82,17 +82,14 @@ def command(
     answers = read_truth(truth, split or predicted[0].split)
     earlier = [file.with_name(of_split("score", answers.split)) for file in files] if results.is_dir() else []
     written = [] if output is not None and not group else earlier
-    against = usual = find_baseline(answers, baseline, data)
-    if baseline is None and data is None and not force:
-        against = kept_baseline(earlier, answers, usual) or usual
+    against = find_baseline(answers, baseline, data)
+    kept = kept_baseline(earlier, answers, against) if baseline is None and data is None and not force else None
     for file in unsealed_files(baseline, answers.split):
         click.echo(f"Note: {file} has no checksum, its errors are taken as they are.", err=True)
-    scores = [score(one, answers, against, partial) for one in predicted]
+    scores = [score(one, answers, kept or against, partial) for one in predicted]
     found = GroupScore(group.seeds, tuple(scores)) if group else scores[0]
-    if against is not usual:
-        click.echo(
-            f"kept the baseline of the earlier score ({against.text}); --force takes the usual one", err=True
-        )
+    if kept:
+        click.echo(f"kept the baseline of the earlier score ({kept.text}); --force takes the usual one", err=True)
     for file, one in zip(written, scores, strict=bool(written)):
         _write(file, one)
     _hand_out(found, as_json, output, save_baseline)

@@ -38,8 +38,7 @@ def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: 
     elif (
         source.learned
         and not source.plain
-        and source.learned.method != method.name()
-        and not (method.continues(source.learned))
+        and not (source.continued(method) or source.learned.method == method.name())
     ):
         found.append(
             f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out along "

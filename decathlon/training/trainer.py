@@ -218,12 +218,11 @@ class Trainer:
         own, _ = self.state()
         slots: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
         weighting: dict[str, Tensor] = {}
-        for name, value in (tensors | values["optimizer"]).items():
+        trained = {name: tensor for name, tensor in tensors.items() if not name.startswith("best.")}
+        for name, value in (trained | values["optimizer"]).items():
             if name.startswith("optimizer."):
                 _, which, number, slot = name.split(".", 3)
                 slots[int(which)].setdefault(int(number), {})[slot] = value
-            elif name.startswith("best."):
-                continue
             elif name.startswith("weighting."):
                 weighting[name.removeprefix("weighting.")] = value
             else:
