@@ -22,6 +22,7 @@ from decathlon.config.recipe_files import find_recipe
 from decathlon.data_prep.download.mirrors import known_files
 from decathlon.data_prep.synth.write import synthesize
 from tests.helpers.house import ROOT
+from tests.helpers.marks import quickly
 from tests.helpers.pages import PAGES, SMALL, blocks, small_recipe, typed
 
 # Whose Python is run, by tests/test_docs.py and tests/test_contributing.py.
@@ -35,6 +36,9 @@ PREDICT, SCORE = "decathlon predict runs/{0} --data runs/synth.h5", "decathlon s
 
 def run(line: str) -> None:
     command.main(shlex.split(line, comments=True)[1:], standalone_mode=False)
+
+
+COMMANDS = [page for page in sorted(PAGES) if page.startswith("docs/") and typed(page)]
 
 
 @pytest.mark.parametrize("page", sorted(set(PAGES) - {"CONTRIBUTING.md"}))
@@ -71,7 +75,7 @@ def test_the_pipeline_of_the_readme_works_as_typed(pipeline: Path) -> None:
     assert (pipeline / "runs" / "points.png").exists() and (pipeline / "runs" / "digits.safetensors").exists()
 
 
-@pytest.mark.parametrize("page", [page for page in sorted(PAGES) if page.startswith("docs/") and typed(page)])
+@pytest.mark.parametrize("page", quickly(COMMANDS, "docs/data.md", "docs/training.md"))
 def test_the_commands_of_a_page_work_as_typed(
     page: str, pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

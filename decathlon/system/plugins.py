@@ -1,5 +1,6 @@
 """Classes found by name: one file each in a folder of the package, then what installed packages registered."""
 
+import functools
 import importlib
 import importlib.metadata
 import pkgutil
@@ -29,8 +30,7 @@ class Plugins(Generic[T]):
         folders = importlib.import_module(self.package).__path__
         files = [entry.name for entry in pkgutil.iter_modules(folders) if not entry.name.startswith("_")]
         own = {name.replace("_", "-"): f"{self.package}.{name}" for name in files}
-        installed = importlib.metadata.entry_points(group=self.package)
-        return {point.name: point.value for point in installed} | own
+        return _installed(self.package) | own
 
     def find(self, name: str) -> type[T]:
         """Return the class called `name`; raises UsageError with the nearest name there is."""
@@ -54,3 +54,9 @@ class Plugins(Generic[T]):
         except Exception as error:  # a file from outside may do anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UsageError(f"{self.kind} '{name}' cannot be imported ({reason}). Fix {module}.") from error
+
+
+@functools.cache  # it reads a file of every installed package: 25 ms, and each network asks for several names
+def _installed(group: str) -> dict[str, str]:
+    """Map the names of an entry-point group to the modules that define them."""
+    return {point.name: point.value for point in importlib.metadata.entry_points(group=group)}

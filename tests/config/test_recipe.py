@@ -29,6 +29,7 @@ from decathlon.scoring.results import protocol_text, read_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.optimizer import groups
 from decathlon.training.trainer import Trainer
+from tests.helpers.marks import slow
 from tests.helpers.packs import TINY, tiny_domain
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 from tests.training.test_optimizer import network
@@ -207,7 +208,7 @@ def test_domains_that_train_apart_may_have_epochs_of_their_own(tiny: Path, tmp_p
     assert digests(alone)["domains/towers.safetensors"] == digests(run)["domains/towers.safetensors"]
 
 
-@pytest.mark.parametrize("kill_at", [2, 3, 5, 15, 22])
+@pytest.mark.parametrize("kill_at", [slow(2), slow(3), 5, slow(15), slow(22)])
 def test_a_run_with_epochs_a_domain_resumes_to_the_same_bits(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:

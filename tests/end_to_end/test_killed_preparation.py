@@ -22,6 +22,7 @@ from tests.helpers import kill_points as points
 from tests.helpers.challenge_sources import write_domain
 from tests.helpers.custom_sources import numbered, write_tree
 from tests.helpers.kills import KILLED, Child, Hook, mean_std, members
+from tests.helpers.marks import slow
 from tests.helpers.packs import write_pack
 
 FORCED: list[Hook] = [points.before_complete, points.before_named, points.after_named]
@@ -80,8 +81,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def few_or(many: int) -> pytest.MarkDecorator:
     """Kill three times a command without workers, or slowly `many` times one without and one with workers."""
-    slow = [pytest.param(many, workers, marks=pytest.mark.slow) for workers in (1, 2)]
-    return pytest.mark.parametrize(("count", "workers"), [(3, 1), *slow])
+    return pytest.mark.parametrize(("count", "workers"), [(3, 1), slow(many, 1), slow(many, 2)])
 
 
 def preparing(source: Path, tmp_path: Path, workers: int) -> Writing:
@@ -122,6 +122,7 @@ def killed(writing: Writing, count: int) -> None:
     assert left.keys() == {"the new file", "the old file" if writing.before else "nothing"}
 
 
+@pytest.mark.slow  # a quick `data add` below goes the same way
 @few_or(20)
 def test_prepare_killed_20_times_leaves_nothing_or_a_whole_file(
     source: Path, tmp_path: Path, count: int, workers: int

@@ -19,6 +19,7 @@ from decathlon.scoring.results import read_results
 from decathlon.system.files import read_bytes
 from decathlon.system.progress import TrainingProgress
 from tests.helpers.machine import decathlon, refused
+from tests.helpers.marks import quickly
 from tests.helpers.packs import write_pack, write_truth
 from tests.helpers.runs import RECIPE, dying_at, go
 
@@ -27,7 +28,7 @@ NFC = unicodedata.normalize("NFC", "é ü")
 NAMES = ["with space", NFC, unicodedata.normalize("NFD", NFC), "日本 'quoted' \"twice\"", "[b] $x;", "n" * 200]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quickly(NAMES, *NAMES[2:4]))
 def test_a_strange_folder_is_a_folder(tmp_path: Path, name: str) -> None:
     """A run is trained, predicted and scored below it, through a link to it."""
     (tmp_path / "real" / name).mkdir(parents=True)

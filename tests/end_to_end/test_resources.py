@@ -31,6 +31,7 @@ from decathlon.system.tensor_files import write_tensors
 from decathlon.training import loop
 from decathlon.training.trainer import Trainer
 from tests.helpers.machine import decathlon, refused
+from tests.helpers.marks import quickly, slow
 from tests.helpers.runs import digests, go
 
 OPTIONS = "--method bn --trunk wrn-10-1 --epochs 3 --batch 8 --size 16 --lr 0.05 --precision fp32".split()
@@ -68,9 +69,9 @@ def failing(error: BaseException, at: int, real: Callable[..., Any]) -> Callable
 @pytest.mark.parametrize(
     ("error", "told"),
     [(torch.OutOfMemoryError(CUDA), "GPU memory with --batch 8 (20.00 MiB more wanted)"),
-     (RuntimeError("CUDA error: out of memory"), "GPU memory with --batch 8"),
-     (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "GPU memory with --batch 8"),
-     (RuntimeError(CPU), "memory with --batch 8 (4,000.0 MiB more wanted)"),
+     slow(RuntimeError("CUDA error: out of memory"), "GPU memory with --batch 8"),
+     slow(RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "GPU memory with --batch 8"),
+     slow(RuntimeError(CPU), "memory with --batch 8 (4,000.0 MiB more wanted)"),
      (MemoryError(), "memory with --batch 8")],
 )  # fmt: skip
 def test_out_of_memory_in_a_step_keeps_the_checkpoint_and_resumes_to_the_same_bits(
@@ -179,7 +180,7 @@ def fill(folder: Path, left: int) -> Path:
     return folder / "filler"
 
 
-@pytest.mark.parametrize("left", [0, 4096, 100_000, 330_000])
+@pytest.mark.parametrize("left", quickly([0, 4096, 100_000, 330_000], 4096))
 def test_a_full_disk_in_training_keeps_the_last_checkpoint(
     tiny: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], done: Run,
     left: int,

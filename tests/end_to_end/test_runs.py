@@ -21,11 +21,13 @@ from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
+from tests.helpers.marks import quickly
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
 SHORT = RECIPE.override({"epochs": 2})
 DOMAINS = ("apples", "boats")
 each = pytest.mark.parametrize("method", methods())
+QUICK = ("bn", "mtan", "parallel-svd", "piggyback")
 DEFAULT = {name: find_method(name).regimes[0] for name in methods()}
 FROZEN = [name for name, regime in DEFAULT.items() if regime == "frozen"]
 SHARING = [name for name, regime in DEFAULT.items() if regime != "private"]
@@ -51,12 +53,12 @@ def changes(name: str, runs: Any) -> dict[str, Any]:
     return {"recipe": SHORT, "trunk": str(source.folder), "domains": DOMAINS}
 
 
-@each
+@pytest.mark.parametrize("method", quickly(methods(), *QUICK))
 def test_two_runs_are_equal_to_the_bit(runs: Any, method: str) -> None:
     assert digests(runs(method)) == digests(runs(method, again=True))
 
 
-@each
+@pytest.mark.parametrize("method", quickly(methods(), *QUICK))
 def test_a_run_that_died_resumes_to_the_same_bits(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: Any, method: str
 ) -> None:
@@ -102,7 +104,7 @@ def test_a_loaded_run_predicts_what_was_trained(tiny: Path, runs: Any, method: s
             assert loss == pytest.approx(last["val_loss"], abs=1e-6)
 
 
-@pytest.mark.parametrize("method", SHARING)
+@pytest.mark.parametrize("method", quickly(SHARING, *QUICK))
 def test_a_domain_over_another_trunk_is_refused(tiny: Path, tmp_path: Path, runs: Any, method: str) -> None:
     run = Run(tmp_path / "copy")
     shutil.copytree(runs(method).folder, run.folder)

@@ -20,6 +20,7 @@ from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.trainer import Trainer
+from tests.helpers.marks import quickly, slow
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
 CPU = torch.device("cpu")
@@ -67,7 +68,7 @@ def continued(run: Run, method: str, **options: Any) -> tuple[MultiDomainModel, 
     return model, names
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", quickly(METHODS.names(), "bn", "mtan", "parallel"))
 def test_the_first_loss_is_that_of_the_finished_run(tiny: Path, runs: Any, method: str) -> None:
     run = runs(method)
     finished = load(run, run.read(), CPU).model
@@ -125,7 +126,7 @@ def test_networks_with_trunks_of_their_own_are_no_trunk_for_others(tiny: Path, t
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("method", ["bn", "parallel"])
+@pytest.mark.parametrize("method", ["bn", slow("parallel")])
 def test_how_norms_move_in_a_published_start_stays_in_its_run(
     tiny: Path, tmp_path: Path, runs: Any, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

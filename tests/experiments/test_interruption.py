@@ -26,6 +26,7 @@ from decathlon.system.signals import held, terminable
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import loop
 from decathlon.training.trainer import Trainer
+from tests.helpers.marks import quickly, slow
 from tests.helpers.runs import RECIPE, digests, go
 
 EPOCHS = RECIPE.override({"epochs": 2})
@@ -89,7 +90,7 @@ def finished(folder: Path) -> dict[str, str]:
     return digests(resume(folder, None, TrainingProgress()))
 
 
-@pytest.mark.parametrize("at", [0, 1, 2, 8, 9, 13, 17])
+@pytest.mark.parametrize("at", quickly([0, 1, 2, 8, 9, 13, 17], 0, 9))
 @both
 def test_the_step_ends_the_state_is_saved_and_the_end_is_the_same(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
@@ -131,9 +132,9 @@ def test_a_validation_is_waited_for(
 @pytest.mark.parametrize(
     ("name", "at", "said"),
     [("read_options", 0, "training began; there is nothing to save yet. Run the same command again"),
-     ("load_pool", 0, "the first step; there is nothing to save yet. Start again with: {again}\n"),
-     ("load_pool", 2, ". Continue with: {again}\n"), ("_finish", 0, ". Continue with: {again}\n"),
-     ("_finish", 1, ". Continue with: {again}\n"), ("remove_state", 0, ". Continue with: {again}\n")],
+     slow("load_pool", 0, "the first step; there is nothing to save yet. Start again with: {again}\n"),
+     slow("load_pool", 2, ". Continue with: {again}\n"), ("_finish", 0, ". Continue with: {again}\n"),
+     slow("_finish", 1, ". Continue with: {again}\n"), slow("remove_state", 0, ". Continue with: {again}\n")],
 )  # fmt: skip
 @both
 def test_outside_the_steps_it_ends_at_once(

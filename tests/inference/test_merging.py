@@ -41,6 +41,7 @@ from decathlon.runs.record import Status
 from decathlon.runs.run_directory import Run
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors, write_tensors
+from tests.helpers.marks import quickly, slow
 from tests.helpers.packs import TINY
 from tests.helpers.runs import a_record
 
@@ -84,8 +85,8 @@ def assert_same_logits(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=0, atol=1e-3 * max(1, other.abs().max().item()))
 
 
-@pytest.mark.parametrize("trunk", NORMS)
-@pytest.mark.parametrize(("name", "regime"), CASES)
+@pytest.mark.parametrize("trunk", quickly(NORMS, "wrn-10-1-dan", "timm:resnet18"))
+@pytest.mark.parametrize(("name", "regime"), quickly(CASES, *CASES[::4]))
 def test_a_merged_network_is_equal_and_shares_nothing(name: str, regime: Regime, trunk: str) -> None:
     whole = network(name, regime, trunk)
     before = {key: tensor.clone() for key, tensor in whole.state_dict().items()}
@@ -227,7 +228,7 @@ def test_a_file_holds_the_network_and_what_serving_needs(
     assert not any(p.requires_grad for p in loaded.parameters())
 
 
-@pytest.mark.parametrize("name", ["parallel", "mtan"])
+@pytest.mark.parametrize("name", [slow("parallel"), "mtan"])
 def test_torch_export_goes_round_with_any_number_of_images(runs: dict[str, Run], tmp_path: Path, name: str) -> None:
     export(runs[name], "boats", tmp_path / "b.safetensors", "safetensors")
     done = export(runs[name], "boats", tmp_path / "b.pt2", "torch-export")
@@ -240,7 +241,7 @@ def test_torch_export_goes_round_with_any_number_of_images(runs: dict[str, Run],
     assert b"decathlon/trunks" not in (tmp_path / "b.pt2").read_bytes()  # no path of this machine
 
 
-@pytest.mark.parametrize("name", ["parallel", "mtan"])
+@pytest.mark.parametrize("name", [slow("parallel"), "mtan"])
 def test_onnx_runs_in_its_runtime_with_any_number_of_images(
     runs: dict[str, Run], tmp_path: Path, name: str
 ) -> None:
@@ -348,7 +349,7 @@ def test_a_foreign_or_contradicting_file_is_refused(runs: dict[str, Run], tmp_pa
             load_merged(path)
 
 
-@pytest.mark.parametrize("trunk", ["wrn-10-1", "resnet26"])
+@pytest.mark.parametrize("trunk", ["wrn-10-1", slow("resnet26")])
 @pytest.mark.parametrize("name", [name for name in methods() if name != "scratch"])
 def test_what_was_learned_is_merged_too(name: str, trunk: str) -> None:
     """Masks off, factors away from one: every parameter that is not a norm's moves."""

@@ -17,6 +17,7 @@ from torch.nn.functional import batch_norm
 from decathlon.data import image_pool
 from decathlon.data.image_pool import ImagePool
 from decathlon.kernels import folded_mask, mask
+from tests.helpers.marks import quickly, slow
 from tests.helpers.packs import TINY
 
 INTERPRETED = bool(os.environ.get("TRITON_INTERPRET"))
@@ -58,7 +59,7 @@ def test_augment_cuts_any_size(size: int) -> None:
 
 
 @pytest.mark.parametrize("top", CORNERS)
-@pytest.mark.parametrize("left", CORNERS)
+@pytest.mark.parametrize("left", quickly(CORNERS, "last"))
 @pytest.mark.parametrize("mirrored", [0.0, 0.5])
 def test_augment_reaches_every_corner(top: str, left: str, mirrored: float) -> None:
     draw = torch.tensor([CORNERS[top], CORNERS[left], mirrored], device=DEVICE)[:, None].expand(3, 5)
@@ -83,7 +84,7 @@ def test_kernels_take_slices() -> None:
 
 
 # shapes (batch, channels, height, width): odd counts, one row, more channels than a block holds
-MAPS = [(2, 3, 5, 7), (1, 16, 1, 1), (3, 65, 9, 3), (1, 130, 4, 4), (2, 8, 33, 64)]
+MAPS = [(2, 3, 5, 7), slow((1, 16, 1, 1)), slow((3, 65, 9, 3)), (1, 130, 4, 4), slow((2, 8, 33, 64))]
 
 
 def mask_inputs(shape: tuple[int, ...], dtype: torch.dtype) -> list[Tensor]:
@@ -132,7 +133,13 @@ def test_mask_over_the_statistics_of_a_batch_is_a_training_norm() -> None:
 
 
 # (rows, inputs, hidden, channels): rows beside the block, odd counts, the first tap, the largest
-ATTENTIONS = [(1, 16, 16, 16), (65, 32, 16, 16), (100, 37, 19, 21), (128, 70, 70, 70), (64, 512, 256, 256)]
+ATTENTIONS = [
+    (1, 16, 16, 16),
+    (65, 32, 16, 16),
+    slow((100, 37, 19, 21)),
+    slow((128, 70, 70, 70)),
+    slow((64, 512, 256, 256)),
+]
 
 
 @pytest.mark.parametrize(("dtype", "near"), [(FP32, 1e-5), (FP16, 5e-3), (BF16, 3e-2)])

@@ -140,7 +140,7 @@ def launched(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> list[Launch
     return seen
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [slow(torch.float32), torch.bfloat16])
 @pytest.mark.parametrize(("capability", "shared"), [slow(86, 99), (90, 227)])
 def test_a_gpu_could_run_them(
     capability: int, shared: int, dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

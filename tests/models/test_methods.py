@@ -24,6 +24,7 @@ from decathlon.models.registry import explain, find_method, methods, read_option
 from decathlon.models.surgery import tensors
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.wide_resnet import WideResNet
+from decathlon.system import plugins
 
 CPU = torch.device("cpu")
 
@@ -39,8 +40,15 @@ def variants(name: str) -> list[dict[str, Any]]:
     return found
 
 
+def case(name: str, regime: Regime, chosen: dict[str, Any]) -> Any:
+    """Return a case of the battery; a further option under a further regime is tested slowly."""
+    marks = [pytest.mark.slow] if chosen and regime != find_method(name).regimes[0] else []
+    words = [name, regime, *(f"{option}={value}" for option, value in chosen.items())]
+    return pytest.param(name, regime, chosen, id="-".join(words), marks=marks)
+
+
 CASES = [
-    pytest.param(name, regime, chosen, id="-".join([name, regime, *(f"{k}={v}" for k, v in chosen.items())]))
+    case(name, regime, chosen)
     for name in methods()
     for regime in find_method(name).regimes
     for chosen in variants(name)
@@ -171,6 +179,7 @@ def test_random_weights_depend_on_seed_and_domain_alone(name: str, regime: Regim
     assert not torch.equal(both.delta("second")["head.weight"], other.delta("second")["head.weight"])
 
 
+@pytest.mark.slow  # test_compiled.py compiles every method with its default options
 @each
 def test_compiles_into_one_graph(name: str, regime: Regime, chosen: Chosen) -> None:
     torch.compiler.reset()  # every case compiles the same code for another network
@@ -200,6 +209,9 @@ def test_a_broken_method_is_listed_with_its_reason_and_takes_no_other_down(
     monkeypatch.setattr(adapters, "__path__", [*adapters.__path__, str(tmp_path)])
     point = EntryPoint("outside", "nowhere.to.be_found", "decathlon.adapters")
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
+    monkeypatch.setattr(
+        plugins, "_installed", plugins._installed.__wrapped__
+    )  # what is kept is of this environment
     done = CliRunner().invoke(command, ["methods"])
     lines = {line.split()[0]: line for line in done.output.splitlines()}
     assert done.exit_code == 0 and lines.keys() == methods().keys() > {"bn", "broken", "outside"}

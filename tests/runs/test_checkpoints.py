@@ -20,6 +20,7 @@ from decathlon.system.files import write_bytes
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import loop
+from tests.helpers.marks import quickly
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
 ONE = RECIPE.override({"epochs": 4})
@@ -81,7 +82,7 @@ def copied(run: Run, folder: Path) -> Run:
 STATE: dict[str, Any] = {"job": 0, "finished": {}, "optimizer": {}, "groups": [[]]}
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", quickly(DAMAGE, "header", "tensors", "cut", "removed"))
 def test_a_damaged_newest_checkpoint_costs_time_but_no_bit(
     dead: Run, tmp_path: Path, whole: dict[str, str], capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
@@ -147,7 +148,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_older_one(tmp_p
     assert kept == [1, 3]
 
 
-@pytest.mark.parametrize("moment", range(6))
+@pytest.mark.parametrize("moment", quickly(range(6), 1, 3))
 def test_dying_inside_a_rotation_leaves_a_whole_checkpoint(
     tiny: Path, tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:

@@ -22,6 +22,7 @@ from decathlon.scoring.results import protocol_text, read_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.training import loop
 from decathlon.training.best_epoch import BestEpoch
+from tests.helpers.marks import slow
 from tests.helpers.packs import COUNTS, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
@@ -51,7 +52,7 @@ def accuracies(monkeypatch: pytest.MonkeyPatch) -> Any:
     return seen
 
 
-@pytest.mark.parametrize(("method", "trunk"), [("bn", "wrn-10-1"), ("finetune", "wrn-10-1")])
+@pytest.mark.parametrize(("method", "trunk"), [slow("bn", "wrn-10-1"), ("finetune", "wrn-10-1")])
 def test_the_best_epoch_is_what_the_run_holds(
     tiny: Path, tmp_path: Path, accuracies: Any, method: str, trunk: str
 ) -> None:

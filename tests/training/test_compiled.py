@@ -20,7 +20,7 @@ from decathlon.models.trunks.registry import build
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import trainer as job_module
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
-from tests.helpers.marks import slow
+from tests.helpers.marks import quickly, slow
 from tests.helpers.packs import TINY
 from tests.helpers.runs import RECIPE, go, make_trainer
 
@@ -71,7 +71,8 @@ def tensors(made: MultiDomainModel) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("method", "regime"), [("mtan", "joint"), ("mtan", "frozen"), ("bn", "joint"), ("parallel", "frozen")]
+    ("method", "regime"),
+    [("mtan", "joint"), slow("mtan", "frozen"), slow("bn", "joint"), slow("parallel", "frozen")],
 )
 def test_ten_domains_share_one_graph(method: str, regime: Regime) -> None:
     count = Counting()
@@ -79,7 +80,7 @@ def test_ten_domains_share_one_graph(method: str, regime: Regime) -> None:
     assert count.graphs == 1
 
 
-@pytest.mark.parametrize("method", sorted(methods()))
+@pytest.mark.parametrize("method", quickly(methods(), "mtan", "piggyback"))
 def test_domains_of_every_method_share_one_graph(method: str) -> None:
     count = Counting()
     train(model(method, domains=2), compiled_forward(count))
@@ -102,7 +103,8 @@ def test_whole_networks_would_be_a_graph_each() -> None:
     assert count.graphs == 3
 
 
-@pytest.mark.parametrize("method", [slow("mtan"), "bn", slow("parallel")])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mtan", "bn", "parallel"])
 def test_compiled_steps_give_the_numbers_of_plain_ones(method: str) -> None:
     plain, compiled = model(method), model(method)
     before = {name: tensor.clone() for name, tensor in tensors(plain).items()}
@@ -127,7 +129,7 @@ def test_the_knob_reaches_the_training(tiny: Path, tmp_path: Path, monkeypatch: 
             torch.testing.assert_close(found[key], tensor, atol=1e-3, rtol=1e-3, msg=key)
 
 
-@pytest.mark.parametrize("method", sorted(methods()))
+@pytest.mark.parametrize("method", quickly(methods(), "mtan", "piggyback"))
 def test_gradients_that_keep_their_memory_give_the_same_bits(method: str, tiny: Path) -> None:
     """Rehearses CUDA graphs: every domain's gradients are added into memory that no graph owns."""
     recipe = RECIPE.override({"together": True})

@@ -48,7 +48,8 @@ def test_only_a_gpu_is_asynchronous() -> None:
     assert asynchronous(torch.device("cuda:1")) and not asynchronous(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("every", [2, slow(100)])
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [2, 100])
 def test_a_deferred_tally_changes_no_bit(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
@@ -94,7 +95,7 @@ def diverging_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr("decathlon.training.objectives.cross_entropy.cross_entropy", bad)
 
 
-@pytest.mark.parametrize("seconds", [0, 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
+@pytest.mark.parametrize("seconds", [slow(0), 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
 @pytest.mark.parametrize("at", [slow(9), 13, slow(17)])
 def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, seconds: int

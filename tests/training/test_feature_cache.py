@@ -40,7 +40,7 @@ def learned(run: Run) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("gigabytes", [slow(1.0), 3e-4, slow(1e-9)], ids=["all", "some", "none"])
-@pytest.mark.parametrize("method", ["feature", "mtan", "dense"])
+@pytest.mark.parametrize("method", [slow("feature"), "mtan", slow("dense")])
 def test_training_is_the_same_whatever_fits(
     tiny: Path, tmp_path: Path, trunk: str, method: str, gigabytes: float
 ) -> None:

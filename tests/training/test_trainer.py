@@ -41,7 +41,7 @@ def trunk(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return go(tiny, tmp_path_factory.mktemp("runs") / "trunk", "bn")
 
 
-@pytest.mark.parametrize("method", ["bn", "mtan"])
+@pytest.mark.parametrize("method", ["bn", slow("mtan")])
 def test_joint_training_learns_every_domain(tiny: Path, tmp_path: Path, method: str) -> None:
     run = go(tiny, tmp_path / "run", method, recipe=RECIPE.override({"epochs": 8}))
     rows = [json.loads(line) for line in run.metrics.read_text().splitlines()]
@@ -54,7 +54,7 @@ def test_joint_training_learns_every_domain(tiny: Path, tmp_path: Path, method: 
     assert not run.checkpoint.exists() and not run.start.exists()
 
 
-@pytest.mark.parametrize("method", ["feature", "parallel", "finetune", "scratch", "mtan"])
+@pytest.mark.parametrize("method", ["feature", slow("parallel"), slow("finetune"), "scratch", slow("mtan")])
 def test_every_method_starts_from_a_trained_trunk(tiny: Path, tmp_path: Path, trunk: Run, method: str) -> None:
     regime = "frozen" if method == "mtan" else None
     run = go(tiny, tmp_path / "run", method, trunk=str(trunk.folder), regime=regime)
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tiny: Path, tmp_
     assert digests(one) == digests(two) != digests(other)
 
 
-@pytest.mark.parametrize("seconds", [0, 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
+@pytest.mark.parametrize("seconds", [slow(0), 300], ids=["checkpoint-a-step", "checkpoint-an-epoch"])
 @pytest.mark.parametrize("kill_at", [slow(0), 4, slow(10), slow(11)])
 @pytest.mark.parametrize(("method", "source"), [("mtan", False), ("parallel", True)])
 def test_a_run_that_died_at_a_step_resumes_to_the_same_bits(

@@ -21,6 +21,7 @@ from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.errors import DataError, VerificationError
 from tests.helpers.challenge_sources import write_source
+from tests.helpers.marks import slow
 
 
 @pytest.fixture
@@ -42,18 +43,19 @@ def test_a_whole_file_has_no_problems(packed: Path) -> None:
     assert outcome.stdout.count(" ok") == 2
 
 
-def test_no_flipped_bit_passes_for_other_data(packed: Path) -> None:
+@pytest.mark.parametrize("count", [60, slow(300)])
+def test_no_flipped_bit_passes_for_other_data(packed: Path, count: int) -> None:
     """Bits that hold nothing may flip unseen; then all data must still be there unchanged."""
     chance = random.Random(0)
     whole = packed.read_bytes()
     used = [i for i in range(len(whole)) if whole[i]]
     found = 0
-    for _ in range(300):
+    for _ in range(count):
         data = bytearray(whole)
         data[chance.choice(used)] ^= 1 << chance.randrange(8)
         packed.write_bytes(data)
         found += bool(problems(packed))
-    assert found > 290
+    assert found > 0.95 * count
 
 
 def test_a_flipped_pixel_is_found_and_named(packed: Path) -> None:

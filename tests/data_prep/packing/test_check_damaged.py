@@ -22,6 +22,7 @@ from decathlon.data.packed_format import combine, fixed
 from decathlon.data_prep.packing.check import problems
 from decathlon.errors import DataError, DecathlonError
 from tests.helpers.forked import REFUSED, forked, judged
+from tests.helpers.marks import slow
 from tests.helpers.mutations import mutate
 from tests.helpers.packs import tiny_domain, write_pack
 
@@ -82,7 +83,7 @@ PLACES: dict[str, Callable[[Path], list[int]]] = {
 }
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, slow(300)])
 @pytest.mark.parametrize(
     ("source", "places"), [*(("tiny", name) for name in PLACES), ("dense", "structures-not-zero")]
 )
@@ -106,7 +107,7 @@ def test_no_flipped_bit_is_used(
     assert came.slowest < 5 and came.memory < 200 << 20
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, slow(300)])
 def test_a_cut_file_is_never_used(tiny: Path, tmp_path: Path, count: int) -> None:
     path, whole = tmp_path / "x.h5", tiny.read_bytes()
 
@@ -129,7 +130,7 @@ def change(path: Path, text: bytes, seal: bool) -> None:
             file.attrs["digest"] = fixed(combine({**digests, "benchmark": hashlib.sha256(text).hexdigest()}))
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [10, slow(500)])
 @pytest.mark.parametrize("seal", [False, True])
 def test_mutated_facts_are_refused_or_sound(tiny: Path, tmp_path: Path, seal: bool, count: int) -> None:
     with PackedFile(tiny) as file:

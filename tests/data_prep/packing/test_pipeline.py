@@ -224,6 +224,7 @@ MINI = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_real_images_of_ten_domains(output: Path) -> None:
     """Counts are those of the table in the README inside."""
     prepare([outside("DECATHLON_MINI", "data/mini.tar.gz")], output)
