@@ -11,7 +11,7 @@ DEMO ?= demo
 WORKERS ?= auto
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
-.PHONY: demo test test-slow clean
+.PHONY: demo test types quick test-slow clean
 .DELETE_ON_ERROR:
 
 # The stamp is as new as the last complete installation: nothing is installed twice.
@@ -29,10 +29,16 @@ demo: $(VENV)/installed
 		rm -rf $(DEMO) && $(BIN)/decathlon quickstart --out $(DEMO); \
 	fi
 
+# mypy, a minute on one core where it has no cache, runs beside the tests
 test: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory --jobs 2 types quick
+
+types: $(VENV)/installed
 	$(BIN)/mypy
+
+quick: $(VENV)/installed
 	$(PYTEST) -m "not slow"
 
 test-slow: $(VENV)/installed

@@ -113,7 +113,7 @@ def test_a_start_must_be_the_one_of_its_request(run: Path) -> None:
 
 def test_a_start_that_lacks_a_tensor_is_refused(run: Path) -> None:
     tensors, about = read_tensors(Run(run).start)
-    tensors.pop(next(iter(tensors)))
+    tensors.pop(min(tensors))  # torch makes up for a lost num_batches_tracked, a count that nothing reads
     write_tensors(Run(run).start, tensors, about)
     record = replace(Run(run).read(), start=sha256(Run(run).start))
     with pytest.raises(VerificationError, match="does not fit wrn-10-1"):
