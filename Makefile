@@ -9,7 +9,7 @@ DEMO ?= demo
 # Tests run side by side, a file at a time: what a file's tests share is made once. More processes than eight would
 # wait for the longest file. WORKERS=0 runs them in one process.
 WORKERS ?= auto
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 .PHONY: demo test types quick test-slow clean
 .DELETE_ON_ERROR:

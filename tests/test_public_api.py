@@ -18,13 +18,14 @@ import decathlon
 from decathlon.config.recipe import Recipe
 from decathlon.data_prep.synth.table import TABLE
 from tests.helpers.house import ROOMS, ROOT, modules
+from tests.helpers.marks import slow
 from tests.helpers.packs import write_truth
 from tests.helpers.runs import RECIPE
 
 INIT = ROOT / "decathlon" / "__init__.py"
 PUBLIC = [name for name in decathlon.__all__ if name != "__version__"]
 AsPath = Callable[[Path], "str | Path"]
-either = pytest.mark.parametrize("kind", [str, Path])
+either = pytest.mark.parametrize("kind", [str, slow(Path)])
 
 
 def homes() -> dict[str, str]:

@@ -92,6 +92,7 @@ def test_cases_take_turns() -> None:
     assert "".join(seen[-6:]) == "ababab" and found["a"].rounds == 3
 
 
+@pytest.mark.slow
 def test_cost_as_work_grows_is_measured_and_drawn(tmp_path: Path) -> None:
     point = scale.measured(2, 100, rounds=1)
     assert point["cpu_ms_per_image"] > 0 and point["pool_mb"] == pytest.approx(2 * 100 * 36 * 36 * 3 / 1e6)

@@ -46,6 +46,7 @@ def make(tiny: Path, folder: Path, *words: str, epochs: int = 1) -> dict[str, An
     return found
 
 
+@pytest.mark.slow
 def test_the_table_resumes_and_measures_against_finetune(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

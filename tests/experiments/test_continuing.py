@@ -68,7 +68,7 @@ def continued(run: Run, method: str, **options: Any) -> tuple[MultiDomainModel, 
     return model, names
 
 
-@pytest.mark.parametrize("method", quickly(METHODS.names(), "bn", "mtan", "parallel"))
+@pytest.mark.parametrize("method", quickly(METHODS.names(), "bn", "mtan"))
 def test_the_first_loss_is_that_of_the_finished_run(tiny: Path, runs: Any, method: str) -> None:
     run = runs(method)
     finished = load(run, run.read(), CPU).model

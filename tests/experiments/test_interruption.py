@@ -31,7 +31,7 @@ from tests.helpers.runs import RECIPE, digests, go
 
 EPOCHS = RECIPE.override({"epochs": 2})
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
-both = pytest.mark.parametrize("number", SIGNALS, ids=["SIGINT", "SIGTERM"])
+both = pytest.mark.parametrize("number", quickly(SIGNALS, signal.SIGTERM), ids=["SIGINT", "SIGTERM"])
 OPTIONS = "--method scratch --trunk wrn-10-1 --epochs 3 --batch 8 --size 16 --lr 0.05 --precision fp32".split()
 JOBS = ["apples", "towers"]  # two jobs of nine steps, three an epoch
 

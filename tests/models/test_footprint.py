@@ -13,7 +13,6 @@ from decathlon.models.footprint import Convention, Footprint
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.reports.footprint_report import count_method
-from tests.helpers.marks import slow
 
 
 def parameters(module: nn.Module, norms: bool) -> int:
@@ -91,7 +90,8 @@ def test_params_says_what_is_counted_and_what_its_words_mean() -> None:
     assert (found["method"], found["trunk"]) == ("piggyback ternary=true", "resnet26") and "run" not in found
 
 
-@pytest.mark.parametrize(("preset", "trunk"), [("wide", "wrn-28-5"), slow("deep", "wrn-40-4")])
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "trunk"), [("wide", "wrn-28-5"), ("deep", "wrn-40-4")])
 def test_presets_of_split_are_about_as_large_as_mtan(preset: str, trunk: str) -> None:
     kind = find_method("split")
     assert kind.trunk_name("wrn-28-4", kind.choose({"preset": preset})) == trunk

@@ -123,6 +123,7 @@ def test_dying_after_the_last_step_is_mended_too(
     assert digests(resume(tmp_path / "killed", None, TrainingProgress())) == digests(whole)
 
 
+@pytest.mark.slow
 def test_forgetting_the_optimizer_would_be_noticed(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
