@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-# Before torch is imported, here and in processes that tests start: two busy processes with two threads each collapse
-# thirteen-fold on two cores. What needs torch is imported where it is used, for the process that hands out the tests
-# has no use for it.
+# Before torch is imported, here and in processes that tests start: two busy processes with two threads each
+# collapse thirteen-fold on two cores. Fixtures import what needs torch themselves: the process that hands out the
+# tests has no use for it.
 os.environ["OMP_NUM_THREADS"] = "1"
 # in a shell's background SIGINT is ignored, by the processes that tests start too
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -248,7 +248,6 @@ def waiting(folder: Path, step: int, *words: object) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING, str(step), *map(str, words)],
         cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     until((folder / "reached").exists, process)
     return process

@@ -145,10 +145,9 @@ def test_a_killed_process_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -
     """SIGKILL in the middle of an epoch of a real process."""
     options = ["--data", str(tiny), "--method", "mtan", "--trunk", "wrn-10-1", "--recipe", "quick", "--batch", "6"]
     options += ["--epochs", "10", "--size", "16", "--eval-every", "7", "--threads", "1"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*COMMAND, "train", *options, "-o", str(tmp_path / "whole")], check=True, env=environment)
+    subprocess.run([*COMMAND, "train", *options, "-o", str(tmp_path / "whole")], check=True)
     killed = Run(tmp_path / "killed")
-    process = subprocess.Popen([*COMMAND, "train", *options, "-o", str(killed.folder)], env=environment)
+    process = subprocess.Popen([*COMMAND, "train", *options, "-o", str(killed.folder)])
     while not (killed.metrics.exists() and killed.metrics.stat().st_size > 1000):
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.02)
@@ -156,7 +155,7 @@ def test_a_killed_process_resumes_to_the_same_bits(tiny: Path, tmp_path: Path) -
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not killed.trained_domains(killed.read())
-    subprocess.run([*COMMAND, "train", "--resume", "-o", str(killed.folder)], check=True, env=environment)
+    subprocess.run([*COMMAND, "train", "--resume", "-o", str(killed.folder)], check=True)
     assert digests(killed) == digests(Run(tmp_path / "whole"))
 
 
