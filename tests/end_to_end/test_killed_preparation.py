@@ -22,7 +22,6 @@ from tests.helpers import kill_points as points
 from tests.helpers.challenge_sources import write_domain
 from tests.helpers.custom_sources import numbered, write_tree
 from tests.helpers.kills import KILLED, Child, Hook, mean_std, members
-from tests.helpers.marks import slow
 from tests.helpers.packs import write_pack
 
 FORCED: list[Hook] = [points.before_complete, points.before_named, points.after_named]
@@ -79,11 +78,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def few_or(many: int) -> pytest.MarkDecorator:
-    """Kill three times a command without workers, or slowly `many` times one without and one with workers."""
-    return pytest.mark.parametrize(("count", "workers"), [(3, 1), slow(many, 1), slow(many, 2)])
-
-
 def preparing(source: Path, tmp_path: Path, workers: int) -> Writing:
     output = tmp_path / "out" / "mine.h5"
     return Writing(("data", "prepare", source, "-o", output, "--workers", workers), output)
@@ -122,8 +116,8 @@ def killed(writing: Writing, count: int) -> None:
     assert left.keys() == {"the new file", "the old file" if writing.before else "nothing"}
 
 
-@pytest.mark.slow  # a quick `data add` below goes the same way
-@few_or(20)
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "workers"), [(20, 1), (20, 2)])
 def test_prepare_killed_20_times_leaves_nothing_or_a_whole_file(
     source: Path, tmp_path: Path, count: int, workers: int
 ) -> None:
@@ -131,7 +125,8 @@ def test_prepare_killed_20_times_leaves_nothing_or_a_whole_file(
     killed(preparing(source, tmp_path, workers), count)
 
 
-@few_or(10)
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "workers"), [(10, 1), (10, 2)])
 def test_add_killed_10_times_leaves_the_old_file_or_the_new_one(tmp_path: Path, count: int, workers: int) -> None:
     killed(adding(tmp_path, workers), count)
 

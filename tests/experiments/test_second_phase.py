@@ -22,7 +22,7 @@ from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.progress import TrainingProgress
-from tests.helpers.marks import slow
+from tests.helpers.marks import quickly, slow
 from tests.helpers.packs import TINY, tiny_domain, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
@@ -64,7 +64,7 @@ def begun(run: Run, method: str, domain: str = "boats") -> tuple[MultiDomainMode
 
 
 @pytest.mark.parametrize("method", ["feature", "bn", slow("finetune"), slow("piggyback"), slow("dan")])
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", quickly(SOURCES, "bn", "piggyback"))
 def test_a_domain_starts_from_norms_that_belong_to_the_trunk_as_it_is(runs: Any, source: str, method: str) -> None:
     model, body = begun(runs(source), method)
     learned = load(runs(source), runs(source).read(), CPU).model.networks["boats"].eval().body

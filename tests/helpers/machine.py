@@ -30,7 +30,7 @@ def decathlon(
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(
         [sys.executable, "-c", CODE, *map(str, words)], preexec_fn=prepare, cwd=cwd,
-        env=clean | (env or {}), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+        env=clean | dict(env or {}), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
         text=True, errors="replace", timeout=120,
     )  # fmt: skip
 
