@@ -13,13 +13,14 @@ import click
 @click.option("--split", type=click.Choice(["test", "val"]), default="test", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Default: results.json in the run directory.")
 @click.option("--force", is_flag=True, help="Replace existing results.")
+@click.option("--allow-change", is_flag=True, help="Predict other images than the run's packed file held.")
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU if there is one.")
 @click.option("--merge/--no-merge", "merged", default=True, help="Merge adapters and fold norms first: faster.")
 @click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Images at a time.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
 def command(
     run: Path, data: Path, split: Literal["test", "val"], out: Path | None, force: bool, device: str | None,
-    threads: int | None, merged: bool, batch: int,
+    threads: int | None, merged: bool, batch: int, allow_change: bool,
 ) -> None:  # fmt: skip
     """Predict a split with every trained domain of RUN and write a results file of the challenge.
 
@@ -47,7 +48,7 @@ def command(
     if group is None:
         if not force:
             refuse_existing(out or run / name, "choose another name with -o, or replace it with --force")
-        trained = _predict(run, data, split, out or run / name, device, merged, batch)
+        trained = _predict(run, data, split, out or run / name, device, merged, batch, allow_change)
     elif out is not None:
         raise UsageError(f"{run} is a group of runs, each with its own results. Leave out -o.")
     else:
@@ -58,21 +59,22 @@ def command(
         for file in kept:
             click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
         for file in [file for file in files if file not in kept]:
-            _predict(file.parent, data, split, file, device, merged, batch)
+            _predict(file.parent, data, split, file, device, merged, batch, allow_change)
     of_run = out in (None, run / name)
     _next(run if of_run else out, trained, data, split, " --split val" if of_run and split == "val" else "")
 
 
 def _predict(
-    run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool, batch: int
-) -> tuple[str, ...]:
+    run: Path, data: Path, split: Literal["test", "val"], out: Path, device: str | None, merged: bool, batch: int,
+    allow_change: bool,
+) -> tuple[str, ...]:  # fmt: skip
     """Predict with one run; return the domains it has trained."""
     from decathlon.data.ground_truth import SUFFIX, stripped, truth_folder
     from decathlon.inference.predict import predict_run
     from decathlon.runs.run_directory import Run
     from decathlon.system.text import several
 
-    counts = predict_run(Run(run), data, split, out, device, merged, batch)
+    counts = predict_run(Run(run), data, split, out, device, merged, batch, allow_change)
     for name in [name for name, count in counts.items() if not count]:
         click.echo(f"{name} is left out: {data} has no {split} images of it", err=True)
     domains = several(sum(count > 0 for count in counts.values()), "domain")

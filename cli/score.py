@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from decathlon.data.ground_truth import Split
+    from decathlon.data.ground_truth import Split, Truth
+    from decathlon.scoring.results import Results
     from decathlon.scoring.score import Score
     from decathlon.scoring.seed_scores import GroupScore
 
@@ -79,6 +80,8 @@ def command(
     for path in (path for path in (output, save_baseline) if path is not None):
         refuse_existing(path)
     predicted = [read_results(file) for file in files]
+    for run, its in zip(runs, predicted, strict=True):
+        _refuse_foreign(run, its)
     answers = read_truth(truth, split or predicted[0].split)
     earlier = [file.with_name(of_split("score", answers.split)) for file in files] if results.is_dir() else []
     written = [] if output is not None and not group else earlier
@@ -90,9 +93,37 @@ def command(
     found = GroupScore(group.seeds, tuple(scores)) if group else scores[0]
     if kept:
         click.echo(f"kept the baseline of the earlier score ({kept.text}); --force takes the usual one", err=True)
+    _note_uncompared(predicted, answers)
     for file, one in zip(written, scores, strict=bool(written)):
         _write(file, one)
     _hand_out(found, as_json, output, save_baseline)
+
+
+def _refuse_foreign(run: Path, results: Results) -> None:
+    """Raise an error for results in a run directory that its weights did not make."""
+    from decathlon.errors import VerificationError
+    from decathlon.runs.record import find_record
+    from decathlon.scoring.results import REPREDICT, protocol_path
+    from decathlon.scoring.score import refuse_other_weights
+
+    record = find_record(run) if run.is_dir() else None
+    if record is not None and results.protocol is None:
+        lost = f"{results.source} has lost {protocol_path(results.source).name}, which says what made it"
+        raise VerificationError(f"{lost}. {REPREDICT}, or name the file itself to score it without a run.")
+    refuse_other_weights(run, results.source.name, results.protocol, record)
+
+
+def _note_uncompared(predicted: list[Results], truth: Truth) -> None:
+    """Say so where the images of results and truth cannot be compared."""
+    from decathlon.scoring.results import uncompared
+    from decathlon.system.text import first
+
+    bare = sorted({name for one in predicted for name in uncompared(one, truth)})
+    if bare:
+        of = "" if len(bare) == len(truth.domains) else f" of {first(bare)}"
+        click.echo(
+            f"not compared: results and ground truth do not both carry the digest of the images{of}", err=True
+        )
 
 
 def _hand_out(found: Score | GroupScore, as_json: bool, output: Path | None, save_baseline: Path | None) -> None:

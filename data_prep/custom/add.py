@@ -67,7 +67,7 @@ def add(output: str | Path, request: AddRequest, options: PackOptions = PACK_OPT
         names = [collection.names[i] for i in positions.get("test", ())]
         bare = bool((domain.splits["test"].labels < 0).any()) if names else False
         file, stale = (stripped(truth), truth) if bare else (truth, stripped(truth))
-        with hiding_test_labels(domain, file, names) as hidden:
+        with hiding_test_labels(domain, output, file, names) as hidden:
             prepared = extend(output, [hidden], options, request.force)
         stale.unlink(missing_ok=True)
     table = split_table(request.name, collection, where)

@@ -52,7 +52,7 @@ def build(
     domain, lines = plan(name, original.read(open_tree(sources, original.LAYOUT)), annotations)
     for line in lines:
         options.say(line)
-    with hiding_test_labels(domain, truth_file) as hidden:
+    with hiding_test_labels(domain, output, truth_file) as hidden:
         return extend(output, [hidden], options, force), truth_file
 
 

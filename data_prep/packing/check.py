@@ -10,8 +10,9 @@ import numpy.typing as npt
 from decathlon.data.domains import Domain
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.data.packed_file import PackedFile
-from decathlon.data.packed_format import COLUMNS, combine
+from decathlon.data.packed_format import COLUMNS
 from decathlon.errors import DataError
+from decathlon.system.checksums import combine
 from decathlon.system.strict_json import dump_json
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import CROP_POLICIES, SPLITS, Benchmark, Category, CropPolicy, Domain
+from decathlon.data.ground_truth import IMAGES_DIGEST
 from decathlon.data.official import OFFICIAL, is_official
+from decathlon.data.packed_file import PackedFile
 from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError
@@ -149,15 +151,27 @@ def truth_document(domain: PlannedDomain, names: Sequence[str] = ()) -> dict[str
 
 
 @contextlib.contextmanager
-def hiding_test_labels(domain: PlannedDomain, file: Path, names: Sequence[str] = ()) -> Iterator[PlannedDomain]:
-    """Yield the domain to pack in the block; its test labels appear in `file` if that ends without an error."""
-    with writing_truth(file, truth_document(domain, names) if "test" in domain.splits else None):
+def hiding_test_labels(
+    domain: PlannedDomain, packed: Path, file: Path, names: Sequence[str] = ()
+) -> Iterator[PlannedDomain]:
+    """Yield the domain that the block packs into the file `packed`; its test labels appear in `file` after that.
+
+    They name the test images by their digest.
+    """
+    document = truth_document(domain, names) if "test" in domain.splits else None
+    with writing_truth(file, document):
         yield hide_test_labels(domain)
+        if document is not None:
+            with PackedFile(packed) as done:
+                document[IMAGES_DIGEST] = done.images_digest(domain.name, "test")
 
 
 @contextlib.contextmanager
 def writing_truth(file: Path, document: Mapping[str, Any] | None) -> Iterator[None]:
-    """Write a JSON file that appears when the block ends without an error; None removes an existing one."""
+    """Write a JSON file that appears when the block ends without an error; None removes an existing one.
+
+    The block may add to the document.
+    """
     if document is None:
         yield
         file.unlink(missing_ok=True)
@@ -165,8 +179,9 @@ def writing_truth(file: Path, document: Mapping[str, Any] | None) -> Iterator[No
     new = not file.parent.exists()
     try:
         with replacing(file) as part:
-            part.write_text(dump_json(seal(document)), encoding="utf-8")
+            part.write_text(dump_json(seal(document)), encoding="utf-8")  # a full disk is told before the work
             yield
+            part.write_text(dump_json(seal(document)), encoding="utf-8")  # with what the block added
     except BaseException:
         if new:
             with contextlib.suppress(OSError):  # it was never created, or others use it meanwhile

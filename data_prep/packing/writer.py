@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from decathlon.data.domains import Benchmark
 from decathlon.data.packed_file import PackedFile
-from decathlon.data.packed_format import FORMAT, VERSION, combine, fixed
+from decathlon.data.packed_format import COLUMNS, FORMAT, VERSION, fixed
 from decathlon.data_prep.packing.decoding import Decoded
+from decathlon.system.checksums import combine
 from decathlon.system.strict_json import dump_json
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class SplitWriter:
             _write_column(self._group, name, values)
             digests[name] = hashlib.sha256(values.data).hexdigest()
         self.digest = combine(digests)
-        self._group.attrs["digest"] = fixed(self.digest)
+        joined = "".join(digests[column] for column in COLUMNS)
+        self._group.attrs.update({"digest": fixed(self.digest), "columns": fixed(joined)})
         del self._pixels  # an open dataset keeps its cache
 
 

@@ -6,6 +6,7 @@ adapters", NeurIPS 2017 (https://arxiv.org/abs/1705.08045) and the challenge's r
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, unknown
 from decathlon.system.schema import find_fault, within
+from decathlon.system.strict_json import dump_json
 
 CropPolicy = Literal["crop", "squash", "full"]
 CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
@@ -71,6 +73,13 @@ class Domain:
     def category_ids(self) -> tuple[int, ...]:
         """The category id of every label, in label order."""
         return tuple(category.id for category in self.categories)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what a network is trained by: the categories and how an image becomes its input."""
+        facts = asdict(self)
+        used = {name: facts[name] for name in ("name", "categories", "mean", "std", "flip", "crop")}
+        return hashlib.sha256(dump_json(used).encode()).hexdigest()
 
 
 def refuse_name(name: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 
 from decathlon.errors import DataError, UsageError
 from decathlon.system.checksums import read_sealed, unsealed
-from decathlon.system.schema import find_fault
+from decathlon.system.schema import digest, find_fault
 from decathlon.system.strict_json import parse_json
 
 IDS_PER_DOMAIN = 10**7
@@ -26,22 +26,29 @@ SUFFIX = "_test.json"
 STRIPPED = "_test_stripped.json"  # test images without their answers
 Split = Literal["test", "val"]  # what can be predicted and scored
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how a packed file begins
+IMAGES_DIGEST = "images_sha256"  # the entry for the digest of the images, as packed, that a file has the answers of
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
 RESTORE = "Restore a copy or add the domain again"
+LISTS = ("images", "annotations", "categories")
 SHAPE = {
     "images": [{"id": int}],
     "annotations": [{"image_id": int, "category_id": int}],
     "categories": [{"id": int}],
+    f"{IMAGES_DIGEST}?": (digest, None),
 }
 
 
 @dataclass(frozen=True)
 class TruthDomain:
-    """One domain's answers: `answers` maps every image's id to the id of its category."""
+    """One domain's answers: `answers` maps every image's id to the id of its category.
+
+    `images` is the SHA-256 of ids and pixels of the images, as they were packed; None where it is unknown.
+    """
 
     name: str
     categories: frozenset[int]
     answers: Mapping[int, int]
+    images: str | None = None
 
     @property
     def majority(self) -> float:
@@ -131,7 +138,8 @@ def _packed_domains(path: Path, split: Split) -> list[TruthDomain]:
                 bare.append(domain.name)
                 continue
             answers = {image: domain.category_ids[label] for image, label in zip(ids, labels, strict=True)}
-            domains.append(TruthDomain(domain.name, frozenset(domain.category_ids), answers))
+            images = packed.images_digest(domain.name, split)
+            domains.append(TruthDomain(domain.name, frozenset(domain.category_ids), answers, images))
     if bare:
         beside = truth_folder(path)
         fix = f"Name {beside}" if beside.is_dir() else "Name the folder or zip with the ground truth"
@@ -152,7 +160,7 @@ def stripped(truth: Path) -> Path:
 
 
 def _domain(name: str, data: Any, source: str) -> TruthDomain:
-    fault = find_fault(data, SHAPE) or next((f"{key} is empty" for key in SHAPE if not data[key]), None)
+    fault = find_fault(data, SHAPE) or next((f"{key} is empty" for key in LISTS if not data[key]), None)
     if fault:
         fix = "Name a file with images, annotations and categories; one with 'stripped' in its name has no answers."
         raise DataError(f"{source} is not ground truth ({fault}). {fix}")
@@ -170,7 +178,7 @@ def _domain(name: str, data: Any, source: str) -> TruthDomain:
         image = min(answers.keys() ^ images)
         reason = f"image {image} has no annotation" if image in images else f"image {image} is not in `images`"
         raise DataError(f"{source} contradicts itself: {reason}. {RESTORE}.")
-    return TruthDomain(name, categories, answers)
+    return TruthDomain(name, categories, answers, data.get(IMAGES_DIGEST))
 
 
 def _unique_ids(data: Any, key: str, source: str) -> frozenset[int]:

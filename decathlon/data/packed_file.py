@@ -1,7 +1,8 @@
 """The packed file: every image of a benchmark decoded once, in one HDF5 file.
 
 Layout, version 1. Root attributes: `format`, `version`, `digest` (over all splits), `complete` (written last).
-Dataset `benchmark`: the benchmark's facts as JSON bytes. Group `/<domain>/<split>` with attribute `digest`:
+Dataset `benchmark`: the benchmark's facts as JSON bytes. Group `/<domain>/<split>` with attributes
+`digest`, over all columns, and `columns`, the digests of the columns below, one after another:
 
     pixels    uint8  flat RGB, height x width x 3 per image, one image after another
     offset    int64  [n+1], the position in `pixels` where image i begins
@@ -31,8 +32,9 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import PACKING, SPLITS, Benchmark, Packing, packing_of
-from decathlon.data.packed_format import COLUMNS, PackedSplit, check_finished, combine, dataset, open_hdf5, text
+from decathlon.data.packed_format import COLUMNS, IMAGES, PackedSplit, check_finished, dataset, open_hdf5, text
 from decathlon.errors import DataError
+from decathlon.system.checksums import combine
 from decathlon.system.resources import lacks_memory, out_of_memory
 from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
@@ -73,6 +75,20 @@ class PackedFile:
         digests = {f"{name}/{split}": self.split_digest(name, split) for name, split in held}
         if combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()}) != self.digest:
             raise DataError(f"{self.path} does not have the digest it was packed with. Prepare it again.")
+        for name, split in held:
+            self._columns(name, split)
+
+    def _columns(self, domain: str, split: str) -> dict[str, str]:
+        """Return the digests of a split's columns, none from a file of an earlier release."""
+        name = f"{domain}/{split}"
+        with self._reading(name):
+            if "columns" not in self._file[name].attrs:
+                return {}
+            joined = text(self._file[name], "columns")
+            found = {column: joined[64 * i : 64 * i + 64] for i, column in enumerate(COLUMNS)}
+            if len(joined) != 64 * len(COLUMNS) or combine(found) != self.split_digest(domain, split):
+                raise ValueError("the digests of its columns are not those of the split")
+        return found
 
     def _packing(self, domain: str) -> Packing | None:
         """Return how a domain was packed, where that was recorded."""
@@ -100,6 +116,16 @@ class PackedFile:
         name = f"{domain}/{split}"
         with self._reading(name):
             return text(self._file[name], "digest")
+
+    def digests(self, domain: str) -> dict[str, str]:
+        """Return the digests of a domain's splits by their names and, as `facts`, that of its facts."""
+        splits = {split: self.split_digest(domain, split) for split in self.splits(domain)}
+        return splits | {"facts": self.benchmark[domain].digest}
+
+    def images_digest(self, domain: str, split: str) -> str | None:
+        """Return the digest of a split's images and ids, whatever their labels; None from an earlier release."""
+        found = self._columns(domain, split)
+        return combine({column: found[column] for column in IMAGES}) if found else None
 
     def copy_split(self, domain: str, split: str, target: h5py.File) -> str:
         """Copy a split as stored, checksums included, into another file; return its digest."""

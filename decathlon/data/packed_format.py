@@ -1,7 +1,6 @@
 """The parts of a packed file, each accepted only in the form it was written in."""
 
 import errno
-import hashlib
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -103,10 +102,5 @@ class PackedSplit:
 
 
 COLUMNS = tuple(field.name for field in fields(PackedSplit))
+IMAGES = ("pixels", "height", "width", "image_id")  # what says which images a split holds, whatever their labels
 DTYPES = dict(zip(COLUMNS, (np.uint8, np.int64, np.uint16, np.uint16, np.int32, np.int64), strict=True))
-
-
-def combine(digests: dict[str, str]) -> str:
-    """Return one SHA-256 over named SHA-256 digests, in the order of their names."""
-    text = "".join(f"{name}:{digests[name]};" for name in sorted(digests))
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # damaged names may hold any character

@@ -9,7 +9,7 @@ from decathlon.data.ground_truth import RESTORE as ADD_AGAIN
 from decathlon.data.ground_truth import STRIPPED, Split, read_truth, suffix
 from decathlon.errors import DataError
 from decathlon.inference.network_file import FORMAT, description, load_merged
-from decathlon.runs.logs import METRICS, TIMING, read_footprint, read_lines
+from decathlon.runs.logs import TIMING, read_footprint, read_lines, read_metrics
 from decathlon.runs.record import RECORD, read_record
 from decathlon.runs.run_directory import DOMAIN, TRUNK
 from decathlon.runs.seed_group import SEEDS, find_group
@@ -112,7 +112,7 @@ BY_NAME = {
     SEEDS: Kind("seeds of a group", lambda path: find_group(path.parent)),
     "score.json": Kind("score", _read_score),
     "score-val.json": Kind("score", _read_score),
-    "metrics.jsonl": Kind("metrics", lambda path: read_lines(path, METRICS), lambda path: False),
+    "metrics.jsonl": Kind("metrics", read_metrics, lambda path: False),
     "timing.jsonl": Kind("timing", lambda path: read_lines(path, TIMING), _lines_have_checksums),
     "footprint.json": Kind("footprint", read_footprint, lambda path: False),
 }

@@ -97,7 +97,12 @@ def _record(
         seed=request.seed,
         starts_from_own_norms=tuple(sorted(model.norms)),
         domains=tuple(
-            RecordedDomain(d.name, d.category_ids, sum(packed.count(d.name, split) for split in splits))
+            RecordedDomain(
+                d.name,
+                d.category_ids,
+                sum(packed.count(d.name, split) for split in splits),
+                packed.digests(d.name),
+            )  # fmt: skip
             for d in domains
         ),
         benchmark=packed.benchmark.name,

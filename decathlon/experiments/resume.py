@@ -117,7 +117,8 @@ def _continued(run: Run, record: RunRecord, changes: list[Change], packed: Packe
         return record
     lines = run.metrics.read_bytes().count(b"\n") if run.metrics.exists() else 0
     data = RecordedData(packed.path.resolve(), packed.digest)
-    record = replace(changed(record, changes, lines), data=data)
+    domains = tuple(replace(domain, digests=packed.digests(domain.name)) for domain in record.domains)
+    record = replace(changed(record, changes, lines), data=data, domains=domains)
     if {"precision", "device"} & {change.name for change in changes}:
         record = replace(record, bf16=use_bf16(record.recipe.precision, _device(run, record)))
     return record

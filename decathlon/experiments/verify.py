@@ -18,13 +18,14 @@ from decathlon.experiments.file_kinds import KINDS, Kind, kind_of
 from decathlon.runs.checkpoints import Checkpoints
 from decathlon.runs.initial_state import read_start
 from decathlon.runs.loading import load
-from decathlon.runs.logs import METRICS, read_lines
+from decathlon.runs.logs import read_metrics
 from decathlon.runs.record import RECORD, RunRecord, read_status
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import SEEDS, Group, find_group
-from decathlon.scoring.results import of_split
-from decathlon.scoring.score import Score, refuse_other_results
+from decathlon.scoring.results import of_split, read_protocol
+from decathlon.scoring.score import Score, refuse_other_weights
 from decathlon.system.checksums import RESTORE
+from decathlon.system.files import sha256
 
 OK, UNSEALED = "ok", "ok, but it has no checksum"
 REACHED = {"running": "; training is not finished", "diverged": "; the run diverged", "done": ""}
@@ -122,7 +123,7 @@ def _together(run: Run, record: RunRecord) -> Checked:
         if record.status == "done":
             what = "trunk and domains belong together"
             load(run, record, torch.device("cpu"))
-            _check_score(run)
+            _check_score(run, record)
         else:
             what = "the run can be resumed"
             read_start(run, record, torch.device("cpu"))
@@ -138,16 +139,18 @@ def _check_checkpoints(run: Run, record: RunRecord) -> None:
     found = [checkpoints.read_one(path) for path in (run.checkpoint, run.older_checkpoint) if path.exists()]
     for fault in (state for state in found if isinstance(state, str)):
         raise VerificationError(f"{run.folder} has an unusable checkpoint: {fault}. {RESTORE}.")
-    epochs = {line["epoch"] for line in read_lines(run.metrics, METRICS)} if run.metrics.exists() else set()
+    epochs = {line["epoch"] for line in read_metrics(run.metrics)} if run.metrics.exists() else set()
     if not found and len(epochs) > 1:
         raise VerificationError(f"{run.folder} has lost its checkpoints. {RESTORE}.")
 
 
-def _check_score(run: Run) -> None:
-    """Raise DataError for a score that was made from other results than the run has."""
+def _check_score(run: Run, record: RunRecord) -> None:
+    """Raise an error for results that other weights made, or a score of other results than the run has."""
     for split in get_args(Split):
-        if (file := run.folder / of_split("score", split)).exists():
-            refuse_other_results(run.folder, Score.read(file))
+        if (file := run.folder / of_split("results", split)).exists():
+            refuse_other_weights(run.folder, file.name, read_protocol(file, sha256(file)), record)
+        if (run.folder / of_split("score", split)).exists():
+            Score.read(run.folder, split, record)
 
 
 def _checked(path: Path, kind: Kind | None, listed: bool = False) -> Checked:

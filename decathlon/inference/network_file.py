@@ -32,6 +32,7 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.inference.graph_formats import read_metadata
 from decathlon.inference.merging import drop_norm, without_adapters
 from decathlon.models.multi_domain_model import DomainNetwork
+from decathlon.models.surgery import bounded
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
 from decathlon.runs.loading import make_method
@@ -108,7 +109,8 @@ def load_merged(path: Path | str) -> nn.Module:
     path = Path(path)
     tensors, about = _read(path)
     try:
-        network = _structure(tensors, about)
+        most = 4 * sum(tensor.numel() for tensor in tensors.values())  # adapters that are taken in come on top
+        network = bounded(most, lambda: _structure(tensors, about))
         network.load_state_dict(tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

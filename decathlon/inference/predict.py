@@ -18,50 +18,89 @@ from decathlon.runs.loading import load
 from decathlon.runs.record import RunRecord
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import write_results
+from decathlon.system.checksums import combine
 from decathlon.system.device import find_device
 from decathlon.system.resources import memory_for, refuse_unwritable
+from decathlon.system.text import first
 
 
 def predict_run(
     run: Run | str | Path, data: str | Path, split: Literal["val", "test"], out: str | Path,
-    device: str | None = None, merged: bool = True, batch: int = BATCH,
+    device: str | None = None, merged: bool = True, batch: int = BATCH, allow_change: bool = False,
 ) -> dict[str, int]:  # fmt: skip
     """Write predictions for every trained domain of a run; return the number of images per domain.
 
     A domain without images in the split has 0 and is left out. `merged` predicts with adapters merged and norms
     folded, which is faster and equal up to rounding; `batch` images are predicted at a time. Raises DataError when
     no domain has images, ResourceError when memory runs out, and VerificationError when the file's categories are
-    not those the run learned, in the same order.
+    not those the run learned, in the same order, or, without `allow_change`, when it holds other images of its
+    domains than the file the run was begun with: the run may have trained on them.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     data, out = Path(data), Path(out)
     refuse_unwritable(out)  # before an hour of work
-    record, domains = run.read_done(), list[Domain]()
-    recipe, learned = record.recipe, {domain.name: domain.categories for domain in record.domains}
+    record = run.read_done()
     model = load(run, record, find_device(device)).model
     image_ids: list[int] = []
     category_ids: list[int] = []
-    counts = {}
     with PackedFile(data) as packed:
-        for name, network in model.networks.items():
-            domain = packed.benchmark[name]
-            if domain.category_ids != learned[name]:
-                problem = f"{data} has other categories of {name} than {run.folder} learned"
-                raise VerificationError(f"{problem}. Use the file it was trained on.")
-            counts[name] = packed.count(name, split)
-            if not counts[name]:
-                continue
-            pool = _pool(packed, domain, split, recipe, model.device)
+        others = _others(packed, run, record, split)
+        if others and not allow_change:
+            raise VerificationError(_refusal(packed, run, record, split, others))
+        counts = {name: packed.count(name, split) for name in model.networks}
+        domains = [packed.benchmark[name] for name, count in counts.items() if count]
+        for domain in domains:
+            network = model.networks[domain.name]
+            pool = _pool(packed, domain, split, record.recipe, model.device)
             with memory_for(f"with --batch {batch}", f"try --batch {batch // 4 or 1}, or --device cpu"):
                 logits = predict(_plain(network) if merged else network, pool, record.bf16, batch)
             labels = logits.argmax(1).tolist()
             image_ids += pool.image_ids
-            category_ids += [learned[name][label] for label in labels]
-            domains.append(domain)
+            category_ids += [domain.category_ids[label] for label in labels]
+        made_from = _made_from(packed, record, split, domains)
     if not image_ids:
         raise DataError(f"{data} has no {split} split of any domain that {run.folder} learned. Add one.")
-    write_results(out, image_ids, category_ids, _protocol(record, split, _own(recipe, domains)))
+    protocol = _protocol(record, split, _own(record.recipe, domains), ["images"] if others else [])
+    write_results(out, image_ids, category_ids, protocol | made_from)
     return counts
+
+
+def _others(packed: PackedFile, run: Run, record: RunRecord, split: str) -> list[str]:
+    """Return the domains with other images or facts than the file that the run was begun with.
+
+    Raises VerificationError for other categories.
+    """
+    found = []
+    for domain in record.domains:
+        if packed.benchmark[domain.name].category_ids != domain.categories:
+            problem = f"{packed.path} has other categories of {domain.name} than {run.folder} learned"
+            raise VerificationError(f"{problem}. Use the file it was trained on.")
+        now = packed.digests(domain.name)
+        # an earlier release recorded one digest alone, that of the whole file
+        same = all(now[part] == domain.digests.get(part) for part in (split, "facts") if part in now)
+        if split in now and not (same or packed.digest == record.data.digest):
+            found.append(domain.name)
+    return found
+
+
+def _refusal(packed: PackedFile, run: Run, record: RunRecord, split: str, others: list[str]) -> str:
+    """Say that a packed file does not hold the images it should."""
+    return (
+        f"{packed.path} holds other {split} images of {first(others)} than the file that {run.folder} was begun "
+        f"with; it may have trained on some. Name {record.data.path}, or add --allow-change to predict them anyway."
+    )
+
+
+def _made_from(packed: PackedFile, record: RunRecord, split: str, domains: list[Domain]) -> dict[str, Any]:
+    """Return the digests of what results are made from: the splits, by domain their images, and the weights."""
+    names = [domain.name for domain in domains]
+    images = {name: packed.images_digest(name, split) for name in names}
+    found = {
+        "data": combine({name: packed.split_digest(name, split) for name in names}),
+        "images": {name: digest for name, digest in images.items() if digest is not None},
+        "weights": record.weights,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def _pool(
@@ -80,9 +119,12 @@ def _plain(network: DomainNetwork) -> DomainNetwork:
         return network
 
 
-def _protocol(record: RunRecord, split: str, own: str) -> dict[str, Any]:
-    """Return how the results were made; `own` names the options that single domains have of their own."""
-    changed = " and ".join(dict.fromkeys(change.name for change in record.changes))
+def _protocol(record: RunRecord, split: str, own: str, also: list[str]) -> dict[str, Any]:
+    """Return how the results were made; `own` names the options that single domains have of their own.
+
+    `also` names what was changed for the prediction alone.
+    """
+    changed = " and ".join(dict.fromkeys([*(change.name for change in record.changes), *also]))
     recipe = record.recipe
     cut = recipe.eval_size if recipe.eval_cut != recipe.size else ""
     protocol = {

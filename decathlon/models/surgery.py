@@ -4,16 +4,54 @@ A domain's network is an ordinary module. A tensor it shares with the trunk is t
 the trunk's?" is a question of identity, never of names.
 """
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from decathlon.models.layers import FrozenNorm
+from decathlon.system.resources import lacks_memory
 
 M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
+
+
+def bounded(numbers: int, make: Callable[[], T]) -> T:
+    """Return what `make` makes; raises ValueError, before it is filled, for more than `numbers` parameters.
+
+    A file names what is built for it, and a wrong name may ask for more memory than any file could fill.
+    """
+    try:
+        with _counted(numbers):
+            return make()
+    except RuntimeError as error:
+        if lacks_memory(error):  # for a single tensor of such a network, perhaps
+            with _counted(numbers), torch.device("meta"):
+                make()
+        raise
+
+
+@contextlib.contextmanager
+def _counted(numbers: int) -> Iterator[None]:
+    """Raise ValueError inside the block when its modules get more parameters than that."""
+    left = numbers
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal left
+        left -= 0 if parameter is None else parameter.numel()
+        if left < 0:
+            raise ValueError(f"it would have more than {numbers:,} parameters")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def share(module: M) -> M:

@@ -77,6 +77,7 @@ def to_table(board: Board) -> Table:
         Column("score_std", "±", digits=1, place=over_seeds),
         Column("printed_score", "printed", digits=0, place="wide" if with_printed else "data"),
         Column("protocol", "protocol"),
+        Column("data", "data", place="wide" if len({row.data for row in board.rows if row.data}) > 1 else "data"),
         Column("link", "link", place="data"),
     ]
     values = tuple(_values(board, row) for row in board.rows)
@@ -94,7 +95,7 @@ def _values(board: Board, row: LeaderboardRow) -> tuple[Value, ...]:
         numbers = 100 * row.score.mean_accuracy, None if std is None else 100 * std, row.score.total, total_std
     rounded = (None if number is None else round(number, 4) for number in numbers)
     start = board.label, row.name, row.method, row.params
-    return (*start, *percent, *rounded, row.printed_score, row.protocol, row.link)
+    return (*start, *percent, *rounded, row.printed_score, row.protocol, row.data, row.link)
 
 
 def _board(label: str, rows: Sequence[LeaderboardRow]) -> Board:

@@ -38,6 +38,12 @@ class LeaderboardRow:
     group: GroupScore | None = None  # over seeds: `score` holds the means
     method: str | None = None
 
+    @property
+    def data(self) -> str | None:
+        """The first digits of the digest of the images that were predicted; None where it is unknown."""
+        digest = (self.score.protocol or {}).get("data") if self.score else None
+        return None if digest is None else str(digest)[:8]
+
 
 def read_rows(paths: Sequence[Path], baseline: str | None = None, split: Split = "test") -> list[LeaderboardRow]:
     """Read run directories, groups of them and score.json files; equal names are replaced by the paths.
@@ -91,9 +97,9 @@ def _read_run(path: Path, record: RunRecord | None, split: Split) -> Leaderboard
         params = float(read_footprint(footprint)["ratio"])
     if of_run and record and record.status == "diverged":
         return LeaderboardRow(name, None, params, "diverged")
-    score = Score.read(path, split)
-    if of_run:
-        refuse_other_results(folder, score)
+    score = Score.read(path, split, record)
+    if of_run and path.is_file():
+        refuse_other_results(folder, score, record)
     return _row(name, score, params)
 
 

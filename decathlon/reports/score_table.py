@@ -53,7 +53,9 @@ def _table(score: Score) -> Table:
 def _protocol(score: Score) -> str:
     if score.protocol is None:
         return "Protocol: unknown, there is no protocol file beside the results."
-    facts = {key: str(value) for key, value in score.protocol.items() if key != "results_sha256"}
+    digests = "results_sha256", "images", "weights"  # for programs; `data` stands for them
+    facts = {key: str(value) for key, value in score.protocol.items() if key not in digests}
+    facts |= {"data": facts["data"][:8]} if "data" in facts else {}
     # a value that is itself a list gets brackets
     parts = (f"{key} ({value})" if ", " in value else f"{key} {value}" for key, value in facts.items())
     return f"Protocol: {', '.join(parts)}."

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from decathlon.reports.tables import Column, Row, Table
-from decathlon.runs.logs import METRICS, read_lines
+from decathlon.runs.logs import read_metrics
 from decathlon.runs.record import RunRecord
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import Group, seeds_text
@@ -17,7 +17,7 @@ def last_metrics(run: Run, record: RunRecord) -> dict[str, dict[str, Any]]:
     Those of a finished run must be as training wrote them.
     """
     record.check_file(run.folder, run.metrics.name)
-    return {row["domain"]: row for row in read_lines(run.metrics, METRICS) if row.get("best", True)}
+    return {row["domain"]: row for row in read_metrics(run.metrics) if row.get("best", True)}
 
 
 def summary(run: Run) -> Table:

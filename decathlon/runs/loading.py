@@ -12,6 +12,7 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.models.method import Method, Regime
 from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel, norms_of
 from decathlon.models.registry import find_method
+from decathlon.models.surgery import bounded
 from decathlon.models.trunks.registry import build
 from decathlon.models.trunks.trunk import Trunk
 from decathlon.runs.record import RecordedDomain, RunRecord
@@ -79,9 +80,18 @@ def load(run: Run, record: RunRecord, device: torch.device) -> LoadedRun:
 
 
 def recorded_method(run: Run, record: RunRecord) -> Method:
-    """Return the method of a run over its trunk, weights to be loaded; raises DataError where it does not exist."""
-    try:
-        return make_method(record.method, record.regime, record.options, build(record.trunk.name, empty=True))
+    """Return the method of a run over its trunk, weights to be loaded; raises DataError where it does not exist.
+
+    Raises VerificationError for a trunk that is larger than the files of the run can be.
+    """
+    files = (file for folder in (run.folder, run.folder / "domains") for file in folder.glob("*.safetensors"))
+    held = sum(file.stat().st_size for file in files)
+    asked = record.method, record.regime, record.options
+    try:  # a parameter takes four bytes at least
+        return bounded(held, lambda: make_method(*asked, build(record.trunk.name, empty=True)))
+    except ValueError as error:
+        problem = f"{run.folder} does not hold the weights of {record.method} over {record.trunk.name} ({error})"
+        raise VerificationError(f"{problem}. {RESTORE}.") from None
     except UsageError as error:  # the request was valid when training began: the file says something else now
         raise DataError(f"{run.folder / 'run.json'} is damaged or from another release: {error}") from None
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from decathlon.errors import VerificationError
 from decathlon.system.checksums import RESTORE, unsealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.schema import check, within
@@ -31,6 +32,17 @@ def read_lines(file: Path, shape: Any) -> list[dict[str, Any]]:
         row = unsealed(parse_json(line, source), source, RESTORE)
         check(row, shape, source, RESTORE)
         rows.append(row)
+    return rows
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl; raises VerificationError where an epoch of a domain stands twice."""
+    seen, rows = set[tuple[int, str]](), read_lines(file, METRICS)
+    for row in rows:
+        if (row["epoch"], row["domain"]) in seen:
+            twice = f"epoch {row['epoch']} of {row['domain']} stands in it twice"
+            raise VerificationError(f"{file} was written by two processes: {twice}. {RESTORE}.")
+        seen.add((row["epoch"], row["domain"]))
     return rows
 
 

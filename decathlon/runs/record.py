@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from decathlon.config.recipe import Recipe
 from decathlon.errors import DataError, UsageError, VerificationError
-from decathlon.system.checksums import RESTORE, read_sealed, write_sealed
+from decathlon.system.checksums import RESTORE, combine, read_sealed, write_sealed
 from decathlon.system.files import sha256
-from decathlon.system.schema import check, find_fault, name, path, within
+from decathlon.system.schema import check, digest, find_fault, name, path, within
 from decathlon.system.strict_json import dump_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ SHAPE = {
     "fit": Literal["train", "train+val"],
     "seed": int,
     "starts_from_own_norms": [name],
-    "domains": [{"name": name, "categories": [int], "images": within(int, 1, 10**12)}],
+    "domains": [{"name": name, "categories": [int], "images": within(int, 1, 10**12), "digests?": {str: digest}}],
     "benchmark": str,
     "data": {"path": path, "digest": str},
     "device": str,
@@ -61,11 +61,16 @@ class RecordedTrunk:
 
 @dataclass(frozen=True)
 class RecordedDomain:
-    """A domain of the run: its category ids in the order of the logits, and how many images it trains on."""
+    """A domain of the run: its category ids in the order of the logits, and how many images it trains on.
+
+    `digests` holds those of the domain's splits in the packed file, by their names, and as `facts` that of its
+    facts; earlier releases kept none.
+    """
 
     name: str
     categories: tuple[int, ...]
     images: int
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,12 @@ class RunRecord:
         """The splits the run trains on."""
         return tuple(self.fit.split("+"))
 
+    @property
+    def weights(self) -> str:
+        """The SHA-256 over all weights of a finished run; "" where the record lists none."""
+        listed = {file: digest for file, digest in self.files.items() if file.endswith(".safetensors")}
+        return combine(listed) if listed else ""
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as it is written, keys in order; what does not exist yet is left out."""
         data: dict[str, Any] = {"format": 1, "status": self.status} | asdict(self)
@@ -179,7 +190,10 @@ def read_record(file: Path) -> RunRecord:
         "trunk": RecordedTrunk(**_known(data["trunk"], RecordedTrunk)),
         "data": RecordedData(Path(data["data"]["path"]), data["data"]["digest"]),
         "starts_from_own_norms": tuple(data["starts_from_own_norms"]),
-        "domains": tuple(RecordedDomain(d["name"], tuple(d["categories"]), d["images"]) for d in data["domains"]),
+        "domains": tuple(
+            RecordedDomain(d["name"], tuple(d["categories"]), d["images"], d.get("digests", {}))
+            for d in data["domains"]
+        ),
         "changes": tuple(RecordedChange(**_known(c, RecordedChange)) for c in data.get("changes", ())),
     })  # fmt: skip
 
@@ -189,10 +203,16 @@ def unsafe_names(names: Iterable[str]) -> list[str]:
     return [text for text in names if any(name(part) for part in text.split("/"))]
 
 
+def find_record(folder: Path) -> RunRecord | None:
+    """Return the record of the run in a folder, None where there is no run."""
+    file = folder / RECORD
+    return read_record(file) if file.exists() else None
+
+
 def read_status(folder: Path) -> Status | None:
     """Return how far the run in a folder says it came, None where there is no run."""
-    file = folder / RECORD
-    return read_record(file).status if file.exists() else None
+    record = find_record(folder)
+    return record.status if record else None
 
 
 def _known(data: Mapping[str, Any], kind: type[RecordedTrunk] | type[RecordedChange]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from decathlon.errors import DataError, UsageError
 from decathlon.runs.record import RECORD, RunRecord, read_record
 from decathlon.runs.seed_group import refuse_group
 from decathlon.system.files import read_bytes, sha256, write_bytes
-from decathlon.system.locks import locked
+from decathlon.system.locks import locked, refuse_lost
 from decathlon.system.resources import writing
 from decathlon.system.tensor_files import write_tensors
 
@@ -123,6 +123,7 @@ class Run:
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Append JSON lines to a file of the run: all of them or, where they cannot be written, none."""
+        refuse_lost(self.folder / name)
         data = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
         with writing(self.folder / name), open(self.folder / name, "a+b", buffering=0) as file:
             length = _whole_lines(file)

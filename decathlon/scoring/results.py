@@ -148,6 +148,23 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
     return missing
 
 
+def uncompared(results: Results, truth: Truth) -> tuple[str, ...]:
+    """Compare the images that were predicted with those of the truth, by the digests that both carry.
+
+    Returns the domains where one of both has none, as released annotations. Raises VerificationError where they
+    differ.
+    """
+    told = (results.protocol or {}).get("images", {})
+    schema.check(told, {str: schema.digest}, f"`images` in the protocol of {results.source}", REPREDICT)
+    for domain in truth.domains:
+        if domain.images is not None and told.get(domain.name, domain.images) != domain.images:
+            raise VerificationError(
+                f"{results.source} answers other {truth.split} images of {domain.name} than {truth.source} has the "
+                "answers of (their SHA-256 differ). Name the ground truth of the file that was predicted from."
+            )
+    return tuple(domain.name for domain in truth.domains if (domain.images is None) == (domain.name in told))
+
+
 def _refuse_other_images(results: Results, truth: Truth, foreign: list[int], only: bool) -> None:
     """Raise DataError, in one sentence, for results of whole domains or of a split that the truth does not hold.
 

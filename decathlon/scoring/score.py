@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from decathlon.data.ground_truth import Split, Truth
-from decathlon.errors import DataError
-from decathlon.runs.record import read_status
-from decathlon.scoring.results import Results, check, of_split, split_in
+from decathlon.errors import DataError, VerificationError
+from decathlon.runs.record import RunRecord, find_record
+from decathlon.scoring.results import Results, check, of_split, split_in, uncompared
 from decathlon.system.checksums import read_sealed
 from decathlon.system.files import sha256
 from decathlon.system.schema import digest, find_fault, within
@@ -160,22 +160,26 @@ class Score:
         return score
 
     @classmethod
-    def read(cls, path: str | Path, split: Split = "test") -> Score:
-        """Read a score.json, or that of a split in the run directory `path`.
+    def read(cls, path: str | Path, split: Split = "test", record: RunRecord | None = None) -> Score:
+        """Read a score.json, or that of a split in the run directory `path`; `record` is the run's, if known.
 
-        Raises UsageError when the run is not trained, DataError for a malformed score.
+        Raises UsageError when the run is not trained, DataError for a malformed score or that of other results
+        than the run's, VerificationError for one of other weights.
         """
         path = Path(path)
         file = path / of_split("score", split) if path.is_dir() else path
         if path.is_dir() and not file.is_file():
-            if read_status(path) in ("running", "diverged"):  # there is more to do first than to score
+            if (held := find_record(path)) and held.status != "done":  # there is more to do first than to score
                 from decathlon.runs.run_directory import Run
 
                 Run(path).read_done()
-            if read_status(path) is None and not [*path.glob("results*.json"), *path.glob("score*.json")]:
+            if held is None and not [*path.glob("results*.json"), *path.glob("score*.json")]:
                 raise DataError(f"{path} is not a run directory. Name the runs themselves.")
             raise DataError(f"{path} has no {file.name}. Run '{how_to_score(path, split=split)}' first.")
-        return cls.from_json(read_sealed(file, RESCORE), str(file))
+        found = cls.from_json(read_sealed(file, RESCORE), str(file))
+        if path.is_dir():
+            refuse_other_results(path, found, record or find_record(path))
+        return found
 
 
 def how_to_score(path: Path, partial: bool = False, split: Split = "test") -> str:
@@ -184,25 +188,46 @@ def how_to_score(path: Path, partial: bool = False, split: Split = "test") -> st
     return f"decathlon score {shlex.quote(str(path))} --truth PATH{options}"
 
 
-def refuse_other_results(folder: Path, score: Score) -> None:
-    """Raise DataError for the score of a run directory that was made from other results than it has."""
+def refuse_other_results(folder: Path, score: Score, record: RunRecord | None) -> None:
+    """Raise an error for the score of a run directory that was made from other results or weights than it has.
+
+    That is DataError for the results, VerificationError for the weights that `record` lists.
+    """
+    name = of_split("score", score.split)
     results, made_from = folder / of_split("results", score.split), (score.protocol or {}).get("results_sha256")
     if made_from is not None and results.exists() and sha256(results) != made_from:
         again = how_to_score(folder, bool(score.missing), score.split)
-        raise DataError(f"{folder}/{of_split('score', score.split)} was made from other results. Run '{again}'.")
+        raise DataError(f"{folder}/{name} was made from other results. Run '{again}'.")
+    refuse_other_weights(folder, name, score.protocol, record)
+
+
+def refuse_other_weights(
+    folder: Path, name: str, protocol: Mapping[str, Any] | None, record: RunRecord | None
+) -> None:
+    """Raise VerificationError for results or a score `name` in a run directory that other weights made.
+
+    Those of earlier releases name no weights, and are taken as they are.
+    """
+    made_by = (protocol or {}).get("weights")
+    if record is not None and record.weights and made_by not in (None, record.weights):
+        split = " --split val" if name.endswith("-val.json") else ""
+        again = f"decathlon predict {shlex.quote(str(folder))} --data FILE.h5{split} --force"
+        raise VerificationError(f"{folder}/{name} was made by the weights of another run. Run '{again}'.")
 
 
 def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:
     """Score results that answer every image of every domain; with `partial`, whole domains may be missing.
 
     Errors and accuracies are in 0..1, points from 0 to 1000 per domain; `total` is None where a domain is missing
-    or has no baseline error. Raises DataError listing the faults in the results, or when they are of another split.
+    or has no baseline error. Raises DataError listing the faults in the results, or when they are of another split,
+    VerificationError when they are of other images.
     """
     if results.split not in (None, truth.split):
         raise DataError(
             f"{results.source} predicts {results.split} images, and {truth.source} holds the answers of the "
             f"{truth.split} images. Name the truth of the {results.split} images."
         )
+    uncompared(results, truth)
     missing = check(results, truth, partial)
     answers = dict(zip(results.image_ids, results.category_ids, strict=True))
     domains = []

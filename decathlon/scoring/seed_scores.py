@@ -136,7 +136,7 @@ class GroupScore:
             return None
         names = dict.fromkeys(name for protocol in protocols for name in protocol)
         kind, _, seeds = seeds_text(self.seeds).partition(" ")
-        own = ("seed", "results_sha256")
+        own = ("seed", "results_sha256", "weights")
         return {name: _merge(name, protocols) for name in names if name not in own} | {kind: seeds}
 
 

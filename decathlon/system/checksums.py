@@ -69,3 +69,9 @@ def is_sealed(text: bytes) -> bool:
     """Return whether JSON that was already read without an error carries a seal."""
     data = parse_json(text, "it")
     return isinstance(data, dict) and SEAL in data
+
+
+def combine(digests: Mapping[str, str]) -> str:
+    """Return one SHA-256 over named SHA-256 digests, in the order of their names."""
+    text = "".join(f"{name}:{digests[name]};" for name in sorted(digests))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()  # damaged names may hold any character

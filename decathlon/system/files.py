@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.errors import DataError, ResourceError, UsageError
+from decathlon.system.locks import refuse_lost
 from decathlon.system.resources import unwritable
 from decathlon.system.strict_json import dump_json, parse_json
 from decathlon.system.text import sentence
@@ -30,8 +31,10 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     The block writes and closes the file, and does nothing else. On an error the temporary is removed and `path` is
     untouched. A link stays a link: the file it leads to is replaced. A replaced file keeps its permissions.
     Temporary files of processes that died are removed. With `keep`, a path in the same folder, the old file moves
-    there. Raises UsageError where `path` is not a file, ResourceError for an error of the system.
+    there. Raises UsageError where `path` is not a file, ResourceError for an error of the system, BusyError where a
+    lock that covers it was lost.
     """
+    refuse_lost(path)
     named, path = path, _resolved(path)
     try:
         with _replacing(path, keep) as part:

@@ -11,6 +11,9 @@ import filelock
 from decathlon.errors import BusyError
 from decathlon.system.resources import writing
 
+NOWHERE = (-1, -1)
+_held: dict[Path, tuple[Path, frozenset[Path], tuple[int, int]]] = {}  # by lock: what it is for, and its inode
+
 
 @contextlib.contextmanager
 def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[None]:
@@ -29,11 +32,35 @@ def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[
     try:
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name, too
             path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
+        _held[path] = what, frozenset({Path(os.path.abspath(what)), what.resolve()}), _inode(path)
         yield
     finally:
         if lock.lock_counter == 1:  # the outermost block; a waiting process that finds the file gone opens it again
-            path.unlink(missing_ok=True)
+            if _inode(path) == _held.pop(path, (what, frozenset(), NOWHERE))[2]:
+                path.unlink(missing_ok=True)
         lock.release()
+
+
+def refuse_lost(path: Path) -> None:
+    """Raise BusyError where `path` is under a lock of this process whose file is no longer at its place.
+
+    A folder that is renamed takes its lock along, and another process may have begun a new one under the old name.
+    """
+    places = {Path(os.path.abspath(path)), *Path(os.path.abspath(path)).parents}
+    for lock, (what, covered, inode) in _held.items():
+        if places & covered and _inode(lock) != inode:
+            problem = (
+                f"{what} was renamed or removed while this process worked on it; nothing more is written to it"
+            )
+            raise BusyError(f"{problem}. Continue under the new name, or begin again.")
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return NOWHERE
+    return found.st_dev, found.st_ino
 
 
 def _holder(path: Path) -> str:

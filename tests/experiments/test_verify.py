@@ -197,3 +197,10 @@ def test_an_onnx_file_is_read_and_has_no_checksum(root: Path, tmp_path: Path) ->
     assert outcome.exit_code == 0 and "merged network" in outcome.output and "no checksum" in outcome.output
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     assert isinstance(ask("verify", file).exception, VerificationError)
+
+
+def test_an_epoch_that_stands_twice_is_told(run: Path) -> None:
+    """What two processes leave that trained one run."""
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join([*lines, lines[0]]))
+    assert "was written by two processes: epoch 1 of apples stands in it twice" in str(ask("verify", run).exception)

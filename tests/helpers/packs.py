@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import Benchmark, Category, CropPolicy, Domain
-from decathlon.data.packed_format import COLUMNS, PackedSplit, combine
+from decathlon.data.packed_format import COLUMNS, PackedSplit
 from decathlon.data_prep.packing.decoding import Decoded
 from decathlon.data_prep.packing.writer import PackWriter
+from decathlon.system.checksums import combine
 from decathlon.system.files import write_json
 
 COUNTS = {"train": 24, "val": 9, "test": 12}

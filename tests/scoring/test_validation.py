@@ -22,7 +22,7 @@ from tests.helpers.packs import write_truth
 def invoke(*words: object) -> str:
     done = CliRunner().invoke(command, list(map(str, words)), catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 @pytest.fixture

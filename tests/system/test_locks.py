@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from decathlon.errors import BusyError
+from decathlon.runs.run_directory import Run
+from decathlon.system.files import write_bytes
 from decathlon.system.locks import locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
+from decathlon.runs.run_directory import Run
+from decathlon.system.files import write_bytes
 from decathlon.system.locks import locked
 with locked(Path(sys.argv[1]), Path("it"), "is held"):
     print("held", flush=True)
@@ -66,3 +70,42 @@ def test_an_inner_block_of_the_same_process_changes_nothing(tmp_path: Path) -> N
             pass
         assert path.exists()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_lock_that_went_with_a_renamed_folder_covers_nothing_any_more(tmp_path: Path, removed: bool) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with locked(run / ".lock", run, "is being trained"):
+        write_bytes(run / "x", b"1")
+        run.rename(tmp_path / "renamed")
+        if not removed:
+            run.mkdir()
+            (run / ".lock").write_text("1 elsewhere")
+        for write in (lambda: write_bytes(run / "x", b"2"), lambda: Run(run).append("lines", [{}])):
+            with pytest.raises(
+                BusyError, match="run was renamed or removed while this process worked on it; nothing"
+            ):
+                write()
+        write_bytes(tmp_path / "beside", b"3")  # what it does not cover
+    assert run.exists() != removed and (removed or [entry.name for entry in run.iterdir()] == [".lock"])
+
+
+def test_a_renamed_folder_is_covered_again_when_it_is_back(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with locked(run / ".lock", run, "is being trained"):
+        run.rename(tmp_path / "renamed").rename(run)
+        write_bytes(run / "x", b"1")
+
+
+def test_a_lock_beside_its_file_is_watched_through_links(tmp_path: Path) -> None:
+    """As that of a packed file: the lock lies beside the file that a link leads to."""
+    (tmp_path / "real").mkdir()
+    link, real = tmp_path / "x.h5", tmp_path / "real" / "x.h5"
+    link.symlink_to(real)
+    with locked(real.parent / ".x.h5.lock", link, "is being written", inner=True):
+        (real.parent / ".x.h5.lock").unlink()
+        for path in (link, real):
+            with pytest.raises(BusyError, match="renamed or removed"):
+                write_bytes(path, b"1")

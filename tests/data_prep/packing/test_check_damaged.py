@@ -18,9 +18,10 @@ from decathlon.cli.main import command
 from decathlon.data.domains import Benchmark
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
-from decathlon.data.packed_format import combine, fixed
+from decathlon.data.packed_format import fixed
 from decathlon.data_prep.packing.check import problems
 from decathlon.errors import DataError, DecathlonError
+from decathlon.system.checksums import combine
 from tests.helpers.forked import REFUSED, forked, judged
 from tests.helpers.marks import slow
 from tests.helpers.mutations import mutate
@@ -174,6 +175,8 @@ def test_odd_attributes_are_refused(tiny: Path, tmp_path: Path, holder: str) -> 
         return judged(lambda: held(path) and f"{name} = {value!r} was used")
 
     cases = [(name, value) for name in names for value in (None, *ODD) if name != "complete" or value is not True]
+    # without `columns` it is a file of an earlier release
+    cases = [(name, value) for name, value in cases if (name, value is None) != ("columns", True)]
     assert forked(cases, use).counts == {REFUSED: len(cases)}
 
 
