@@ -292,3 +292,17 @@ def test_a_second_signal_ends_a_process_at_once(
     assert process.returncode == -second
     assert read_tensors(tmp_path / "run" / "checkpoint.safetensors")[1]["step"] == 3
     assert finished(tmp_path / "run") == whole
+
+
+@pytest.mark.slow
+def test_a_process_whose_folder_was_renamed_ends_and_spoils_no_other_run(
+    tiny: Path, tmp_path: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "train", *JOBS, "--data", tiny, *OPTIONS, "-o"
+    process = waiting(tmp_path, 10, *words, "run")
+    (tmp_path / "run").rename(tmp_path / "renamed")
+    assert decathlon(monkeypatch, None, *words, tmp_path / "run")[0] == 0
+    (tmp_path / "go").touch()
+    said = process.communicate()[1]
+    assert process.returncode == 5 and "Error: run was renamed or removed while this process worked on it" in said
+    assert digests(Run(tmp_path / "run")) == whole == finished(tmp_path / "renamed")

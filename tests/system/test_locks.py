@@ -82,11 +82,11 @@ def test_a_lock_that_went_with_a_renamed_folder_covers_nothing_any_more(tmp_path
         if not removed:
             run.mkdir()
             (run / ".lock").write_text("1 elsewhere")
-        for write in (lambda: write_bytes(run / "x", b"2"), lambda: Run(run).append("lines", [{}])):
-            with pytest.raises(
-                BusyError, match="run was renamed or removed while this process worked on it; nothing"
-            ):
-                write()
+        lost = "run was renamed or removed while this process worked on it; nothing more is written"
+        with pytest.raises(BusyError, match=lost):
+            write_bytes(run / "x", b"2")
+        with pytest.raises(BusyError, match=lost):
+            Run(run).append("lines", [{}])
         write_bytes(tmp_path / "beside", b"3")  # what it does not cover
     assert run.exists() != removed and (removed or [entry.name for entry in run.iterdir()] == [".lock"])
 
