@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from decathlon.errors import DataError, VerificationError
+from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.system.checksums import RESTORE
 from decathlon.system.files import aside, read_bytes, replacing
 from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
@@ -21,7 +21,7 @@ from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
 
 Tensors = Mapping[str, Tensor]
-HEADER = 16 << 20  # bytes; ten domains of ViT size need less than one MiB
+HEADER = 4 << 20  # bytes; ten domains of ViT size need less than one MiB, 70,000 empty tensors take seconds
 SEALED = "all:"  # begins the digest, which covers tensors and metadata
 
 
@@ -36,6 +36,10 @@ def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any], keep: 
     with replacing(path, keep) as part, aside(part) as folder:
         try:
             save_file(plain, folder / "tensors", metadata=metadata)
+            with (folder / "tensors").open("rb") as made:
+                length = int.from_bytes(made.read(8), "little")
+            if length > HEADER:  # nothing would read it again
+                raise UsageError(f"{len(plain):,} tensors are too many for {path}. Train fewer domains at once.")
             os.replace(folder / "tensors", part)
         except SafetensorError as error:  # as "Error while serializing: I/O error: File too large (os error 27)"
             raise unwritable(path, _reason(error)) from None

@@ -21,8 +21,9 @@ from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.checksums import read_sealed, write_sealed
-from decathlon.system.tensor_files import read_tensors
+from decathlon.system.tensor_files import read_tensors, write_tensors
 from tests.helpers.forked import REFUSED, forked, judged
+from tests.helpers.marks import slow
 from tests.helpers.mutations import mutate
 from tests.helpers.runs import RECIPE, go
 
@@ -208,3 +209,20 @@ def test_a_file_without_metadata_says_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(joined(json.dumps(header).encode(), rest))
     with pytest.raises(DataError, match="it has no metadata"):
         read_tensors(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("count", [230_000, slow(30_000)])
+def test_a_header_of_many_empty_tensors_is_refused_or_read_in_bounded_time(tmp_path: Path, count: int) -> None:
+    file = tmp_path / "x.safetensors"
+    tensors = (f'"t{i}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for i in range(count))
+    text = ('{"__metadata__":{"about":"{}"},' + ",".join(tensors) + "}").encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    came = forked([file], lambda file: judged(lambda: str(read_tensors(file))))
+    assert came.counts == {REFUSED: 1} and came.slowest < 10 and came.memory < 300 << 20
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("decathlon.system.tensor_files.HEADER", 1000)
+    with pytest.raises(UsageError, match="50 tensors are too many for"):
+        write_tensors(tmp_path / "x.safetensors", {f"t{i}": torch.zeros(1) for i in range(50)}, {})
+    assert not list(tmp_path.iterdir())
