@@ -22,6 +22,7 @@ from tests.helpers import kill_points as points
 from tests.helpers.challenge_sources import write_domain
 from tests.helpers.custom_sources import numbered, write_tree
 from tests.helpers.kills import KILLED, Child, Hook, mean_std, members
+from tests.helpers.originals import cifar100
 from tests.helpers.packs import write_pack
 
 FORCED: list[Hook] = [points.before_complete, points.before_named, points.after_named]
@@ -129,6 +130,43 @@ def test_prepare_killed_20_times_leaves_nothing_or_a_whole_file(
 @pytest.mark.parametrize(("count", "workers"), [(10, 1), (10, 2)])
 def test_add_killed_10_times_leaves_the_old_file_or_the_new_one(tmp_path: Path, count: int, workers: int) -> None:
     killed(adding(tmp_path, workers), count)
+
+
+@pytest.mark.slow
+def test_build_killed_20_times_leaves_nothing_or_a_whole_file(tmp_path: Path) -> None:
+    output = tmp_path / "out" / "mine.h5"
+    words = "data", "build", "cifar100", "--from", cifar100(tmp_path / "from"), "-o", output, "--workers", 1
+    killed(Writing((*words, "--truth", output.parent / "mine-truth"), output), 20)
+
+
+@pytest.mark.slow
+def test_synth_killed_20_times_leaves_nothing_or_the_whole_folder(tmp_path: Path) -> None:
+    out = tmp_path / "out" / "synth"
+    out.parent.mkdir()
+
+    def drawn(moment: float | None = None) -> int:
+        return Child(("data", "synth", out), tmp_path / "log", [points.two_domains]).end(moment)
+
+    def tree() -> dict[str, str]:
+        return {path.relative_to(out).as_posix(): sha256(path) for path in out.rglob("*") if path.is_file()}
+
+    began = time.monotonic()
+    assert drawn() == 0
+    seconds, whole, left, parts = time.monotonic() - began, tree(), Counter[str](), 0
+    for moment in mean_std(100, seed=20):
+        shutil.rmtree(out.parent)
+        out.parent.mkdir()
+        if drawn(seconds * moment) == KILLED:
+            parts += any(out.parent.glob(".synth.*.part"))
+            left["the whole folder" if out.exists() else "nothing"] += 1
+            assert not out.exists() or tree() == whole
+            if not out.exists():
+                assert drawn() == 0 and tree() == whole
+            assert [path.name for path in out.parent.iterdir()] == ["synth"]
+        if left.total() == 20:
+            break
+    print(f"\n20 kills, a whole one takes {seconds:.1f} s: {dict(left)}, and {parts} times a part beside")
+    assert left.total() == 20 and parts >= 4 and left["nothing"]
 
 
 @pytest.mark.slow

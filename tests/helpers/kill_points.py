@@ -17,6 +17,8 @@ from torch import Tensor
 
 from decathlon.data_prep.packing import pipeline
 from decathlon.data_prep.packing.writer import PackWriter
+from decathlon.data_prep.synth import write
+from decathlon.data_prep.synth.table import TABLE
 from decathlon.runs.checkpoints import Checkpoints
 from decathlon.system import tensor_files
 from decathlon.system.tensor_files import write_tensors
@@ -50,6 +52,11 @@ def _unless(condition: Callable[[], bool], real: Callable[..., None], *args: Any
     if condition():
         die()
     real(*args, **options)
+
+
+def two_domains() -> None:
+    """Draw two synthetic domains, not ten."""
+    PATCH.setattr(write, "synthesize", partial(write.synthesize, table=TABLE[:2]))
 
 
 def every_step() -> None:
