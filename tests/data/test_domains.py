@@ -52,7 +52,7 @@ def test_a_wrong_fact_is_refused_with_its_place(key: str, value: object, fault: 
 def test_two_domains_of_one_name_are_refused() -> None:
     document = facts()
     document["domains"][1]["name"] = document["domains"][0]["name"]
-    with pytest.raises(DataError, match="facts has duplicate domains"):
+    with pytest.raises(DataError, match="facts: there are two domains apples. Rename one of them"):
         Benchmark.from_json(document, "facts")
     with pytest.raises(DataError, match="the whole is a list"):
         Benchmark.from_json([], "facts")
