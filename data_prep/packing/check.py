@@ -85,9 +85,6 @@ def _read_columns(file: PackedFile, domain: str, split: str) -> tuple[dict[str, 
 
 def _contradictions(name: str, domain: Domain, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[str]:
     height, width, offset, label = (columns[column] for column in ("height", "width", "offset", "label"))
-    if not len(label):
-        yield f"{name} has no images. Prepare the file again."
-        return
     if fault := size_fault(height, width):
         yield f"{name} has {fault}. Prepare the file again."
     begins = np.concatenate([[0], np.cumsum(3 * height * width)])

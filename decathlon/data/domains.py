@@ -160,7 +160,7 @@ class Benchmark:
     @classmethod
     def from_json(cls, data: Any, source: str) -> Benchmark:
         """Build a benchmark from parsed JSON; raises DataError naming `source` and the place at fault."""
-        fault = find_fault(data, SHAPE)
+        fault = find_fault(data, SHAPE) or ("" if data["domains"] else "domains is empty")
         if fault:
             raise DataError(f"{source} does not describe a benchmark ({fault}). Correct it or restore a copy.")
         try:

@@ -101,11 +101,11 @@ class PackedFile:
         """Judge all that the file holds of a domain; return how it was packed, where that was recorded."""
         splits = self._splits[domain] = {}
         with self._reading(domain):
-            if not self._file.id.links.exists(domain.encode()):
-                return None
             group = open_group(self._file.id, domain)
             names = [split for split in SPLITS if group.links.exists(split.encode())]
             how = text(group, "packing") if has(group, "packing") else None
+            if not names:
+                raise ValueError("it has no images")
             refuse_others(group, how is not None, len(names))
         splits |= {split: self._split(group, domain, split) for split in names}
         if how is None:
@@ -122,12 +122,13 @@ class PackedFile:
             refuse_others(group, 1, len(COLUMNS))
         rows = {column: self._rows(group, f"{place}/", column, kind) for column, kind in DTYPES.items()}
         count = rows["image_id"]
+        with self._reading(place):
+            if not 0 < count <= IDS_PER_DOMAIN:
+                raise ValueError(f"it has {count:,} images" if count else "it has no images")
         for column in ("offset", "height", "width", "label"):
             with self._reading(f"{place}/{column}"):
                 if rows[column] != count + (column == "offset"):
                     raise ValueError("its length is not that of image_id")
-                if count > IDS_PER_DOMAIN:
-                    raise ValueError(f"it has more than {IDS_PER_DOMAIN:,} images")
         return _Split(digest, count, rows["pixels"])
 
     def _rows(self, group: Any, place: str, name: str, kind: npt.DTypeLike) -> int:
@@ -146,8 +147,7 @@ class PackedFile:
         if combine({**digests, "benchmark": hashlib.sha256(facts).hexdigest()}) != self.digest:
             raise DataError(f"{self.path} does not have the digest it was packed with. Prepare it again.")
         with self._reading(""):
-            groups = [name for name in self.benchmark.names if self._file.id.links.exists(name.encode())]
-            refuse_others(self._file.id, 4, 1 + len(groups))
+            refuse_others(self._file.id, 4, 1 + len(self.benchmark.domains))
 
     @property
     def digest(self) -> str:
