@@ -18,7 +18,7 @@ from decathlon.system.schema import find_fault, within
 CropPolicy = Literal["crop", "squash", "full"]
 CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
 MOST_DOMAINS = 1_000
-MOST_BYTES = 200  # of a domain's name: runs and truth add up to 50 to it, a file's name has at most 255
+MOST_BYTES = 180  # of a domain's name: files add to it, and a file name has at most 255
 MOST_LETTERS = 1_000  # of a category's name, and of a benchmark's
 RESERVED = ("trunk", "shared")  # scopes beside the domains
 SPLITS = ("train", "val", "test")
@@ -118,6 +118,7 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         refuse_long("the benchmark name", self.name)
+        refuse_long("the baseline", self.baseline)
         if len(self.domains) > MOST_DOMAINS:
             raise DataError(
                 f"there are {len(self.domains):,} domains, the limit is {MOST_DOMAINS:,}. Leave some out."

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,17 @@ import pytest
 from click.testing import CliRunner
 
 from decathlon.cli.main import command
+from decathlon.data.domains import SPLITS
 from decathlon.data.packed_file import PackedFile
+from decathlon.data.packed_format import COLUMNS
 from decathlon.data_prep.packing.check import problems
+from decathlon.data_prep.packing.decoding import Decoded
+from decathlon.data_prep.packing.writer import PackWriter
 from decathlon.errors import DataError, DecathlonError
 from decathlon.inference.predict import predict_run
 from tests.helpers.forked import REFUSED, forked, judged
-from tests.helpers.marks import quickly
+from tests.helpers.marks import quickly, slow
+from tests.helpers.packs import TINY, put_facts, write_pack
 from tests.helpers.runs import go
 
 Attack = Callable[[h5py.File, Path], object]
@@ -237,3 +244,117 @@ def test_values_that_stand_in_several_places_are_refused(tiny: Path, tmp_path: P
         new["boats"] = new["towers"] = new["apples"]
     with pytest.raises(DataError, match="the file is smaller than its values"):
         PackedFile(tmp_path / "x.h5")
+
+
+def put_split(path: Path, height: int, width: int, number: int = 1) -> Path:
+    """Write a packed file of images of one size, as the writer does with whatever it is given."""
+    pixels, sides = bytes(3 * height * width * number), np.ones(number, np.uint16)
+    with PackWriter(path) as writer:
+        for split, first in (("train", 10000001), ("val", 10100001), ("test", 10200001)):
+            target = writer.split("apples", split, len(pixels))
+            target.append(Decoded(pixels, sides * height, sides * width))
+            labels = np.full(number, -1 if split == "test" else 0, np.int32)
+            target.close(labels, np.arange(first, first + number))
+        writer.finish(replace(TINY, domains=(TINY["apples"],)))
+    return path
+
+
+THIN, BARE = "an image above the aspect ratio 32 to 1", "an image without a pixel"
+QUICK_SIZES = (1, 65_535), (0, 5)
+IMAGES = {(1, 65_535): THIN, (65_535, 1): THIN, (1, 33): THIN, (0, 5): BARE, (5, 0): BARE, (0, 0): BARE}
+
+
+@pytest.mark.parametrize("size", [each if each in QUICK_SIZES else slow(each) for each in IMAGES])
+def test_images_that_nobody_packs_are_refused(tmp_path: Path, trained: Path, size: Any) -> None:
+    path = put_split(tmp_path / "x.h5", *size, number=3)
+    assert problems(path) == [f"apples/{split} has {IMAGES[size]}. Prepare the file again." for split in SPLITS]
+    with (
+        PackedFile(path) as packed,
+        pytest.raises(DataError, match=f"apples/val is damaged .*{IMAGES[size]}"),
+    ):
+        list(packed.images("apples", "val"))
+    came = forked([path], lambda path: judged(lambda: str(predict_run(trained, path, "test", tmp_path / "r.json"))))
+    assert came.counts == {REFUSED: 1} and came.memory < 300 << 20
+
+
+@pytest.mark.parametrize("size", [(1, 32), (32, 1), (1, 1), (72, 2304)])
+def test_the_thinnest_images_that_are_packed_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = put_split(tmp_path / "x.h5", *size)
+    assert problems(path) == []
+    with PackedFile(path) as packed:
+        assert [image.shape for image in packed.images("apples", "test")] == [(*size, 3)]
+
+
+def emptied(path: Path, names: str) -> None:
+    """Leave splits of a file without images."""
+    with h5py.File(path, "r+") as file:
+        for name in [f"{split}/{column}" for split in names.split() for column in COLUMNS]:
+            rows, kind = int(name.endswith("offset")), taken(file, name).dtype
+            new = file.create_dataset(name, (rows,), kind, chunks=(1,), maxshape=(None,), fletcher32=True)
+            new[:] = 0
+
+
+def test_a_split_without_images_is_named(tiny: Path, tmp_path: Path) -> None:
+    for name in ("apples/test", "boats/train", "towers/val"):
+        path = Path(shutil.copy(tiny, tmp_path / "x.h5"))
+        emptied(path, name)
+        said = f"{path}:/{name} is damaged (it has no images). Prepare the file again or copy it again."
+        assert problems(path) == [said]
+        with pytest.raises(DataError, match="it has no images"):
+            PackedFile(path)
+
+
+def test_a_domain_without_images_and_a_file_without_domains_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=":/apples is damaged .*doesn't exist"):
+        PackedFile(write_pack(tmp_path / "a.h5", counts={}))
+    with pytest.raises(DataError, match="domains is empty"):
+        PackedFile(write_pack(tmp_path / "b.h5", replace(TINY, domains=())))
+
+
+LETTERS = 100_000 * "x"
+FACTS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "long category": (lambda f: f["domains"][1]["categories"][0].update(name=LETTERS), "has 100,000 characters"),
+    "long domain": (lambda f: f["domains"][1].update(name=LETTERS), "has 100,000 bytes, the limit is 180"),
+    "long name": (lambda f: f.update(name=LETTERS), "the benchmark name .* the limit is 1,000"),
+    "long source of errors": (lambda f: f.update(baseline=LETTERS), "the baseline .* the limit is 1,000"),
+    "an id twice": (
+        lambda f: f["domains"][0]["categories"][1].update(id=10000001), "apples has the category id 10000001 twice"
+    ),
+    "an id in two domains": (
+        lambda f: f["domains"][1]["categories"][4].update(id=10000001), "10000001 is in both apples and boats"
+    ),
+    "20,000 domains": (
+        lambda f: f.update(domains=[f["domains"][0] | {"name": f"d{i}"} for i in range(20_000)]), "20,000 domains"
+    ),
+    "a million classes": (
+        lambda f: f["domains"][0].update(categories=[{"id": i, "name": ""} for i in range(10**6)]), "more than 16,"
+    ),
+    "classes that fit": (
+        lambda f: f["domains"][0].update(categories=[{"id": i, "name": ""} for i in range(3 * 10**5)]), "digest"
+    ),
+    "lists that fit": (lambda f: f.update(more=[[] for _ in range(2 * 10**6)]), "digest"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", quickly(FACTS, *list(FACTS)[:6]))
+def test_facts_beyond_any_benchmark_are_refused(tiny: Path, tmp_path: Path, name: str) -> None:
+    path, facts = Path(shutil.copy(tiny, tmp_path / "x.h5")), TINY.to_json()
+    FACTS[name][0](facts)
+    put_facts(path, json.dumps(facts).encode(), seal="fit" not in name)
+    with pytest.raises(DataError, match=FACTS[name][1]) as refusal:
+        PackedFile(path)
+    assert len(str(refusal.value)) < 300
+    came = forked([path], lambda path: judged(lambda: str(PackedFile(path))))
+    assert came.counts == {REFUSED: 1} and came.memory < 700 << 20
+
+
+def test_a_pipe_or_device_in_the_place_of_a_packed_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
+    (tmp_path / "zero.h5").symlink_to("/dev/zero")
+    for name in ("pipe.h5", "zero.h5"):
+        for words in ("info FILE", "check FILE", "stats FILE", "show FILE", "export FILE -o OUT",
+                      "add FILE --name pears --from ."):  # fmt: skip
+            told = [{"FILE": str(tmp_path / name), "OUT": str(tmp_path / "out")}.get(w, w) for w in words.split()]
+            outcome = CliRunner().invoke(command, ["data", *told])
+            assert isinstance(outcome.exception, DecathlonError), words
+            assert "it is not a regular file" in outcome.output + str(outcome.exception), words
