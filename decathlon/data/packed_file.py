@@ -47,6 +47,7 @@ from decathlon.errors import DataError
 from decathlon.system.resources import lacks_memory, out_of_memory
 from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
+from decathlon.system.text import several
 
 BLOCK = 24 << 20  # whole chunks and whole RGB pixels
 MOST_FACTS = 16 << 20  # bytes: some 200,000 classes
@@ -125,6 +126,8 @@ class PackedFile:
         with self._reading(place):
             if not 0 < count <= IDS_PER_DOMAIN:
                 raise ValueError(f"it has {count:,} images" if count else "it has no images")
+            if rows["pixels"] < 3 * count or rows["pixels"] % 3:
+                raise ValueError(f"it has {rows['pixels']:,} values for the pixels of {several(count, 'image')}")
         for column in ("offset", "height", "width", "label"):
             with self._reading(f"{place}/{column}"):
                 if rows[column] != count + (column == "offset"):
@@ -180,7 +183,7 @@ class PackedFile:
     def images(self, domain: str, split: str) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield a split's images in order as (height, width, 3), reading some 24 MB at a time to save memory."""
         name = f"{domain}/{split}"
-        offset, height, width = self._places(domain, split)
+        offset, height, width = self.places(domain, split)
         end = 0
         while (begin := end) < len(height):
             end = max(begin + 1, int(np.searchsorted(offset, offset[begin] + BLOCK, "right")) - 1)
@@ -191,7 +194,7 @@ class PackedFile:
 
     def images_at(self, domain: str, split: str, places: Iterable[int]) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield the images at some positions of a split as (height, width, 3), reading no others."""
-        offset, height, width = self._places(domain, split)
+        offset, height, width = self.places(domain, split)
         for i in places:
             own = self.pixels(domain, split, int(offset[i]), int(offset[i + 1]))
             yield own.reshape(int(height[i]), int(width[i]), 3)
@@ -216,9 +219,11 @@ class PackedFile:
         with self._reading(name):
             if column == "label" and len(values) and not -1 <= values.min() <= values.max() < most:
                 raise ValueError(f"it has labels outside the {most} categories")
+            if column in ("height", "width") and not values.min():
+                raise ValueError("it has an image without a pixel")
         return values
 
-    def _places(self, domain: str, split: str) -> tuple[npt.NDArray[Any], ...]:
+    def places(self, domain: str, split: str) -> tuple[npt.NDArray[Any], ...]:
         """Return the offsets, heights and widths of the images; raises DataError when they do not fit."""
         offset, height, width = (self.column(domain, split, column) for column in ("offset", "height", "width"))
         with self._reading(f"{domain}/{split}/offset"):

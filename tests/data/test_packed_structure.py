@@ -259,22 +259,37 @@ def put_split(path: Path, height: int, width: int, number: int = 1) -> Path:
     return path
 
 
-THIN, BARE = "an image above the aspect ratio 32 to 1", "an image without a pixel"
-QUICK_SIZES = (1, 65_535), (0, 5)
-IMAGES = {(1, 65_535): THIN, (65_535, 1): THIN, (1, 33): THIN, (0, 5): BARE, (5, 0): BARE, (0, 0): BARE}
+THIN = "it has an image above the aspect ratio 32 to 1"
+THIN_SIZES = [(1, 65_535), slow((65_535, 1)), slow((1, 33))]
 
 
-@pytest.mark.parametrize("size", [each if each in QUICK_SIZES else slow(each) for each in IMAGES])
-def test_images_that_nobody_packs_are_refused(tmp_path: Path, trained: Path, size: Any) -> None:
+@pytest.mark.parametrize("size", THIN_SIZES)
+def test_an_image_too_thin_to_be_enlarged_is_refused(tmp_path: Path, trained: Path, size: tuple[int, int]) -> None:
     path = put_split(tmp_path / "x.h5", *size, number=3)
-    assert problems(path) == [f"apples/{split} has {IMAGES[size]}. Prepare the file again." for split in SPLITS]
-    with (
-        PackedFile(path) as packed,
-        pytest.raises(DataError, match=f"apples/val is damaged .*{IMAGES[size]}"),
-    ):
+    told = "has an image above the aspect ratio 32 to 1. Prepare the file again."
+    assert problems(path) == [f"apples/{split} {told}" for split in SPLITS]
+    with PackedFile(path) as packed, pytest.raises(DataError, match=f"apples/val is damaged .{THIN}"):
         list(packed.images("apples", "val"))
     came = forked([path], lambda path: judged(lambda: str(predict_run(trained, path, "test", tmp_path / "r.json"))))
     assert came.counts == {REFUSED: 1} and came.memory < 300 << 20
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0)])
+def test_images_without_a_pixel_are_refused(tiny: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    path = put_split(tmp_path / "x.h5", *size, number=3)
+    said = f"{path}:/apples/train is damaged (it has 0 values for the pixels of 3 images). Prepare the file again"
+    assert [problem.startswith(said) for problem in problems(path)] == [True]
+
+
+@pytest.mark.parametrize("column", ["height", "width"])
+def test_one_image_without_a_pixel_is_refused(tiny: Path, tmp_path: Path, column: str) -> None:
+    path = Path(shutil.copy(tiny, tmp_path / "x.h5"))
+    with h5py.File(path, "r+") as file:
+        file[f"apples/val/{column}"][3] = 0
+    assert "apples/val has an image without a pixel. Prepare the file again." in problems(path)
+    for words in (["data", "info", str(path)], ["data", "export", str(path), "-o", str(tmp_path / "out")]):
+        error = CliRunner().invoke(command, words).exception
+        assert f"/apples/val/{column} is damaged (it has an image without a pixel)" in str(error)
 
 
 @pytest.mark.parametrize("size", [(1, 32), (32, 1), (1, 1), (72, 2304)])
