@@ -7,7 +7,7 @@ category ids, never from sorted names, whose order differs between strings and n
 import re
 from functools import partial
 
-from decathlon.data.domains import SPLITS
+from decathlon.data.domains import SPLITS, refuse_name
 from decathlon.data_prep.challenge.layout import ANNOTATIONS, LAYOUT, Source
 from decathlon.data_prep.packing.plan import PlannedDomain, PlannedSplit, refuse_other_classes
 from decathlon.data_prep.sources.coco_json import ID_STEP, AnnotationFile, read_file, refuse_duplicates
@@ -63,6 +63,7 @@ def read_domains(source: Source) -> tuple[list[PlannedDomain], list[str]]:
 def _read_domain(source: Source, name: str, kinds: set[str]) -> PlannedDomain:
     if name == "benchmark":
         raise DataError("a domain cannot be named 'benchmark'. Rename its annotation files.")
+    refuse_name(name)
     splits: dict[str, AnnotationFile] = {}
     for split in SPLITS:
         if _SUFFIX[split] not in kinds:

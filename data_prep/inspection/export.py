@@ -108,7 +108,7 @@ def export(
 def _save_images(packed: PackedFile, split: _Split, root: Path) -> Iterator[int]:
     """Write a split's images; yield the number written, now and then."""
     made: set[Path] = set()
-    for i, pixels in enumerate(packed.images(split.domain.name, split.name, _AT_ONCE)):
+    for i, pixels in enumerate(packed.images(split.domain.name, split.name)):
         path = root / split.file(i)
         if path.parent not in made:
             path.parent.mkdir(parents=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from decathlon.data.domains import Domain
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.data.packed_file import PackedFile
-from decathlon.data.packed_format import COLUMNS
+from decathlon.data.packed_format import COLUMNS, size_fault
 from decathlon.errors import DataError
 from decathlon.system.checksums import combine
 from decathlon.system.strict_json import dump_json
@@ -86,9 +86,8 @@ def _read_columns(file: PackedFile, domain: str, split: str) -> tuple[dict[str, 
 
 def _contradictions(name: str, domain: Domain, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[str]:
     height, width, offset, label = (columns[column] for column in ("height", "width", "offset", "label"))
-    if not len(height) == len(width) == len(label) == len(columns["image_id"]) == len(offset) - 1 > 0:
-        yield f"{name} has columns of different lengths. Prepare the file again."
-        return
+    if fault := size_fault(height, width):
+        yield f"{name} has {fault}. Prepare the file again."
     begins = np.concatenate([[0], np.cumsum(3 * height * width)])
     if not np.array_equal(offset, begins) or offset[-1] != columns["pixels"][0]:
         yield f"{name} has offsets that do not fit its heights and widths. Prepare the file again."

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from decathlon.data.domains import Benchmark
 from decathlon.data.packed_file import PackedFile
 from decathlon.data.packed_format import COLUMNS, FORMAT, VERSION, fixed
+from decathlon.data.packed_structure import CHUNK
 from decathlon.data_prep.packing.decoding import Decoded
 from decathlon.system.checksums import combine
 from decathlon.system.strict_json import dump_json
@@ -24,7 +25,6 @@ from decathlon.system.strict_json import dump_json
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_CHUNK = 1 << 20  # bytes of one checksummed chunk
 _CACHE = 4 << 20  # an unfinished chunk must stay in memory until it is full
 # This format, readable since HDF5 1.10, also has checksums on HDF5's own structures; the older default does not.
 _FORMAT_BOUNDS = ("v110", "v110")
@@ -63,7 +63,7 @@ class SplitWriter:
     def __init__(self, group: h5py.Group, pixels_expected: int, sink: _Sink) -> None:
         self._group = group
         self._sink = sink
-        chunk = max(1, min(_CHUNK, pixels_expected))
+        chunk = max(1, min(CHUNK, pixels_expected))
         self._pixels = group.create_dataset(
             "pixels", (0,), np.uint8, maxshape=(None,), chunks=(chunk,), fletcher32=True
         )
@@ -155,5 +155,5 @@ class PackWriter:
 
 
 def _write_column(group: h5py.Group, name: str, values: npt.NDArray[np.generic]) -> None:
-    chunk = max(1, min(len(values), _CHUNK // values.itemsize))
+    chunk = max(1, min(len(values), CHUNK // values.itemsize))
     group.create_dataset(name, data=values, chunks=(chunk,), fletcher32=True)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
+from decathlon.data.domains import MAX_PIXELS, MAX_RATIO
 from decathlon.data.image_metadata import turned, without_metadata
 from decathlon.errors import DataError
 
@@ -21,10 +22,8 @@ FORMATS = ("JPEG", "PNG", "PPM", "BMP", "WEBP", "TIFF")
 _PAGED = ("WEBP", "TIFF")  # may hold an animation, a stack or several scans
 _TILE = (322, 323)  # tags of a TIFF: the width and height of its tiles
 _COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "jpeg")
-MAX_PIXELS = 50_000_000  # 150 MB decoded
 MAX_WEBP = 25_000_000  # its decoder holds three more copies, of 4 bytes a pixel
 MAX_SIDE = 65_535  # heights and widths are stored as uint16
-MAX_RATIO = 32  # of the sides: a thinner image becomes huge when its shorter side is enlarged, here or in training
 GROUND = "white"  # what is seen through transparent pixels: paper, as in every viewer
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})  # modes of 8 bits per channel
 _SAMPLES = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}  # of a PNG: a sample to one of 8 bits

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -18,8 +19,13 @@ from decathlon.system.strict_json import dump_json
 
 CropPolicy = Literal["crop", "squash", "full"]
 CROP_POLICIES: tuple[CropPolicy, ...] = get_args(CropPolicy)
+MOST_DOMAINS = 1_000
+MOST_BYTES = 180  # of a domain's name: files add to it, and a file name has at most 255
+MOST_LETTERS = 1_000  # of a category's name, and of a benchmark's
 RESERVED = ("trunk", "shared")  # scopes beside the domains
 SPLITS = ("train", "val", "test")
+MAX_PIXELS = 50_000_000  # of an image: 150 MB decoded
+MAX_RATIO = 32  # of its sides: a thinner one becomes huge when its shorter side is enlarged, in packing or training
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,9 @@ class Category:
 
     id: int
     name: str
+
+    def __post_init__(self) -> None:
+        refuse_long("the category name", self.name)
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,10 @@ class Domain:
 
     def __post_init__(self) -> None:
         refuse_name(self.name)
+        if twice := repeated(self.category_ids):
+            raise DataError(
+                f"{self.name} has the category id {twice[0]} twice. Give every category an id of its own."
+            )
 
     @property
     def category_ids(self) -> tuple[int, ...]:
@@ -82,8 +95,23 @@ class Domain:
         return hashlib.sha256(dump_json(used).encode()).hexdigest()
 
 
+def repeated(ids: Iterable[Any]) -> list[Any]:
+    """Return what stands in `ids` more than once."""
+    return [each for each, count in Counter(ids).items() if count > 1]
+
+
+def refuse_long(what: str, name: str) -> None:
+    """Raise DataError for a name that would fill pages."""
+    if len(name) > MOST_LETTERS:
+        begins = f"{what} that begins with '{name[:20]}' has {len(name):,} characters"
+        raise DataError(f"{begins}, the limit is {MOST_LETTERS:,}. Shorten it.")
+
+
 def refuse_name(name: str) -> None:
     """Raise DataError for a name that no domain may have."""
+    if (length := len(name.encode(errors="surrogatepass"))) > MOST_BYTES:
+        begins = f"the domain name that begins with '{name[:20]}' has {length:,} bytes"
+        raise DataError(f"{begins}, the limit is {MOST_BYTES}, for the names of files. Shorten it.")
     if not re.fullmatch(r"[^\W_][\w .+-]*", name) or name in RESERVED:
         fix = f"continue with letters, digits, spaces and . _ + -, and avoid {' and '.join(RESERVED)}"
         raise DataError(f"'{name}' is not a valid domain name. Start with a letter or digit, {fix}.")
@@ -96,6 +124,21 @@ class Benchmark:
     name: str
     domains: tuple[Domain, ...]
     baseline: str = ""
+
+    def __post_init__(self) -> None:
+        refuse_long("the benchmark name", self.name)
+        refuse_long("the baseline", self.baseline)
+        if len(self.domains) > MOST_DOMAINS:
+            raise DataError(
+                f"there are {len(self.domains):,} domains, the limit is {MOST_DOMAINS:,}. Leave some out."
+            )
+        if twice := repeated(self.names):
+            raise DataError(f"there are two domains {twice[0]}. Rename one of them.")
+        if twice := repeated(each for domain in self.domains for each in domain.category_ids):
+            both = " and ".join(domain.name for domain in self.domains if twice[0] in domain.category_ids)
+            raise DataError(
+                f"the category id {twice[0]} is in both {both}. Number one of them again: ids are unique."
+            )
 
     def __getitem__(self, name: str) -> Domain:
         """Return the domain called `name`; raises UsageError with the nearest existing name."""
@@ -127,13 +170,13 @@ class Benchmark:
     @classmethod
     def from_json(cls, data: Any, source: str) -> Benchmark:
         """Build a benchmark from parsed JSON; raises DataError naming `source` and the place at fault."""
-        fault = find_fault(data, SHAPE)
+        fault = find_fault(data, SHAPE) or ("" if data["domains"] else "domains is empty")
         if fault:
             raise DataError(f"{source} does not describe a benchmark ({fault}). Correct it or restore a copy.")
-        benchmark = cls(data["name"], tuple(map(_domain, data["domains"])), data.get("baseline", ""))
-        if len(set(benchmark.names)) != len(benchmark.names):
-            raise DataError(f"{source} has duplicate domains. Rename one of {', '.join(benchmark.names)}.")
-        return benchmark
+        try:
+            return cls(data["name"], tuple(map(_domain, data["domains"])), data.get("baseline", ""))
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from None
 
 
 def _domain(facts: Mapping[str, Any]) -> Domain:

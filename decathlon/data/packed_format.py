@@ -4,12 +4,13 @@ import errno
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
+from decathlon.data.domains import MAX_PIXELS, MAX_RATIO
+from decathlon.data.packed_structure import attribute, has, text
 from decathlon.errors import DataError
 
 FORMAT = "decathlon-pack"
@@ -29,10 +30,10 @@ def open_hdf5(path: Path) -> h5py.File:
 
 def check_finished(file: h5py.File, path: Path) -> None:
     """Raise DataError for a file that is not a packed file, has another version or was never finished."""
-    attributes = file.attrs
-    if "format" not in attributes or text(file, "format") != FORMAT:
+    root = file.id
+    if not has(root, "format") or text(root, "format") != FORMAT:
         raise DataError(f"{path} is not a packed file. {PREPARE}.")
-    version, complete = attributes.get("version"), attributes.get("complete")
+    version, complete = (attribute(root, name) if has(root, name) else None for name in ("version", "complete"))
     if not isinstance(version, np.integer) or version != VERSION:
         problem = f"{path} has format version {str(version)[:40]}, this release reads {VERSION}"
         raise DataError(f"{problem}. Prepare it again.")
@@ -40,34 +41,9 @@ def check_finished(file: h5py.File, path: Path) -> None:
         raise DataError(f"{path} was never finished. Prepare it again.")
 
 
-def text(holder: Any, name: str) -> str:
-    """Return a text attribute; raises KeyError when it is missing, TypeError when it has another type.
-
-    Text is written with a fixed length: HDF5 keeps text of variable length in a heap without a checksum, where a
-    flipped bit can keep the library busy forever.
-    """
-    found = holder.attrs[name]
-    if not isinstance(found, bytes):
-        raise TypeError(f"its attribute {name} is not text of fixed length")
-    return found.decode("ascii")
-
-
 def fixed(value: str) -> np.bytes_:
-    """Return text as an attribute of fixed length, see `text`."""
+    """Return text as an attribute of fixed length, see `attribute`."""
     return np.bytes_(value.encode("ascii"))
-
-
-def dataset(file: h5py.File, name: str, size: int) -> h5py.Dataset:
-    """Return a flat dataset with the type of its column, from a file of `size` bytes.
-
-    Raises KeyError when it is missing, TypeError when it is of another type or larger than the file.
-    """
-    found, wanted = file[name], np.dtype(DTYPES.get(name.rpartition("/")[2], np.uint8))
-    if not isinstance(found, h5py.Dataset) or found.shape is None or len(found.shape) != 1 or found.dtype != wanted:
-        raise TypeError(f"it is not a flat dataset of {wanted}")
-    if found.size * wanted.itemsize > size:
-        raise TypeError("it is larger than the file")
-    return found
 
 
 def _reason(path: Path, error: OSError) -> str:
@@ -104,3 +80,13 @@ class PackedSplit:
 COLUMNS = tuple(field.name for field in fields(PackedSplit))
 IMAGES = ("pixels", "height", "width", "image_id")  # what says which images a split holds, whatever their labels
 DTYPES = dict(zip(COLUMNS, (np.uint8, np.int64, np.uint16, np.uint16, np.int32, np.int64), strict=True))
+
+
+def size_fault(height: npt.NDArray[np.integer], width: npt.NDArray[np.integer]) -> str | None:
+    """Return what no image can be that was packed: without a pixel, too thin or too large; None where none is."""
+    short, long = np.minimum(height, width).astype(np.int64), np.maximum(height, width).astype(np.int64)
+    if not short.all():
+        return "an image without a pixel"
+    if (long > MAX_RATIO * short).any():
+        return f"an image above the aspect ratio {MAX_RATIO} to 1"
+    return f"an image of more than {MAX_PIXELS:,} pixels" if (long * short > MAX_PIXELS).any() else None

@@ -39,10 +39,9 @@ class PackedDomain(Dataset[tuple[Any, Any]]):
         self._file: tuple[int, PackedFile] | None = None
         with PackedFile(self.path) as packed:
             self.domain: Domain = packed.benchmark[domain]
-            columns = {name: packed.column(domain, split, name) for name in ("label", "image_id", "offset")}
-            self._height, self._width = (packed.column(domain, split, name) for name in ("height", "width"))
+            columns = {name: packed.column(domain, split, name) for name in ("label", "image_id")}
+            self._offset, self._height, self._width = packed.places(domain, split)
             self._digest = packed.split_digest(domain, split)
-        self._offset = columns["offset"]
         self.targets: list[int] = columns["label"].tolist()
         self.image_ids: list[int] = columns["image_id"].tolist()
         self.classes = _distinct(self.domain)

@@ -181,6 +181,15 @@ def test_a_domain_cannot_take_the_name_of_the_facts(tmp_path: Path) -> None:
         read_domains(opened(tmp_path))
 
 
+@pytest.mark.parametrize(("name", "said"), [("a" * 181, "181 bytes, the limit is 180"), ("trunk", "not a valid")])
+def test_a_name_that_no_domain_may_have_is_refused_before_an_image_is_read(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    write_domain(tmp_path, name, 1)
+    with pytest.raises(DataError, match=said):
+        read_domains(opened(tmp_path))
+
+
 def test_a_source_without_annotations_says_what_belongs_there(tmp_path: Path) -> None:
     write_source(tmp_path)
     shutil.rmtree(tmp_path / "annotations")

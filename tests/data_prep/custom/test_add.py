@@ -194,6 +194,7 @@ def test_groups_stay_together(tmp_path: Path, own: Path) -> None:
         ({"name": "svhn"}, UsageError, "svhn is one of the official ten"),
         ({"name": "benchmark"}, UsageError, "cannot be named 'benchmark'"),
         ({"name": "trunk"}, DataError, "'trunk' is not a valid domain name"),
+        ({"name": "n" * 240}, DataError, "has 240 bytes, the limit is 180"),
         ({"name": "a/b"}, DataError, "'a/b' is not a valid domain name"),
     ],
 )
@@ -278,6 +279,13 @@ def break_some(tree: Path, count: int) -> list[str]:
     for path in paths:
         path.write_bytes(path.read_bytes()[:60])
     return [str(path.relative_to(tree)) for path in paths]
+
+
+def test_a_class_named_by_a_page_is_refused_before_an_image_is_read(tree: Path, own: Path) -> None:
+    table = write_table(tree / "x.csv", [("ants/000.png", "x" * 1001), ("bees/000.png", "bees")])
+    with pytest.raises(DataError, match="the category name that begins with 'xxxxxxxxxxxxxxxxxxxx' has 1,001 char"):
+        added(own, table, split="50/50")
+    assert left(own) <= {".own.h5.lock"}
 
 
 def test_broken_images_are_named_together_and_nothing_is_written(tree: Path, own: Path) -> None:

@@ -85,15 +85,17 @@ def test_without_test_images_the_others_decide_what_is_official(tmp_path: Path) 
             assert file.benchmark["dtd"].baseline_error == error
 
 
-def facts(categories: tuple[str, ...] = NAMES, index: int = 1) -> dict[str, Any]:
+def facts(categories: tuple[str, ...] = NAMES, rank: int = 1) -> dict[str, Any]:
     """A benchmark.json for the tiny source, with a domain that the source lacks."""
     mine = tuple(Category(10000001 + k, name) for k, name in enumerate(categories))
-    boats = tuple(Category(120000001 + k, name) for k, name in enumerate(NAMES))
+    boats, cars = (
+        tuple(Category(index * 10**7 + 1 + k, name) for k, name in enumerate(NAMES)) for index in (12, 3)
+    )
     half = (0.5, 0.5, 0.5)
     domains = (
         Domain("boats", 12, boats, half, half),
-        Domain("cars", 3, mine, half, half),
-        Domain("apples", index, mine, (0.1, 0.2, 0.3), half, flip=False, crop="full", baseline_error=0.25),
+        Domain("cars", 3, cars, half, half),
+        Domain("apples", rank, mine, (0.1, 0.2, 0.3), half, flip=False, crop="full", baseline_error=0.25),
     )
     return Benchmark("fruit", domains, "measured by hand").to_json()
 
@@ -116,7 +118,7 @@ def test_the_facts_beside_the_source_are_kept(source: Path, output: Path) -> Non
     ("told", "message"),
     [
         (facts(("1", "2", "10")), "benchmark.json: the categories of apples differ from its annotations"),
-        (facts(index=2), "benchmark.json: apples has index 2, its ids have 1"),
+        (facts(rank=2), "benchmark.json: apples has index 2, its ids have 1"),
         ({**facts(), "domains": []}, "benchmark.json has no domain apples"),
         ({}, "benchmark.json does not describe a benchmark"),
     ],

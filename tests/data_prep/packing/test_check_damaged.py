@@ -18,14 +18,12 @@ from decathlon.cli.main import command
 from decathlon.data.domains import Benchmark
 from decathlon.data.image_pool import load_pool
 from decathlon.data.packed_file import PackedFile
-from decathlon.data.packed_format import fixed
 from decathlon.data_prep.packing.check import problems
 from decathlon.errors import DataError, DecathlonError
-from decathlon.system.checksums import combine
 from tests.helpers.forked import REFUSED, forked, judged
 from tests.helpers.marks import slow
 from tests.helpers.mutations import mutate
-from tests.helpers.packs import tiny_domain, write_pack
+from tests.helpers.packs import put_facts, tiny_domain, write_pack
 
 EQUAL = "equal"
 
@@ -119,18 +117,6 @@ def test_a_cut_file_is_never_used(tiny: Path, tmp_path: Path, count: int) -> Non
     assert forked(range(count), use).counts == {REFUSED: count}
 
 
-def change(path: Path, text: bytes, seal: bool) -> None:
-    """Put other facts in the place of a file's own; with `seal` as if they had been written so."""
-    with h5py.File(path, "r+") as file:
-        names = [f"{domain}/{split}" for domain in file if domain != "benchmark" for split in file[domain]]
-        digests = {name: file[name].attrs["digest"].decode() for name in names}
-        del file["benchmark"]
-        values = np.frombuffer(text, np.uint8)
-        file.create_dataset("benchmark", data=values, chunks=(max(1, len(text)),), fletcher32=True)
-        if seal:
-            file.attrs["digest"] = fixed(combine({**digests, "benchmark": hashlib.sha256(text).hexdigest()}))
-
-
 @pytest.mark.parametrize("count", [10, slow(500)])
 @pytest.mark.parametrize("seal", [False, True])
 def test_mutated_facts_are_refused_or_sound(tiny: Path, tmp_path: Path, seal: bool, count: int) -> None:
@@ -140,7 +126,7 @@ def test_mutated_facts_are_refused_or_sound(tiny: Path, tmp_path: Path, seal: bo
 
     def use(seed: int) -> str:
         shutil.copy(tiny, path)
-        change(path, mutate(facts, seed), seal)
+        put_facts(path, mutate(facts, seed), seal)
         found = judged(lambda: "used" if held(path) else "")
         for name in ("check", "info", "stats"):
             error = CliRunner().invoke(command, ["data", name, str(path)]).exception
