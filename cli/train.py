@@ -7,6 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from decathlon.system.text import say
+
 # options of the recipe, by their names there
 RECIPE_OPTIONS = {
     "epochs": (int, "Virtual epochs."),
@@ -74,7 +76,7 @@ def _recipe_options(command: click.Command) -> click.Command:
     metavar="N",
 )
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
-@click.option("--threads", type=click.IntRange(1, 4096), help="CPU threads; default: torch's.")
+@click.option("--threads", type=click.IntRange(1, 512), help="CPU threads; default: torch's.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run directory to create.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out; needs no other option.")
 @click.option(
@@ -118,7 +120,7 @@ def command(
             table = _begin(_request(data, out, chosen), seeds)
     write([table], "table")
     following = shlex.join(["predict", str(out), "--data", str(data)])
-    click.echo(f"Next: decathlon {following}", err=True)
+    say(f"Next: decathlon {following}")
 
 
 def _begin(request: Any, seeds: int | None) -> Any:

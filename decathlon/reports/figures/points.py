@@ -21,7 +21,8 @@ from decathlon.scoring.score import MOST_POINTS
 OWN, OTHER, BASELINE = "#2166ac", "#9aa5b1", "#b2182b"
 PANELS_PER_ROW = 5
 LONGEST_NAME = 28
-styled = matplotlib.rc_context({
+# Not as a matplotlibrc of the user says: the same picture on every machine.
+styled = matplotlib.rc_context(matplotlib.rcParamsDefault | {
     "axes.axisbelow": True, "axes.grid": True, "axes.grid.axis": "x", "axes.labelsize": 9, "axes.titlesize": 9,
     "axes.spines.left": False, "axes.spines.right": False, "axes.spines.top": False, "grid.color": "#d9dee3",
     "legend.frameon": False, "svg.hashsalt": "decathlon", "text.parse_math": False, "xtick.labelsize": 8,
