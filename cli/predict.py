@@ -18,7 +18,7 @@ from decathlon.system.text import say
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU if there is one.")
 @click.option("--merge/--no-merge", "merged", default=True, help="Merge adapters and fold norms first: faster.")
 @click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Images at a time.")
-@click.option("--threads", type=click.IntRange(1, 512), help="CPU threads; default: torch's.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="CPU threads; default: torch's.")
 def command(
     run: Path, data: Path, split: Literal["test", "val"], out: Path | None, force: bool, device: str | None,
     threads: int | None, merged: bool, batch: int,

@@ -76,7 +76,7 @@ def _recipe_options(command: click.Command) -> click.Command:
     metavar="N",
 )
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU where there is one.")
-@click.option("--threads", type=click.IntRange(1, 512), help="CPU threads; default: torch's.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="CPU threads; default: torch's.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Run directory to create.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out; needs no other option.")
 @click.option(
