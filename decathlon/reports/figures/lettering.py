@@ -35,8 +35,8 @@ def font_of(text: str) -> Path | None:
 
 
 def lettered(text: str) -> tuple[str, Path]:
-    """Return a text and a font for it; letters that no font of this machine has are escaped as in Python."""
-    text = printable(text)
+    """Return a text, which may have lines, and a font for it; letters that no font has are escaped as in Python."""
+    text = printable(text, "\n")
     font = font_of(text)
     return (text, font) if font else (text.encode("ascii", "backslashreplace").decode(), REGULAR)
 
