@@ -15,6 +15,10 @@ from decathlon import __version__
 from decathlon.cli._failures import report
 
 
+# What these say to matplotlib and HDF5 serves nothing here, and an unknown value ends them, HDF5 with a crash.
+UNWANTED = ("MPLBACKEND", "SOURCE_DATE_EPOCH", "HDF5_DRIVER")
+
+
 class FolderGroup(click.Group):
     """A group whose commands are the modules of a package, each with a click command named `command`.
 
@@ -61,7 +65,8 @@ def main() -> None:
     """Run the command; an error becomes a message on standard error and an exit code."""
     # Waiting threads must sleep: next to another busy process, spinning ones slow training down tenfold or more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ["MPLBACKEND"] = "agg"  # no window can open, and a name that matplotlib does not know does no harm
+    for name in UNWANTED:
+        os.environ.pop(name, None)
     _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not be an error
