@@ -14,7 +14,6 @@ import click
 from decathlon import __version__
 from decathlon.cli._failures import report
 
-
 # What these say to matplotlib and HDF5 serves nothing here, and an unknown value ends them, HDF5 with a crash.
 UNWANTED = ("MPLBACKEND", "SOURCE_DATE_EPOCH", "HDF5_DRIVER")
 

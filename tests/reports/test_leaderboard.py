@@ -282,12 +282,11 @@ def test_a_picture_or_page_that_exists_is_kept(tmp_path: Path, option: str) -> N
     assert file.read_text() != "mine"
 
 
-def test_a_picture_is_no_other_for_a_matplotlibrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_is_no_other_for_a_matplotlibrc(tmp_path: Path) -> None:
     path = make(tmp_path, "mine", insects(0.1))
     run(path, "--plot", tmp_path / "one.svg")
-    for option, value in {"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "none"}.items():
-        monkeypatch.setitem(matplotlib.rcParams, option, value)
-    run(path, "--plot", tmp_path / "two.svg")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "none"}):
+        run(path, "--plot", tmp_path / "two.svg")
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
 
 

@@ -23,7 +23,7 @@ HOSTILE = [
 
 def hostile() -> Table:
     columns = (Column("name", "name"), *(Column(f"{name} %", name, 2) for name in HOSTILE))
-    rows = tuple((name, *(-0.5 for _ in HOSTILE)) for name in HOSTILE)
+    rows: tuple[Row, ...] = tuple((name, *(-0.5 for _ in HOSTILE)) for name in HOSTILE)
     return Table("- title\n=====\n<b>", columns, rows, footer=("=total", *(-1.0 for _ in HOSTILE)))
 
 
