@@ -2,11 +2,10 @@
 
 import contextlib
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
-
-import click
 
 # Whatever is not plain ASCII; joiners between two letters beyond it belong to Persian words, Indian ones and emoji.
 _ODD = re.compile("(?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|([^ -~])")
@@ -48,8 +47,9 @@ def printable(text: str, keep: str = "", escape: Callable[[str], str] = python_e
 
 def say(text: str) -> None:
     """Print a line on standard error; where nobody can read it the work goes on."""
-    with contextlib.suppress(OSError):
-        click.echo(printable(text, "\n"), err=True)
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(printable(text, "\n"), file=sys.stderr, flush=True)
 
 
 def format_value(value: Any) -> str:

@@ -13,6 +13,7 @@ from decathlon.cli._failures import report
 from decathlon.errors import DataError
 from decathlon.system.strict_json import dump_json, show_json
 from decathlon.system.text import printable, say
+from tests.helpers.house import ROOT
 
 STEERING = {
     "\x1b[2J\x1b]0;title\x07": r"\x1b[2J\x1b]0;title\x07",
@@ -53,6 +54,12 @@ def test_an_internal_error_and_its_traceback_are_clean(
     assert report(KeyError("\x1b[2J")) == report(ValueError("\x1b[2J\u202e")) == 1
     told = capsys.readouterr().err
     assert "\x1b" not in told and "\u202e" not in told and "ValueError: \\x1b[2J\\u202e" in told
+
+
+def test_commands_print_notes_through_say() -> None:
+    """Anything else on standard error would have to be cleaned, and end the work where nobody reads it."""
+    found = {path.name for path in (ROOT / "cli").rglob("*.py") if "err=True" in path.read_text()}
+    assert found == {"quickstart.py"}  # in bold, and cleaned
 
 
 def test_json_for_a_terminal_is_the_same_json() -> None:
