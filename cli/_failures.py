@@ -5,8 +5,8 @@ traceback goes to a file named in the message, so that it is not lost after a ru
 DECATHLON_TRACEBACK=1 prints the traceback of every error.
 """
 
-import contextlib
 import errno
+import io
 import os
 import sys
 import tempfile
@@ -16,6 +16,7 @@ import click
 
 from decathlon.errors import DecathlonError, UsageError
 from decathlon.system.resources import lacks_memory, out_of_memory
+from decathlon.system.text import say
 
 TRACEBACK = "DECATHLON_TRACEBACK"
 
@@ -23,18 +24,19 @@ TRACEBACK = "DECATHLON_TRACEBACK"
 def report(error: Exception) -> int:
     """Print the message of an error; return the exit code."""
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
-        _say("".join(traceback.format_exception(error)))
+        say("".join(traceback.format_exception(error)))
     if isinstance(error, click.ClickException):
-        with contextlib.suppress(OSError):
-            error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        say(shown.getvalue().removesuffix("\n"))
         return error.exit_code
     if isinstance(error, click.Abort):
-        _say("Interrupted.")
+        say("Interrupted.")
         return 130
     if isinstance(error, BrokenPipeError):  # as in `decathlon leaderboard | head -1`: the reader has enough
         return DecathlonError.exit_code
     known = _known(error)
-    _say(f"Error: {known or _internal_error(error)}")
+    say(f"Error: {known or _internal_error(error)}")
     return known.exit_code if known else DecathlonError.exit_code
 
 
@@ -66,11 +68,6 @@ def _internal_error(error: Exception) -> str:
         ) as file:
             file.write(lines)
     except OSError:
-        _say(lines)
+        say(lines)
         return f"internal error ({what}). Please report it and attach the lines above."
     return f"internal error ({what}). Please report it and attach {file.name}"
-
-
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody can read it; the exit code remains
-        click.echo(text, err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from decathlon.reports.tables import Format
+from decathlon.system.text import say
 
 if TYPE_CHECKING:
     from decathlon.data.ground_truth import Split
@@ -37,9 +38,10 @@ PATH = click.Path(path_type=Path)
 @click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
 @click.option("--plot", type=PATH, metavar="FILE", help="Draw the points per domain as .png, .pdf or .svg.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write one self-contained page with tables and plots.")
+@click.option("--force", is_flag=True, help="Replace existing files of --plot and --html.")
 def command(
     runs: tuple[Path, ...], published: bool | None, baseline: str | None, split: Split, form: Format,
-    plot: Path | None, html: Path | None,
+    plot: Path | None, html: Path | None, force: bool,
 ) -> None:  # fmt: skip
     """Compare runs with each other and with the published rows.
 
@@ -49,9 +51,12 @@ def command(
     from decathlon.reports.leaderboard import boards, notes, to_table
     from decathlon.reports.leaderboard_rows import read_rows
     from decathlon.reports.terminal import write
+    from decathlon.system.files import refuse_existing
 
     if baseline is not None and not runs:
         raise click.UsageError("--baseline counts the points of runs. Name some, or leave it out.")
+    for path in [path for path in (plot, html) if path is not None and not force]:
+        refuse_existing(path, "choose another name, or replace it with --force")
     found = boards(read_rows(runs, baseline, split), published)
     lines: list[str] = []
     if plot is not None or html is not None:
@@ -61,7 +66,7 @@ def command(
         for file, write_file in ((plot, write_plot), (html, write_page)):
             if file is not None:
                 write_file(found, file)
-                click.echo(f"wrote {file}", err=True)
+                say(f"wrote {file}")
         lines = letter_notes(
             name for board in found for name in (*board.domains, *(row.name for row in board.rows))
         )

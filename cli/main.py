@@ -14,6 +14,9 @@ import click
 from decathlon import __version__
 from decathlon.cli._failures import report
 
+# What these say to matplotlib and HDF5 serves nothing here, and an unknown value ends them, HDF5 with a crash.
+UNWANTED = ("MPLBACKEND", "SOURCE_DATE_EPOCH", "HDF5_DRIVER")
+
 
 class FolderGroup(click.Group):
     """A group whose commands are the modules of a package, each with a click command named `command`.
@@ -61,6 +64,9 @@ def main() -> None:
     """Run the command; an error becomes a message on standard error and an exit code."""
     # Waiting threads must sleep: next to another busy process, spinning ones slow training down tenfold or more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name in UNWANTED:
+        os.environ.pop(name, None)
+    _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not be an error
             stream.reconfigure(errors="backslashreplace")
@@ -73,6 +79,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         _flush_or_discard(stream)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fill_closed_streams() -> None:
+    """Open the streams that the shell closed: a file with the number of one would get what is printed there."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
 
 
 def _flush_or_discard(stream: TextIO | None) -> None:

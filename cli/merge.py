@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from decathlon.system.text import say
+
 if TYPE_CHECKING:
     from decathlon.inference.export import Exported, Form
 
@@ -44,10 +46,10 @@ def command(run: Path, domain: str, out: Path, form: Form | None, force: bool) -
     found = find_form(out, form)
     done = export(Run(run), domain, out, found)
     _report(done)
-    click.echo(f"wrote {out}: {found}, {out.stat().st_size / 1e6:.1f} MB", err=True)
+    say(f"wrote {out}: {found}, {out.stat().st_size / 1e6:.1f} MB")
     size = done.about["input"]["size"]
-    click.echo(f"input: images (batch, 3, {size}, {size}), as decathlon.to_input makes", err=True)
-    click.echo(f"Next: {USE[found].format(str(out))} in Python", err=True)
+    say(f"input: images (batch, 3, {size}, {size}), as decathlon.to_input makes")
+    say(f"Next: {USE[found].format(str(out))} in Python")
 
 
 def _report(done: Exported) -> None:
@@ -56,15 +58,14 @@ def _report(done: Exported) -> None:
 
     about = done.about
     norms = len(done.folded) + len(done.kept)
-    click.echo(
+    say(
         f"{about['domain']}, {about['run']['method']} over {about['trunk']}: {done.adapters} adapters merged, "
-        f"{len(done.folded)} of {norms} norms folded",
-        err=True,
+        f"{len(done.folded)} of {norms} norms folded"
     )
     if not about["plain"]:
-        click.echo(f"{about['run']['method']} is more than its trunk: its own modules are kept", err=True)
+        say(f"{about['run']['method']} is more than its trunk: its own modules are kept")
     for reason, count in Counter(done.kept.values()).items():
-        click.echo(f"norms kept: {count}, {reason}", err=True)
+        say(f"norms kept: {count}, {reason}")
     before, after = (work / 1e6 for work in done.multiply_adds)
-    click.echo(f"multiply-adds per image: {before:.1f} M before, {after:.1f} M now", err=True)
-    click.echo(f"largest difference from the run's logits on random images: {done.difference:.1e}", err=True)
+    say(f"multiply-adds per image: {before:.1f} M before, {after:.1f} M now")
+    say(f"largest difference from the run's logits on random images: {done.difference:.1e}")

@@ -34,7 +34,7 @@ def command(
     from decathlon.reports.terminal import write
     from decathlon.runs.run_directory import Run
     from decathlon.runs.seed_group import find_group
-    from decathlon.system.strict_json import dump_json
+    from decathlon.system.strict_json import show_json
 
     regime: Regime | None = None if freeze is None else "frozen" if freeze else "joint"
     notes = list(footprint_report.NOTES)
@@ -48,6 +48,6 @@ def command(
         method, trunk, options = method or "", trunk or TRUNK, read_options(method or "", settings)
         about, counted = footprint_report.count_method(method, trunk, regime, options)
     if as_json:
-        click.echo(dump_json(about | counted.to_json()), nl=False)
+        click.echo(show_json(about | counted.to_json()), nl=False)
         return
     write([footprint_report.scope_table(counted, about), footprint_report.ratio_table(counted)], "table", notes)

@@ -6,6 +6,8 @@ from typing import Literal
 
 import click
 
+from decathlon.system.text import say
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -17,7 +19,7 @@ import click
 @click.option("--device", help="cpu, cuda or cuda:N; default: a GPU if there is one.")
 @click.option("--merge/--no-merge", "merged", default=True, help="Merge adapters and fold norms first: faster.")
 @click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Images at a time.")
-@click.option("--threads", type=click.IntRange(1), help="CPU threads; default: torch's.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="CPU threads; default: torch's.")
 def command(
     run: Path, data: Path, split: Literal["test", "val"], out: Path | None, force: bool, device: str | None,
     threads: int | None, merged: bool, batch: int, allow_change: bool,
@@ -57,7 +59,7 @@ def command(
         # the protocol is written last: without it the results may be incomplete
         kept = [] if force else [file for file in files if file.exists() and protocol_path(file).exists()]
         for file in kept:
-            click.echo(f"{file} already exists and is kept; --force replaces it", err=True)
+            say(f"{file} already exists and is kept; --force replaces it")
         for file in [file for file in files if file not in kept]:
             _predict(file.parent, data, split, file, device, merged, batch, allow_change)
     of_run = out in (None, run / name)
@@ -76,13 +78,13 @@ def _predict(
 
     counts = predict_run(Run(run), data, split, out, device, merged, batch, allow_change)
     for name in [name for name, count in counts.items() if not count]:
-        click.echo(f"{name} is left out: {data} has no {split} images of it", err=True)
+        say(f"{name} is left out: {data} has no {split} images of it")
     domains = several(sum(count > 0 for count in counts.values()), "domain")
     images = several(sum(counts.values()), f"{split} image")
-    click.echo(f"{images} of {domains} predicted: {out}", err=True)
+    say(f"{images} of {domains} predicted: {out}")
     for name in counts if split == "test" else ():
         if (names := stripped(truth_folder(data) / f"{name}{SUFFIX}")).exists():
-            click.echo(f"{name} has no test labels to score with; {names} names its images by their ids", err=True)
+            say(f"{name} has no test labels to score with; {names} names its images by their ids")
     return tuple(counts)
 
 
@@ -100,4 +102,4 @@ def _next(
     whole = all((beside / f"{name}{SUFFIX}").exists() for name in names)
     known = data if split == "val" else beside if whole else None
     truth = "FOLDER_WITH_TEST_LABELS" if known is None else shlex.quote(str(known))
-    click.echo(f"Next: decathlon score {shlex.quote(str(scored))}{option} --truth {truth}{partial}", err=True)
+    say(f"Next: decathlon score {shlex.quote(str(scored))}{option} --truth {truth}{partial}")

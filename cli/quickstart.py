@@ -42,6 +42,7 @@ def command(ctx: click.Context, out: Path) -> None:
     import shlex
 
     from decathlon.system.files import refuse_existing
+    from decathlon.system.text import printable
 
     refuse_existing(out, "choose another folder with --out, or remove it")
     out.mkdir(parents=True)
@@ -49,7 +50,7 @@ def command(ctx: click.Context, out: Path) -> None:
     root = ctx.find_root().command
     try:
         for arguments in pipeline(out):
-            click.secho(f"\n$ decathlon {shlex.join(arguments)}", bold=True, err=True)
+            click.secho(f"\n$ decathlon {printable(shlex.join(arguments))}", bold=True, err=True)
             root.main(arguments, standalone_mode=False, prog_name="decathlon")
     finally:
         if not any(out.iterdir()):  # nothing was made: the same command must work once there is space

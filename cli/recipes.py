@@ -16,8 +16,9 @@ def command(name: str | None) -> None:
     decathlon recipes my.toml
     """
     from decathlon.config.recipe_files import find_recipe, recipe_text, recipes
+    from decathlon.system.text import printable
 
     if name:
-        click.echo(recipe_text(find_recipe(name)))
+        click.echo(printable(recipe_text(find_recipe(name)), "\n"))
     else:
         click.echo("\n".join(f"{known:20} {about}" for known, about in recipes().items()))

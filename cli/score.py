@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from decathlon.system.text import say
+
 if TYPE_CHECKING:
     from decathlon.data.ground_truth import Split, Truth
     from decathlon.scoring.results import Results
@@ -77,6 +79,8 @@ def command(
     group = find_group(results)
     runs = group.every().values() if group else [results]
     files = [_results_file(run, results, split or "test") for run in runs]
+    if output is not None and output == save_baseline:
+        raise click.UsageError("-o and --save-baseline name the same file. Choose two names.")
     for path in (path for path in (output, save_baseline) if path is not None):
         refuse_existing(path)
     predicted = [read_results(file) for file in files]
@@ -88,11 +92,11 @@ def command(
     against = find_baseline(answers, baseline, data)
     kept = kept_baseline(earlier, answers, against) if baseline is None and data is None and not force else None
     for file in unsealed_files(baseline, answers.split):
-        click.echo(f"Note: {file} has no checksum, its errors are taken as they are.", err=True)
+        say(f"Note: {file} has no checksum, its errors are taken as they are.")
     scores = [score(one, answers, kept or against, partial) for one in predicted]
     found = GroupScore(group.seeds, tuple(scores)) if group else scores[0]
     if kept:
-        click.echo(f"kept the baseline of the earlier score ({kept.text}); --force takes the usual one", err=True)
+        say(f"kept the baseline of the earlier score ({kept.text}); --force takes the usual one")
     _note_uncompared(predicted, answers)
     for file, one in zip(written, scores, strict=bool(written)):
         _write(file, one)
@@ -121,9 +125,7 @@ def _note_uncompared(predicted: list[Results], truth: Truth) -> None:
     bare = sorted({name for one in predicted for name in uncompared(one, truth)})
     if bare:
         of = "" if len(bare) == len(truth.domains) else f" of {first(bare)}"
-        click.echo(
-            f"not compared: results and ground truth do not both carry the digest of the images{of}", err=True
-        )
+        say(f"not compared: results and ground truth do not both carry the digest of the images{of}")
 
 
 def _hand_out(found: Score | GroupScore, as_json: bool, output: Path | None, save_baseline: Path | None) -> None:
@@ -139,15 +141,15 @@ def _hand_out(found: Score | GroupScore, as_json: bool, output: Path | None, sav
         mean = found.mean() if isinstance(found, GroupScore) else found
         write_sealed(save_baseline, SavedBaseline.of(mean).to_json())
         named = shlex.quote(str(save_baseline))
-        click.echo(f"saved the errors. Score other runs with --baseline {named}", err=True)
+        say(f"saved the errors. Score other runs with --baseline {named}")
 
 
 def _show(found: Score | GroupScore, as_json: bool) -> None:
     from decathlon.reports.score_table import show_score
-    from decathlon.system.strict_json import dump_json
+    from decathlon.system.strict_json import show_json
 
     if as_json:
-        click.echo(dump_json(found.to_json()), nl=False)
+        click.echo(show_json(found.to_json()), nl=False)
     else:
         show_score(found)
 
@@ -166,7 +168,7 @@ def _write(file: Path, found: Score) -> None:
         except (DataError, VerificationError):
             before = found.baseline
         against = "" if before == found.baseline else f" (its baseline was {before})"
-        click.echo(f"replaced an earlier score{against}: {file}", err=True)
+        say(f"replaced an earlier score{against}: {file}")
     write_sealed(file, document)
 
 

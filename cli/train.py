@@ -7,6 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from decathlon.system.text import say
+
 # options of the recipe, by their names there
 RECIPE_OPTIONS = {
     "epochs": (int, "Virtual epochs."),
@@ -118,7 +120,7 @@ def command(
             table = _begin(_request(data, out, chosen), seeds)
     write([table], "table")
     following = shlex.join(["predict", str(out), "--data", str(data)])
-    click.echo(f"Next: decathlon {following}", err=True)
+    say(f"Next: decathlon {following}")
 
 
 def _begin(request: Any, seeds: int | None) -> Any:

@@ -27,7 +27,7 @@ def command(paths: tuple[Path, ...]) -> None:
     from decathlon.errors import VerificationError
     from decathlon.reports.tables import Column, Table
     from decathlon.reports.terminal import write
-    from decathlon.system.text import several
+    from decathlon.system.text import printable, several
 
     rows = [row for path in paths for row in _check(path)]
     columns = Column("path", "file"), Column("what", "what"), Column("found", "found")
@@ -35,7 +35,7 @@ def command(paths: tuple[Path, ...]) -> None:
     wrong = [row.wrong for row in rows if row.wrong]
     write([Table(f"{several(len(rows), 'check')}", columns, cells)], "table")
     for sentence in wrong[1:]:
-        click.echo(sentence)
+        click.echo(printable(sentence))
     if wrong:
         others = f" ({several(len(wrong) - 1, 'other problem')} above)" if wrong[1:] else ""
         raise VerificationError(f"{wrong[0]}{others}")

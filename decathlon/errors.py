@@ -4,13 +4,25 @@ A message names the problem and then the one thing to do; the command prints it 
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from decathlon.system.text import printable
 
 
 class DecathlonError(Exception):
-    """The work failed for a reason the user can act on."""
+    """The work failed for a reason the user can act on; below the message stand the lines in `listed`, if any.
+
+    Names from outside files cannot break its lines or steer a terminal.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", listed: Sequence[str] = ()) -> None:
+        super().__init__(message, listed)
+        self.lines = (message, *listed)
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, self.lines))
 
 
 class UsageError(DecathlonError):

@@ -65,14 +65,14 @@ def command(file: Path, side: int, workers: int | None, **request: Any) -> None:
     write([added.table], "table")
     done, seconds = added.prepared, time.monotonic() - begun
     packed = f"added {request['name']} to {file}: {done.images:,} images in {seconds:.1f} s"
-    click.echo(f"{packed}; digest {done.digest[:16]}", err=True)
+    say(f"{packed}; digest {done.digest[:16]}")
     if added.truth:
-        click.echo(f"test labels, for 'decathlon score --truth': {added.truth}", err=True)
+        say(f"test labels, for 'decathlon score --truth': {added.truth}")
     if added.unlabelled:
-        click.echo(f"names of the test images, for the ids that are predicted: {added.unlabelled}", err=True)
+        say(f"names of the test images, for the ids that are predicted: {added.unlabelled}")
     if added.truth and added.elsewhere:
         others = ", ".join(added.elsewhere)
-        click.echo(f"to score all domains together, put <domain>_test.json of {others} there as well", err=True)
+        say(f"to score all domains together, put <domain>_test.json of {others} there as well")
     if any(row[0] == "train" for row in added.table.rows):
         small = "--recipe quick --method bn --trunk wrn-16-1"
-        click.echo(f"Next: decathlon train --data {shlex.quote(str(file))} {small} -o RUN", err=True)
+        say(f"Next: decathlon train --data {shlex.quote(str(file))} {small} -o RUN")

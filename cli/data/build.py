@@ -56,6 +56,6 @@ def command(
         done, labels = build(domain, sources, output, options, annotations, truth, force)
     seconds = time.monotonic() - begun
     added = f"added {domain} to {done.path}: {done.images:,} images in {seconds:.1f} s"
-    click.echo(f"{added}; digest {done.digest[:16]}", err=True)
-    click.echo(f"test labels, for 'decathlon score --truth': {labels}", err=True)
-    click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)
+    say(f"{added}; digest {done.digest[:16]}")
+    say(f"test labels, for 'decathlon score --truth': {labels}")
+    say(f"Next: decathlon data info {shlex.quote(str(done.path))}")

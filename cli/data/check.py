@@ -20,10 +20,11 @@ def command(file: Path) -> None:
     from decathlon.data_prep.packing.check import problems
     from decathlon.errors import VerificationError
     from decathlon.reports.terminal import write
+    from decathlon.system.text import printable
 
     found = problems(file)
     for problem in found:
-        click.echo(problem)
+        click.echo(printable(problem))
     if found:
         raise VerificationError(f"{file} has {len(found)} problem{'s' * (len(found) > 1)}. Do not train on it.")
     with PackedFile(file) as packed:

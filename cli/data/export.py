@@ -46,9 +46,9 @@ def command(
         done = export(packed, domains, output, ImageFormat(kind, quality or 95), say, progress)
     seconds = time.monotonic() - begun
     written = f"wrote {output}: {done.images:,} images of {several(len(done.domains), 'domain')}"
-    click.echo(f"{written}, in {seconds:.1f} s ({done.images / seconds:,.0f} images/s)", err=True)
+    say(f"{written}, in {seconds:.1f} s ({done.images / seconds:,.0f} images/s)")
     if kind == "jpg":
-        click.echo("jpg changes the pixels: a file packed from it has another digest.", err=True)
+        say("jpg changes the pixels: a file packed from it has another digest.")
     side = f" --side {done.side}" if done.side > SIDE else ""
     again = shlex.quote(f"{output.name}.h5")
-    click.echo(f"Next: decathlon data prepare {shlex.quote(str(output))} -o {again}{side}", err=True)
+    say(f"Next: decathlon data prepare {shlex.quote(str(output))} -o {again}{side}")

@@ -18,12 +18,12 @@ def command(file: Path, as_json: bool) -> None:
     from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.inspection.describe import describe, info_table
     from decathlon.reports.terminal import write
-    from decathlon.system.strict_json import dump_json
+    from decathlon.system.strict_json import show_json
 
     with PackedFile(file) as packed:
         info = describe(packed)
     if as_json:
-        click.echo(dump_json(info), nl=False)
+        click.echo(show_json(info), nl=False)
     else:
         notes = [f"baseline: {info['baseline']}"] if info["baseline"] else []
         write([info_table(info)], "table", [*notes, f"digest {info['digest']}"])

@@ -46,5 +46,5 @@ def command(
     seconds, size = time.monotonic() - begun, done.path.stat().st_size / 1e6
     speed = f"{done.images / seconds:,.0f} images/s, at most {done.memory / 1e6:,.0f} MB of memory"
     written = f"wrote {done.path}: {done.images:,} images, {size:,.1f} MB, in {seconds:.1f} s ({speed})"
-    click.echo(f"{written}; digest {done.digest[:16]}", err=True)
-    click.echo(f"Next: decathlon data info {shlex.quote(str(done.path))}", err=True)
+    say(f"{written}; digest {done.digest[:16]}")
+    say(f"Next: decathlon data info {shlex.quote(str(done.path))}")

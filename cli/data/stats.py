@@ -19,11 +19,11 @@ def command(file: Path, as_json: bool) -> None:
     from decathlon.data.packed_file import PackedFile
     from decathlon.data_prep.inspection.describe import statistics, statistics_table
     from decathlon.reports.terminal import write
-    from decathlon.system.strict_json import dump_json
+    from decathlon.system.strict_json import show_json
 
     with PackedFile(file) as packed:
         measured = statistics(packed)
     if as_json:
-        click.echo(dump_json(measured), nl=False)
+        click.echo(show_json(measured), nl=False)
     else:
         write([statistics_table(measured)], "table")

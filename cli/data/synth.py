@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from decathlon.cli.data._options import PATH
+from decathlon.system.text import say
 
 if TYPE_CHECKING:
     from decathlon.data_prep.synth.table import SynthDomain
@@ -32,9 +33,9 @@ def command(out: Path, seed: int) -> None:
 
     synthesize(out, seed, _show)
     source, packed = shlex.quote(str(out)), shlex.quote(f"{out.name}.h5")
-    click.echo(f"Next: decathlon data prepare {source} -o {packed}", err=True)
+    say(f"Next: decathlon data prepare {source} -o {packed}")
 
 
 def _show(domain: SynthDomain) -> None:
     counts = f"{domain.train:4d} train {domain.val:4d} val {domain.test:4d} test"
-    click.echo(f"{domain.name:<10} {len(domain.classes):3d} classes {counts}", err=True)
+    say(f"{domain.name:<10} {len(domain.classes):3d} classes {counts}")

@@ -75,7 +75,7 @@ def _usable(collection: Collection, seen: Scan, request: AddRequest, options: Pa
     if seen.broken and not request.skip_broken:
         problem = f"{request.source}: {several(len(seen.broken), 'image')} of {len(collection):,} cannot be used"
         fix = "Fix them, remove them, or leave them out with --skip-broken:"
-        raise DataError("\n".join([f"{problem}. {fix}", *seen.listed()]))
+        raise DataError(f"{problem}. {fix}", seen.listed())
     if seen.broken:
         options.say(f"Warning: left out {several(len(seen.broken), 'image')} that cannot be used:")
         for line in seen.listed():

@@ -8,7 +8,7 @@ from pathlib import Path
 from decathlon.errors import UsageError
 from decathlon.reports.figures.points import METADATA, draw_points
 from decathlon.reports.leaderboard import Board, notes, to_table
-from decathlon.reports.tables import Table, format_row, visible_columns
+from decathlon.reports.tables import Table, format_row, format_titles, visible_columns
 from decathlon.system.files import write_bytes
 from decathlon.system.text import printable
 
@@ -66,7 +66,7 @@ def _section(table: Table, picture: bytes | None) -> str:
     def line(cell: str, texts: Sequence[str]) -> str:
         return f"<tr>{''.join(map(cell.format, kinds, texts))}</tr>"
 
-    head = line('<th scope="col"{}>{}</th>', [escape(printable(column.title)) for column in columns])
+    head = line('<th scope="col"{}>{}</th>', format_titles(table, escape))
     rows = (format_row(table, row, lambda cell: f"<strong>{cell}</strong>", escape) for row in table.rows)
     body = "\n".join(line("<td{}>{}</td>", cells) for cells in rows)
     image = ""

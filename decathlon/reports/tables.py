@@ -2,11 +2,12 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from decathlon.system.strict_json import dump_json
+from decathlon.system.strict_json import show_json
 from decathlon.system.text import printable
 
 Value = str | float | None
@@ -14,9 +15,11 @@ Row = tuple[Value, ...]
 Format = Literal["table", "csv", "json", "latex", "markdown"]
 Place = Literal["everywhere", "wide", "data"]
 NOTHING = "–"
-LATEX_ESCAPES = {
+FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet takes for the beginning of one
+LATEX_ESCAPES = {  # brackets and stars mean something to the line break before a row
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", NOTHING: "--", "±": r"$\pm$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "[": "{[}", "*": "{*}", NOTHING: "--", "±": r"$\pm$",
 }  # fmt: skip
 
 
@@ -51,9 +54,10 @@ def render(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> 
     if form == "csv":
         return _csv(tables)
     if form == "json":
-        return dump_json([record for table in tables for record in _records(table)])
-    part, comment = (_latex, "% {}\n") if form == "latex" else (_markdown, "{}\n")
-    return "\n".join([*map(part, tables), *(comment.format(printable(note)) for note in notes)])
+        return show_json([record for table in tables for record in _records(table)])
+    if form == "latex":
+        return "\n".join([*map(_latex, tables), *(f"% {printable(note)}\n" for note in notes)])
+    return "\n".join([*map(_markdown, tables), *(f"{_markdown_line(note)}\n" for note in notes)])
 
 
 def format_row(table: Table, row: Row, mark: Callable[[str], str], escape: Callable[[str], str]) -> list[str]:
@@ -62,6 +66,11 @@ def format_row(table: Table, row: Row, mark: Callable[[str], str], escape: Calla
     cells = [format_value(value, column) for column, value in zip(table.columns, row, strict=True)]
     marked = [mark(escape(cell)) if best.get(i) == cell else escape(cell) for i, cell in enumerate(cells)]
     return [cell for cell, column in zip(marked, table.columns, strict=True) if column.place != "data"]
+
+
+def format_titles(table: Table, escape: Callable[[str], str]) -> list[str]:
+    """Return the titles of the visible columns, escaped."""
+    return [escape(printable(column.title)) for column in visible_columns(table)]
 
 
 def visible_columns(table: Table) -> list[Column]:
@@ -95,23 +104,37 @@ def _records(table: Table) -> list[dict[str, Value]]:
 def _csv(tables: Sequence[Table]) -> str:
     keys = dict.fromkeys(column.key for table in tables for column in table.columns)
     out = io.StringIO()
-    writer = csv.DictWriter(out, keys, restval="", lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(map(_csv_cell, keys))
     for table in tables:
-        writer.writerows(_records(table))
+        writer.writerows([_csv_cell(record.get(key)) for key in keys] for record in _records(table))
     return out.getvalue()
 
 
-def _markdown(table: Table) -> str:
-    def escape(value: str) -> str:
-        return "".join(f"\\{c}" if c in r"\`*_{}[]<>#|~" else c for c in value)
+def _csv_cell(value: Value) -> Value:
+    """Return text on one line that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    shown = printable(value)
+    return f"'{shown}" if shown.lstrip().startswith(FORMULA) else shown
 
-    lines = [[escape(column.title) for column in visible_columns(table)]]
+
+def _escape_markdown(text: str) -> str:
+    return re.sub(r"[\\`*_{}\[\]<>#|~&]", r"\\\g<0>", text)
+
+
+def _markdown_line(text: str) -> str:
+    """Return text as a paragraph: it begins neither a list nor a rule, and underlines no heading."""
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", _escape_markdown(printable(text).strip()))
+
+
+def _markdown(table: Table) -> str:
+    lines = [format_titles(table, _escape_markdown)]
     lines.append(["---" if column.digits is None else "---:" for column in visible_columns(table)])
     rows = table.rows if table.footer is None else (*table.rows, table.footer)
-    lines += [format_row(table, row, lambda cell: f"**{cell}**", escape) for row in rows]
+    lines += [format_row(table, row, lambda cell: f"**{cell}**", _escape_markdown) for row in rows]
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{escape(printable(table.title))}\n\n{body}\n"
+    return f"{_markdown_line(table.title)}\n\n{body}\n"
 
 
 def _latex(table: Table) -> str:
@@ -123,7 +146,7 @@ def _latex(table: Table) -> str:
 
     layout = "".join("l" if column.digits is None else "r" for column in visible_columns(table))
     lines = [f"% {printable(table.title)}", rf"\begin{{tabular}}{{{layout}}}", r"\hline"]
-    lines += [line([escape(column.title) for column in visible_columns(table)]), r"\hline"]
+    lines += [line(format_titles(table, escape)), r"\hline"]
     lines += [line(format_row(table, row, lambda cell: rf"\textbf{{{cell}}}", escape)) for row in table.rows]
     if table.footer is not None:
         lines += [r"\hline", line(format_row(table, table.footer, str, escape))]

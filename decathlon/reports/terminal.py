@@ -1,17 +1,17 @@
 """Tables on the terminal, or on standard output in another format."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+import click
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from decathlon.reports.tables import Format, Row, Table, format_row, render, visible_columns
-from decathlon.system.text import printable
+from decathlon.reports.tables import Format, Row, Table, format_row, format_titles, render, visible_columns
+from decathlon.system.text import printable, say
 
 NO_LIMIT = 10_000  # columns; a pipe has no width, and a cut number would be wrong
 
@@ -21,9 +21,9 @@ def write(tables: Sequence[Table], form: Format, notes: Sequence[str] = ()) -> N
     if form == "table":
         _show(tables, notes)
         return
-    sys.stdout.write(render(tables, form, notes))
-    if form in ("csv", "json"):
-        sys.stderr.writelines(f"{printable(note)}\n" for note in notes)
+    click.echo(render(tables, form, notes), nl=False)
+    for note in notes if form in ("csv", "json") else ():
+        say(printable(note))
 
 
 def _show(tables: Sequence[Table], notes: Sequence[str]) -> None:
@@ -57,10 +57,8 @@ def _narrow(table: Table) -> Table:
 
 def _rich(table: Table) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in visible_columns(table):
-        rich.add_column(
-            Text(printable(column.title)), justify="left" if column.digits is None else "right", no_wrap=True
-        )
+    for column, title in zip(visible_columns(table), format_titles(table, str), strict=True):
+        rich.add_column(Text(title), justify="left" if column.digits is None else "right", no_wrap=True)
     for row in table.rows:
         rich.add_row(*_cells(table, row), end_section=row is table.rows[-1] and table.footer is not None)
     if table.footer is not None:

@@ -203,7 +203,7 @@ def _refuse(source: Path, offences: Offences) -> None:
         for kind, offenders in offences.items()
     ]
     if lines:
-        raise DataError("\n".join([f"{source} cannot be scored; fix the problems below.", *lines]))
+        raise DataError(f"{source} cannot be scored; fix the problems below.", lines)
 
 
 def _check_rows(

@@ -21,7 +21,7 @@ from decathlon.errors import DataError, ResourceError, UsageError
 from decathlon.system.locks import refuse_lost
 from decathlon.system.resources import unwritable
 from decathlon.system.strict_json import dump_json, parse_json
-from decathlon.system.text import sentence
+from decathlon.system.text import printable, sentence
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[Path]:
         with _replacing(path, keep) as part:
             yield part
     except ResourceError as error:  # raised inside the block, about `part`: the user knows the other name
-        raise ResourceError(str(error).replace(str(part), str(named))) from None
+        raise ResourceError(str(error).replace(printable(str(part)), str(named))) from None
     except OSError as error:
         if error.errno is None:  # not from the system
             raise
@@ -89,7 +89,7 @@ def aside(part: Path) -> Iterator[Path]:
         try:
             yield Path(folder)
         except ResourceError as error:
-            raise ResourceError(re.sub(rf"{re.escape(folder)}\S*", str(part), str(error))) from None
+            raise ResourceError(re.sub(rf"{re.escape(printable(folder))}\S*", str(part), str(error))) from None
 
 
 def _suffix() -> str:

@@ -3,16 +3,33 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import rich.progress as bars
 from rich.console import Console
 
+from decathlon.system.text import printable
+
 LEFT = bars.TimeRemainingColumn(), bars.TextColumn("left")
 
 
+class _Notes(Console):
+    """A console for text that is shown as it is, on one line; where nobody can read it the work goes on."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(printable(each) if isinstance(each, str) else each for each in objects), **options)
+
+    def __exit__(self, *raised: Any) -> None:  # whatever rich prints ends here
+        with contextlib.suppress(OSError):
+            super().__exit__(*raised)
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 def stderr() -> Console:
-    """Return a console on standard error, where progress and notes go; a path is shown as it is, on one line."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    """Return a console on standard error, where progress and notes go."""
+    return _Notes(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _progress(console: Console, *columns: bars.ProgressColumn) -> bars.Progress:
@@ -44,8 +61,8 @@ def download_bar() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, 
         task = bar.add_task("", total=None, visible=False)
 
         def show(what: str, done: int, total: int | None) -> None:
-            if bar.tasks[0].description != what:  # a new speed, without the bytes that were there
-                bar.reset(task, completed=done, total=total, description=what)
+            if bar.tasks[0].description != printable(what):  # a new speed, without the bytes that were there
+                bar.reset(task, completed=done, total=total, description=printable(what))
             bar.update(task, completed=done, total=total, visible=done != total)
 
         yield console.print, show
@@ -67,7 +84,7 @@ class TrainingProgress:
             bars.MofNCompleteColumn(), bars.TextColumn("steps"), bars.TimeRemainingColumn(),
             bars.TextColumn("{task.fields[note]}"),
         )  # fmt: skip
-        self._task = self._bar.add_task(what, total=steps, completed=done, note="")
+        self._task = self._bar.add_task(printable(what), total=steps, completed=done, note="")
         with self._bar:
             yield
         if self._images:

@@ -7,11 +7,17 @@ from functools import partial
 from typing import Any, NoReturn
 
 from decathlon.errors import DataError
+from decathlon.system.text import printable
 
 
 def dump_json(value: object) -> str:
     """Return `value` as indented JSON with a final newline; raises ValueError for NaN or infinity."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def show_json(value: object) -> str:
+    """Return the same JSON for a terminal: what would steer it or hide is escaped, as JSON allows in any text."""
+    return printable(dump_json(value), "\n", lambda character: json.dumps(character)[1:-1])
 
 
 def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:

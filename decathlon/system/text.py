@@ -1,7 +1,15 @@
-"""Small pieces of text: numbers with the right noun, values as a message shows them."""
+"""Small pieces of text: numbers with the right noun, values as a message shows them, what a terminal may get."""
 
-from collections.abc import Iterable
+import contextlib
+import re
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable
 from typing import Any
+
+# Whatever is not plain ASCII; joiners between two letters beyond it belong to Persian words, Indian ones and emoji.
+_ODD = re.compile("(?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f])|([^ -~])")
+_BLANK = "\u034f\u115f\u1160\u3164\uffa0"  # letters by their category, without a shape
 
 
 def several(number: int, noun: str, plural: str = "") -> str:
@@ -20,9 +28,28 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def printable(value: str) -> str:
-    """Return `value` on one line and without control characters, which could repaint a terminal."""
-    return "".join(character if character.isprintable() else " " for character in value)
+def python_escape(character: str) -> str:
+    """Return a character as Python source writes it, such as `\\x1b`."""
+    return character.encode("unicode_escape").decode()
+
+
+def printable(text: str, keep: str = "", escape: Callable[[str], str] = python_escape) -> str:
+    """Return `text` with all that steers a terminal, turns lines around or hides escaped, but for `keep`."""
+
+    def shown(found: re.Match[str]) -> str:
+        character = found[0]
+        seen = character.isprintable() and character not in _BLANK
+        plain = seen or found[1] is None or character in keep or unicodedata.category(character) == "Zs"
+        return character if plain else escape(character)
+
+    return _ODD.sub(shown, text)
+
+
+def say(text: str) -> None:
+    """Print a line on standard error; where nobody can read it the work goes on."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(printable(text, "\n"), file=sys.stderr, flush=True)
 
 
 def format_value(value: Any) -> str:

@@ -8,7 +8,9 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
+import matplotlib
 import pytest
 from click.testing import CliRunner
 
@@ -235,10 +237,11 @@ def test_the_protocol_puts_a_value_of_several_parts_in_brackets(
 def test_markdown_and_latex_escape_names_and_mark_the_best(tmp_path: Path) -> None:
     paths = make(tmp_path, "a_b|c&d%", insects(0.1)), make(tmp_path, "low", insects(0.2))
     markdown = run(*paths, "--format", "markdown")
-    assert r"| a\_b\|c&d% | – | **90.00** |" in markdown
+    assert r"| a\_b\|c\&d% | – | **90.00** |" in markdown
     latex = run(*paths, "--format", "latex")
     assert (
-        r"a\_b|c\&d\% & -- & \textbf{90.00} & \textbf{90.00} & \textbf{90.00} & \textbf{1125.0} & train \\" in latex
+        r"a\_b\textbar{}c\&d\% & -- & \textbf{90.00} & \textbf{90.00} & \textbf{90.00} & \textbf{1125.0} & train \\"
+        in latex
     )
 
 
@@ -264,8 +267,40 @@ def test_a_plot_is_drawn_and_byte_stable(tmp_path: Path, ending: str, magic: byt
     run(path, "--plot", file)
     first = file.read_bytes()
     assert first.startswith(magic)
-    run(path, "--plot", file)
+    run(path, "--plot", file, "--force")
     assert file.read_bytes() == first
+
+
+@pytest.mark.parametrize("option", ["--plot", "--html"])
+def test_a_picture_or_page_that_exists_is_kept(tmp_path: Path, option: str) -> None:
+    file = tmp_path / ("kept.svg" if option == "--plot" else "kept.html")
+    file.write_text("mine")
+    told = CliRunner().invoke(command, ["leaderboard", "absent", option, str(file)])  # before a run is read
+    assert str(told.exception) == f"{file} already exists. Choose another name, or replace it with --force."
+    assert file.read_text() == "mine"
+    run(make(tmp_path, "mine", insects(0.1)), option, file, "--force")
+    assert file.read_text() != "mine"
+
+
+def test_a_picture_is_no_other_for_a_matplotlibrc(tmp_path: Path) -> None:
+    path = make(tmp_path, "mine", insects(0.1))
+    run(path, "--plot", tmp_path / "one.svg")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "none"}):
+        run(path, "--plot", tmp_path / "two.svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_names_are_literal_in_a_picture(tmp_path: Path) -> None:
+    """SVG is XML, and says in comments what its outlines write."""
+    hostile = "\x1b[2J\u202e$\\frac$ --> <b>\nx"
+    domain = DomainScore("$a$ -->\n\x07<b>", 0.9, 0.1, 100, 0.2)
+    score = Score((domain,), "measured", protocol={"benchmark": hostile})
+    write_json(tmp_path / "mine" / "score.json", score.to_json())
+    run(tmp_path / "mine", "--plot", tmp_path / "points.svg")
+    text = (tmp_path / "points.svg").read_text()
+    ElementTree.fromstring(text)
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert "$a$ - ->\\n\\x07<b>" in text.replace("&gt;", ">").replace("&lt;", "<")
 
 
 def test_a_name_that_no_font_has_is_escaped_in_a_plot_with_a_note(
@@ -300,7 +335,7 @@ def test_the_page_is_whole_and_escapes_names(tmp_path: Path) -> None:
 def test_control_characters_in_a_name_do_not_reach_the_terminal(tmp_path: Path) -> None:
     out = run(make(tmp_path, "red\x1b[31m [bold]x", insects(0.1)))
     assert "\x1b" not in out
-    assert "red [31m [bold]x" in out
+    assert r"red\x1b[31m [bold]x" in out
 
 
 def test_a_baseline_without_runs_is_refused() -> None:

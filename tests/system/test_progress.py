@@ -17,6 +17,18 @@ def test_lines_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == f"seed 0: {ODD}\n{ODD}\n{ODD}\n"
 
 
+def test_no_note_steers_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    TrainingProgress().console.print("seed 0: \x1b[2J\n\u202e")
+    assert capsys.readouterr().err == "seed 0: \\x1b[2J\\n\\u202e\n"
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal, where the bars show
+    with download_bar() as (_, progress):
+        progress("\x1b]0;title\x07", 1, 2)
+    with TrainingProgress().training("\x1b]0;title\x07", 2, 0):
+        pass
+    told = capsys.readouterr().err
+    assert r"\x1b]0;title\x07" in told and "\x1b]" not in told and "\x07" not in told
+
+
 def test_a_job_is_called_by_its_name(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal, where the bar shows
     monkeypatch.setenv("COLUMNS", "200")

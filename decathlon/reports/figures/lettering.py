@@ -22,7 +22,7 @@ ELLIPSIS = "…"
 
 def readable(category: Category) -> str:
     """Return a category's name on one line, or `class 12` when it is empty or no font has its letters."""
-    name = shortened(" ".join(printable(category.name).split()), LONGEST)
+    name = shortened(printable(" ".join(category.name.split())), LONGEST)
     return name if name and font_of(name) else f"class {category.id % 10**7}"
 
 
@@ -35,7 +35,8 @@ def font_of(text: str) -> Path | None:
 
 
 def lettered(text: str) -> tuple[str, Path]:
-    """Return a text and a font for it; letters that no font of this machine has are escaped as in Python."""
+    """Return a text, which may have lines, and a font for it; letters that no font has are escaped as in Python."""
+    text = printable(text, "\n")
     font = font_of(text)
     return (text, font) if font else (text.encode("ascii", "backslashreplace").decode(), REGULAR)
 
@@ -50,7 +51,8 @@ def letter(text: Text) -> None:
 
 def letter_notes(names: Iterable[str]) -> list[str]:
     """Return a note when some names are escaped in pictures."""
-    escaped = [f"{name} as {lettered(name)[0]}" for name in dict.fromkeys(names) if font_of(name) is None]
+    shown = dict.fromkeys(map(printable, names))
+    escaped = [f"{name} as {lettered(name)[0]}" for name in shown if font_of(name) is None]
     return [f"No font on this machine has all letters: pictures show {', '.join(escaped)}."] if escaped else []
 
 

@@ -17,11 +17,13 @@ from decathlon.reports.figures.lettering import letter, lettered, shortened
 from decathlon.reports.leaderboard import Board
 from decathlon.reports.leaderboard_rows import LeaderboardRow
 from decathlon.scoring.score import MOST_POINTS
+from decathlon.system.text import printable
 
 OWN, OTHER, BASELINE = "#2166ac", "#9aa5b1", "#b2182b"
 PANELS_PER_ROW = 5
 LONGEST_NAME = 28
-styled = matplotlib.rc_context({
+# Not as a matplotlibrc of the user says: the same picture on every machine.
+styled = matplotlib.rc_context(matplotlib.rcParamsDefault | {
     "axes.axisbelow": True, "axes.grid": True, "axes.grid.axis": "x", "axes.labelsize": 9, "axes.titlesize": 9,
     "axes.spines.left": False, "axes.spines.right": False, "axes.spines.top": False, "grid.color": "#d9dee3",
     "legend.frameon": False, "svg.hashsalt": "decathlon", "text.parse_math": False, "xtick.labelsize": 8,
@@ -48,7 +50,7 @@ def draw_points(board: Board, form: str) -> bytes | None:
         _draw_panel(panel, rows, domain)
     for panel in panels[len(board.domains) :]:
         panel.remove()
-    names = [shortened(row.name, LONGEST_NAME) for row in rows]
+    names = [shortened(printable(row.name), LONGEST_NAME) for row in rows]
     totals = [board.total(row) for row in rows]
     labels = [name if total is None else f"{name} ({total:.0f})" for name, total in zip(names, totals, strict=True)]
     panels[0].set_yticks(range(len(rows)), [lettered(label)[0] for label in labels])
@@ -56,8 +58,8 @@ def draw_points(board: Board, form: str) -> bytes | None:
         letter(text)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     points = "points" if board.split == "test" else "validation points"
-    heading = fill(f"{board.label}: {points} per domain (in brackets: the total)", width=int(9 * size[0]))
-    letter(figure.suptitle(heading, fontsize=11, fontweight="bold"))
+    heading = printable(f"{board.label}: {points} per domain (in brackets: the total)")
+    letter(figure.suptitle(fill(heading, width=int(9 * size[0])), fontsize=11, fontweight="bold"))
     kinds = {"published" if row.published else "runs": _colour(row) for row in rows}
     handles: list[Patch | Line2D] = [Patch(color=kinds[kind], label=kind) for kind in sorted(kinds, reverse=True)]
     handles.append(Line2D([], [], color=BASELINE, linestyle="--", label="the baseline: 250 points"))
@@ -73,7 +75,7 @@ def picture(figure: Figure, form: str, dpi: int) -> bytes:
 
 
 def _draw_panel(panel: Axes, rows: list[LeaderboardRow], domain: str) -> None:
-    letter(panel.set_title(domain))
+    letter(panel.set_title(printable(domain)))
     panel.set_xlabel("points", fontsize=8)
     panel.set_xlim(0, 1250)  # room for the number beside the longest bar
     panel.set_xticks([0, 500, 1000])
