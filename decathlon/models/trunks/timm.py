@@ -25,9 +25,9 @@ class TimmTrunk(Trunk):
         if bare not in timm.list_models():
             raise unknown("timm model", bare, timm.list_models())
         pretrained = bool(tag) if pretrained is None else pretrained
-        weights = {"pretrained": True, "pretrained_cfg_overlay": _weights(model, self.name)} if pretrained else {}
+        weights = _weights(model, self.name) if pretrained else None
         try:
-            self.model = timm.create_model(model, features_only=True, **weights)
+            self.model = timm.create_model(model, bool(weights), pretrained_cfg_overlay=weights, features_only=True)
         except (RuntimeError, AttributeError, ValueError) as error:
             reason = first_line(error)
             raise UsageError(f"{self.name} cannot be a trunk: {reason}. Choose a convolutional model.") from error
@@ -55,7 +55,7 @@ def _weights(model: str, name: str) -> dict[str, object]:
     except RuntimeError:  # no weights of that tag
         bare = model.partition(".")[0]
         raise unknown("weights", name, [f"timm:{each}" for each in timm.list_pretrained(f"{bare}.*")]) from None
-    if not known.hf_hub_id:
+    if known is None or not known.hf_hub_id:
         raise only_pickle(name)
     file = fetch_weights(known.hf_hub_id, name)
     weights = {"file": file, "source": "", "custom_load": False}
