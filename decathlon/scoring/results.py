@@ -11,7 +11,7 @@ import io
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,31 @@ from decathlon.errors import DataError, VerificationError
 from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
+from decathlon.system.json_entries import entries
 from decathlon.system.strict_json import dump_json, parse_json
 from decathlon.system.text import format_value, several
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the official test images make 10 MB
-Offences = dict[str, list[str]]  # the offenders by kind
+MOST_ROWS = 3_000_000  # the official test images make 180,000
+
+
+class Offenders:
+    """How many of a kind there are, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[str] = []
+
+    def append(self, offender: object) -> None:
+        """Add one."""
+        self.count += 1
+        if self.count <= LISTED:
+            self.first.append(format_value(offender) if isinstance(offender, int) else str(offender))
+
+
+Offences = dict[str, Offenders]  # by kind
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ def read_results(path: str | Path) -> Results:
     when the sidecar belongs to other results.
     """
     path = Path(path)
-    data = read_bytes(path)
+    data = read_bytes(path, most=LARGEST_MEMBER)
     if data.startswith(b"PK\3\4"):
         data = _unzipped(data, path)
     protocol = read_protocol(path, hashlib.sha256(data).hexdigest())
@@ -92,15 +110,22 @@ def _is_results(name: str) -> bool:
     return name.endswith((".json", ".jsonl")) and not name.startswith(".") and not name.endswith(".protocol.json")
 
 
-def _rows(data: bytes, path: Path) -> Any:
-    """Parse a results file: a list, or one object a line."""
+def _rows(data: bytes, path: Path) -> Iterator[Any]:
+    """Yield the rows of a results file: a list, or one object a line; raises DataError for another kind of JSON."""
     data = data.removeprefix(codecs.BOM_UTF8)
     first = data.lstrip().partition(b"\n")[0].rstrip()
     before, named, _ = first.partition(b'"image_id"')
     if not (named and first.startswith(b"{") and first.endswith(b"}") and b"[" not in before):
-        return parse_json(data, str(path))
-    lines = enumerate(data.splitlines(), 1)
-    return [parse_json(line, f"{path}, line {number},") for number, line in lines if line.strip()]
+        for key, position, row in entries(data, str(path)):
+            if key is not None or row != [] and position < 0:
+                form = 'Results are a JSON list of {"image_id": …, "category_id": …}'
+                raise DataError(f"{path} is not a list. {form}.")
+            if position >= 0:
+                yield row
+        return
+    for number, line in enumerate(io.BytesIO(data), 1):
+        if line.strip():
+            yield parse_json(line, f"{path}, line {number},")
 
 
 def write_results(
@@ -129,7 +154,7 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
     With `partial`, domains without any answer are allowed. Returns the names of those domains.
     Raises DataError listing the first ten offenders of each kind.
     """
-    offences: Offences = defaultdict(list)
+    offences: Offences = defaultdict(Offenders)
     domain_of = {image: domain for domain in truth.domains for image in domain.answers}
     seen = _check_rows(results, truth, domain_of, offences)
     present = {domain_of[image].name for image in seen}
@@ -182,8 +207,8 @@ def _fix_truth(truth: Truth) -> str:
 def _refuse(source: Path, offences: Offences) -> None:
     """Raise DataError listing the first offenders of each kind, if any."""
     lines = [
-        f"  {kind} ({len(offenders):,}): {', '.join(offenders[:LISTED])}{', …' if offenders[LISTED:] else ''}"
-        for kind, offenders in offences.items()
+        f"  {kind} ({found.count:,}): {', '.join(found.first)}{', …' if found.count > LISTED else ''}"
+        for kind, found in offences.items()
     ]
     if lines:
         raise DataError("\n".join([f"{source} cannot be scored; fix the problems below.", *lines]))
@@ -197,7 +222,7 @@ def _check_rows(
     for image, category in zip(results.image_ids, results.category_ids, strict=True):
         domain = domain_of.get(image)
         if domain is None:
-            offences["foreign image, not in the ground truth"].append(format_value(image))
+            offences["foreign image, not in the ground truth"].append(image)
             continue
         answer = f"{image} ({domain.name})"
         if image in seen:
@@ -210,20 +235,29 @@ def _check_rows(
     return seen
 
 
-def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if not isinstance(rows, list):
-        raise DataError(f'{path} is not a list. Results are a JSON list of {{"image_id": …, "category_id": …}}.')
-    if not rows:
-        raise DataError(f"{path} is an empty list. Name a file with predictions.")
-    offences: Offences = defaultdict(list)
+def _columns(rows: Iterable[Any], path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    offences: Offences = defaultdict(Offenders)
+    image_ids: list[int] = []
+    category_ids: list[int] = []
+    position = 0
     for position, row in enumerate(rows, 1):
-        if type(row) is not dict or "image_id" not in row or "category_id" not in row:
+        if position > MOST_ROWS:
+            raise DataError(f"{path} has more than {MOST_ROWS:,} rows. Check that it is the right file.")
+        image, category = (
+            (row.get("image_id", ...), row.get("category_id", ...)) if type(row) is dict else (..., ...)
+        )
+        if type(image) is int and type(category) is int:
+            image_ids.append(image)
+            category_ids.append(category)
+        elif image is ... or category is ...:
             offences["malformed row, without image_id and category_id"].append(f"row {position}")
-        elif type(row["image_id"]) is not int or type(row["category_id"]) is not int:
-            key = "category_id" if type(row["image_id"]) is int else "image_id"
+        else:
+            key = "category_id" if type(image) is int else "image_id"
             offences["id that is not an integer"].append(f"row {position} {key} {format_value(row[key])}")
+    if not position:
+        raise DataError(f"{path} is an empty list. Name a file with predictions.")
     _refuse(path, offences)
-    return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
+    return tuple(image_ids), tuple(category_ids)
 
 
 def protocol_text(protocol: Mapping[str, Any]) -> str | None:
