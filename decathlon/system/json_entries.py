@@ -94,7 +94,15 @@ class _Reader:
             return
         position = 0
         while True:
-            yield key, position, self.value()
+            try:  # as in `value`, which costs a call
+                found, end = self._scan(self._text, self.at)
+            except (StopIteration, JSONDecodeError):
+                end = len(self._text)
+            if end < len(self._text) and not self._halves:
+                self.at = end
+            else:
+                found = self.value()
+            yield key, position, found
             position += 1
             comma = _COMMA.match(self._text, self.at)
             if comma and comma.end() < len(self._text):
