@@ -21,6 +21,7 @@ from decathlon.errors import DataError, UsageError
 from decathlon.models.layers import PointwiseConv
 from decathlon.models.surgery import replace
 from decathlon.system.strict_json import parse_json
+from decathlon.system.zips import DAMAGE
 
 KEY = "decathlon"  # of the description in either format
 LARGEST = 1 << 20  # bytes of a description: 1 MiB; one with a thousand categories takes some 60 kB
@@ -144,7 +145,7 @@ def _from_zip(path: Path, name: str) -> bytes:
                 raise _undescribed(path)
             with archive.open(found[0]) as member:
                 return member.read(LARGEST + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (OSError, *DAMAGE) as error:
         raise DataError(f"{path} is damaged or not a torch-export file ({error}). Merge it again.") from None
 
 

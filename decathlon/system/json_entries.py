@@ -15,6 +15,7 @@ from decathlon.system.strict_json import strict_decoder, translated
 
 LONGEST = 4 << 20  # characters of one entry; outlines of objects may take some thousand
 _BLOCK = 1 << 20
+_REST = 2  # characters after a number at the end of a block that may belong to it, as in 1e-
 _SPACE = re.compile(r"[ \t\n\r]*")
 _COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 
@@ -98,7 +99,7 @@ class _Reader:
                 found, end = self._scan(self._text, self.at)
             except (StopIteration, JSONDecodeError):
                 end = len(self._text)
-            if end < len(self._text) and not self._halves:
+            if end + _REST < len(self._text) and not self._halves:
                 self.at = end
             else:
                 found = self.value()
@@ -121,7 +122,7 @@ class _Reader:
                 if len(self._text) - self.at > LONGEST or not self._more():
                     raise error if isinstance(error, JSONDecodeError) else self.damage() from None
                 continue
-            if end < len(self._text) or not self._more():  # a number may go on in the next block
+            if end + _REST < len(self._text) or not self._more():
                 break
         self.at = end
         if self._halves:
