@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from decathlon.data.zips import opened, unpack
 from decathlon.errors import DataError, UsageError
 from decathlon.system.checksums import SEAL, check_seal
 from decathlon.system.files import read_bytes
 from decathlon.system.json_entries import entries
 from decathlon.system.schema import MOST, find_fault
-from decathlon.system.zips import opened, unpack
 
 IDS_PER_DOMAIN = 10**7
 SUFFIX = "_test.json"

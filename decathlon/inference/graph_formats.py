@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from decathlon.data.zips import DAMAGE
 from decathlon.errors import DataError, UsageError
 from decathlon.models.layers import PointwiseConv
 from decathlon.models.surgery import replace
 from decathlon.system.strict_json import parse_json
-from decathlon.system.zips import DAMAGE
 
 KEY = "decathlon"  # of the description in either format
 LARGEST = 1 << 20  # bytes of a description: 1 MiB; one with a thousand categories takes some 60 kB

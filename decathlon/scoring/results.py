@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from decathlon.data.ground_truth import IDS_PER_DOMAIN, Split, Truth, TruthDomain
+from decathlon.data.zips import opened, unpack
 from decathlon.errors import DataError, VerificationError
 from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
@@ -23,7 +24,6 @@ from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.json_entries import entries
 from decathlon.system.strict_json import dump_json, parse_json
 from decathlon.system.text import format_value, several
-from decathlon.system.zips import opened, unpack
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
@@ -210,14 +210,14 @@ def _fix_truth(truth: Truth) -> str:
     return f"Name {named}"
 
 
-def _refuse(source: Path, offences: Offences) -> None:
-    """Raise DataError listing the first offenders of each kind, if any."""
+def _refuse(source: Path, offences: Offences, found_in: str = "") -> None:
+    """Raise DataError listing the first offenders of each kind, if any; `found_in` says what was looked at."""
     lines = [
         f"  {kind} ({found.count:,}): {', '.join(found.first)}{', …' if found.count > LISTED else ''}"
         for kind, found in offences.items()
     ]
     if lines:
-        raise DataError("\n".join([f"{source} cannot be scored; fix the problems below.", *lines]))
+        raise DataError("\n".join([f"{source} cannot be scored{found_in}; fix the problems below.", *lines]))
 
 
 def _check_rows(
@@ -247,8 +247,8 @@ def _columns(rows: Iterable[Any], path: Path) -> tuple[tuple[int, ...], tuple[in
     category_ids: list[int] = []
     position = 0
     for position, row in enumerate(rows, 1):
-        if position % 10_000 == 0:  # of a file of something else, some are enough
-            _refuse(path, offences)
+        if position % 10_000 == 1:  # of a file of something else, some are enough
+            _refuse(path, offences, f", as its first {position - 1:,} rows show")
         image, category = (
             (row.get("image_id", ...), row.get("category_id", ...)) if type(row) is dict else (..., ...)
         )

@@ -21,6 +21,7 @@ from tests.helpers.forked import REFUSED, forked, judged
 from tests.helpers.marks import quickly
 
 MIB = 1 << 20
+SIZE = 9 * MIB  # some hundred times as much in objects
 SMALL = {
     "lists": b"[],",
     "empty objects": b"{},",
@@ -41,11 +42,11 @@ def bomb(path: Path, name: str, piece: bytes, size: int, begin: bytes = b"[", en
 def test_small_pieces_do_not_become_many_objects(tmp_path: Path, kind: str) -> None:
     piece = SMALL[kind]
     made = {
-        "results": bomb(tmp_path / "results.zip", "results.json", piece, 30 * MIB),
-        "truth": bomb(tmp_path / "t.zip", "a_test.json", piece, 30 * MIB, b'{"other": [', b'0], "images": 0}'),
-        "ids": bomb(tmp_path / "i.zip", "a_test.json", piece, 30 * MIB, b'{"images": ['),
+        "results": bomb(tmp_path / "results.zip", "results.json", piece, SIZE),
+        "truth": bomb(tmp_path / "t.zip", "a_test.json", piece, SIZE, b'{"other": [', b'0], "images": 0}'),
+        "ids": bomb(tmp_path / "i.zip", "a_test.json", piece, SIZE, b'{"images": ['),
     }
-    (tmp_path / "run.json").write_bytes(b"[" + piece * (30 * MIB // len(piece)) + b"0]")
+    (tmp_path / "run.json").write_bytes(b"[" + piece * (2 * SIZE // len(piece)) + b"0]")
     uses: dict[str, Callable[[], object]] = {
         "results": lambda: read_results(made["results"]), "truth": lambda: read_truth(made["truth"]),
         "ids": lambda: read_truth(made["ids"]), "record": lambda: read_sealed(tmp_path / "run.json", ""),
@@ -53,7 +54,7 @@ def test_small_pieces_do_not_become_many_objects(tmp_path: Path, kind: str) -> N
         "annotations": lambda: parse_coco((tmp_path / "run.json").read_bytes(), "it"),
     }  # fmt: skip
     came = forked(uses, lambda use: judged(lambda: str(uses[use]())[:9]))
-    assert came.counts == {REFUSED: len(uses)} and came.memory < 300 * MIB and came.slowest < 10
+    assert came.counts == {REFUSED: len(uses)} and came.memory < 100 * MIB and came.slowest < 10
 
 
 @pytest.mark.slow
@@ -69,7 +70,7 @@ def test_as_many_rows_as_a_file_may_hold(tmp_path: Path) -> None:
         archive.writestr(
             "a_test.json", b'{"images":[%s],"annotations":[%s],"categories":[{"id":1}]}' % (images, answers)
         )
-    uses = {
+    uses: dict[str, Callable[[], object]] = {
         "results": lambda: read_results(tmp_path / "results.zip"),
         "truth": lambda: read_truth(tmp_path / "truth.zip"),
     }

@@ -14,7 +14,7 @@ from decathlon.system.strict_json import LARGEST, parse_json
 from tests.helpers.marks import quickly
 from tests.helpers.mutations import mutate
 
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "info": {"year": 2017, "a": [1, {"b": []}]}, "empty": [], "": [1, 2.5, -3e-7, None, True, "x"],
     "rows": [{"id": i, "name": f"ü{i}\n\"'\\", "box": [i, [i]]} for i in range(40)], "deep": [[[[[]]]], {}],
 }  # fmt: skip

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from decathlon.data.ground_truth import read_truth
+from decathlon.data.zips import DIRECTORY
 from decathlon.errors import DataError
 from decathlon.scoring.results import read_results
-from decathlon.system.zips import DIRECTORY
 from tests.helpers.forked import REFUSED, forked, judged
 from tests.helpers.marks import quickly
 from tests.helpers.mutations import flip
