@@ -116,22 +116,23 @@ def _rows(data: bytes, path: Path) -> Iterator[Any]:
     before, named, _ = first.partition(b'"image_id"')
     if not (named and first.startswith(b"{") and first.endswith(b"}") and b"[" not in before):
         for key, position, row in entries(data, str(path)):
-            if key is not None or row != [] and position < 0:
+            if position < 0 and (key is not None or row != []):
                 form = 'Results are a JSON list of {"image_id": …, "category_id": …}'
                 raise DataError(f"{path} is not a list. {form}.")
+            if position >= MOST_ROWS:
+                raise _too_long(path)
             if position >= 0:
-                _refuse_long(path, position + 1)
                 yield row
         return
     for number, line in enumerate(io.BytesIO(data), 1):
-        _refuse_long(path, number)
+        if number > MOST_ROWS:
+            raise _too_long(path)
         if line.strip():
             yield parse_json(line, f"{path}, line {number},")
 
 
-def _refuse_long(path: Path, rows: int) -> None:
-    if rows > MOST_ROWS:
-        raise DataError(f"{path} has more than {MOST_ROWS:,} rows. Check that it is the right file.")
+def _too_long(path: Path) -> DataError:
+    return DataError(f"{path} has more than {MOST_ROWS:,} rows. Check that it is the right file.")
 
 
 def write_results(

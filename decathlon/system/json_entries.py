@@ -93,10 +93,10 @@ class _Reader:
         if self.peek() == "]":
             self.at += 1
             return
-        position = 0
+        position, scan, match = 0, self._scan, _COMMA.match
         while True:
             try:  # as in `value`, which costs a call
-                found, end = self._scan(self._text, self.at)
+                found, end = scan(self._text, self.at)
             except (StopIteration, JSONDecodeError):
                 end = len(self._text)
             if end + _REST < len(self._text) and not self._halves:
@@ -105,7 +105,7 @@ class _Reader:
                 found = self.value()
             yield key, position, found
             position += 1
-            comma = _COMMA.match(self._text, self.at)
+            comma = match(self._text, self.at)
             if comma and comma.end() < len(self._text):
                 self.at = comma.end()
             elif self.take(",]") == "]":
