@@ -7,6 +7,7 @@ from pathlib import Path
 
 from decathlon.data.domains import SPLITS
 from decathlon.data_prep.sources.archives import SUFFIXES, Archive, MemoryBudget, is_archive, open_archive, stem
+from decathlon.data_prep.sources.coco_json import MOST_BYTES
 from decathlon.data_prep.sources.disk_names import on_disk
 from decathlon.data_prep.sources.image_ref import Picture, keeps, plain
 from decathlon.errors import DataError, UsageError
@@ -14,7 +15,6 @@ from decathlon.errors import DataError, UsageError
 ANNOTATIONS = "annotations"
 IMAGES = "data"
 FACTS = "benchmark.json"
-MAX_ANNOTATIONS = 2 << 30  # bytes of one file; that of ImageNet's train split has some 250 MB
 LAYOUT = "annotations/<domain>_{train,val,test_stripped}.json and the images they name"
 
 
@@ -91,7 +91,7 @@ class Source:
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file; raises DataError if it cannot be read."""
-        data = self.picture(name).load(MAX_ANNOTATIONS)
+        data = self.picture(name).load(MOST_BYTES)
         assert isinstance(data, bytes)
         return data
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from decathlon.data_prep.custom.class_names import class_name
 from decathlon.data_prep.custom.collection import SPLIT_NAMES, Collection, Example, are_splits, collect
-from decathlon.data_prep.sources.coco_json import parse_coco
+from decathlon.data_prep.sources.coco_json import MOST_BYTES, parse_coco
 from decathlon.data_prep.sources.disk_names import on_disk
 from decathlon.data_prep.sources.image_ref import Picture, plain, unsafe
 from decathlon.errors import DataError
@@ -26,7 +26,7 @@ def read_table(path: Path) -> Collection:
     Paths are relative to the file's folder. Raises DataError naming the line that is wrong.
     """
     try:
-        text = read_bytes(path).decode("utf-8-sig")  # spreadsheets write a byte order mark
+        text = read_bytes(path, most=MOST_BYTES).decode("utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8. Save it in that encoding.") from None
     rows = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
@@ -91,7 +91,7 @@ def read_annotation(path: Path) -> Collection:
 
     Raises DataError naming the entry that is wrong, and for images with no category or several.
     """
-    coco = parse_coco(read_bytes(path), str(path))
+    coco = parse_coco(read_bytes(path, most=MOST_BYTES), str(path))
     classes = {i: class_name(name) for i, name in coco.categories.items()}
     files = {i: plain(posixpath.normpath(name)) for i, name in coco.files.items()}
     wrong = next((name for name, count in Counter(classes.values()).items() if not name or count > 1), None)

@@ -87,7 +87,7 @@ def _from_mirror(file: KnownFile, url: str, part: PartialFile, options: FetchOpt
             _attempt(file, url, part, options)
             return
         except TryAgain as reason:
-            if part.size > most:  # progress, if slow: a large file on a bad line must not use up its tries
+            if part.size - most >= options.least:  # a large file on a bad line must not use up its tries
                 failed, most = 0, part.size
             failed += 1
             if failed > options.retries:

@@ -2,9 +2,11 @@
 
 import contextlib
 import http.client
+import io
 import re
 import socket
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -52,6 +54,82 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             raise GiveUp(f"it redirects from https to {newurl:.200}, which is refused")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
+        """Follow a redirect without its body, which urllib would read to its end, into memory."""
+        fp.close()
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+class _Timed(io.RawIOBase):
+    """The bytes of a socket, all of which have to arrive before a deadline, however slowly they drip."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        super().__init__()
+        self._raw, self._sock, self._seconds = raw, sock, sock.gettimeout() or 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Move the deadline to the whole timeout from now."""
+        self._until = time.monotonic() + self._seconds
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what there is; raises TimeoutError at the deadline."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Close the socket's file."""
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response of which the head, with all that may stand before it, and each piece are in time or an error.
+
+    http.client waits for the next byte alone: for ever, where 1xx answers or trailers do not end.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
+        super().__init__(sock, *args, **more)
+        self._timed = _Timed(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._timed)
+
+    def read1(self, n: int = -1) -> bytes:
+        """Return up to `n` bytes as soon as some arrive."""
+        self._timed.restart()
+        return super().read1(n)
+
+
+class _InTime(urllib.request.AbstractHTTPHandler):
+    """Opens connections whose responses have deadlines."""
+
+    def do_open(self, http_class: Any, req: urllib.request.Request, **more: Any) -> http.client.HTTPResponse:
+        """Return the response to a request."""
+
+        def connection(*args: Any, **options: Any) -> http.client.HTTPConnection:
+            made: http.client.HTTPConnection = http_class(*args, **options)
+            made.response_class = _Response
+            return made
+
+        return super().do_open(connection, req, **more)
+
+
+class _Http(_InTime, urllib.request.HTTPHandler):
+    """Opens http."""
+
+
+class _Https(_InTime, urllib.request.HTTPSHandler):
+    """Opens https."""
+
 
 def _opener() -> urllib.request.OpenerDirector:
     """Return an opener for http and https only: build_opener's would also read file: and ftp:."""
@@ -59,8 +137,8 @@ def _opener() -> urllib.request.OpenerDirector:
     opener.addheaders = [("User-Agent", f"visual-decathlon/{__version__}")]
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _Http(),
+        _Https(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPDefaultErrorHandler(),
         _Redirects(),
@@ -72,7 +150,10 @@ def _opener() -> urllib.request.OpenerDirector:
 
 @contextlib.contextmanager
 def request(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[http.client.HTTPResponse]:
-    """Yield the response to a GET; `timeout` in seconds without a byte. Raises TryAgain, GiveUp or OutOfRange."""
+    """Yield the response to a GET; raises TryAgain, GiveUp or OutOfRange.
+
+    `timeout` are the seconds for its head, and then for each piece that is read.
+    """
     with _translated():
         response = _opener().open(urllib.request.Request(url, headers=dict(headers)), timeout=timeout)
     with response:
@@ -94,6 +175,8 @@ def _translated() -> Iterator[None]:
         raise _refusal(error) from None
     except http.client.InvalidURL as error:
         raise GiveUp(f"it is not a valid URL ({error})") from None
+    except (ValueError, OverflowError) as error:  # from a redirect: urllib takes it apart only now
+        raise GiveUp(f"it leads to an invalid URL ({_line(error)})") from None
     except http.client.HTTPException as error:
         raise TryAgain(f"the connection broke ({type(error).__name__})") from None
     except OSError as error:  # URLError is one, and a timeout

@@ -17,22 +17,29 @@ from decathlon.errors import DecathlonError
 _BLOCK = 1 << 18
 _PARTIAL = 206
 _LONGEST_WAIT = 60.0  # seconds, even if a server asks for more
+UNMEASURED = 10**10  # bytes of a file whose length neither the list nor the server tells
 
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """How to download: `retries` per mirror without a new byte, `timeout` in seconds without a byte.
+    """How to download: `retries` per mirror without progress, `timeout` in seconds for each piece.
 
-    `say` gets lines for the user, `progress` the activity, the bytes so far and in total (None: unknown); `pause`
-    sleeps for seconds.
+    Fewer than `slowest` bytes a second, over as long, are no progress. `say` gets lines for the user, `progress`
+    the activity, the bytes so far and in total (None: unknown); `pause` sleeps for seconds.
     """
 
     retries: int = 4
     timeout: float = 30.0
+    slowest: int = 1000
     force: bool = False
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[str, int, int | None], None] = lambda what, done, total: None
     pause: Callable[[float], None] = time.sleep
+
+    @property
+    def least(self) -> float:
+        """The bytes that have to arrive within `timeout`."""
+        return self.slowest * self.timeout
 
     def wait(self, failed: int, retry_after: float | None) -> float:
         """Return the seconds before the next try: the server's Retry-After, else 1, 2, 4, … by failures."""
@@ -65,7 +72,7 @@ def download(file: KnownFile, url: str, part: PartialFile, options: FetchOptions
             if total is not None:
                 if file.size not in (None, total):
                     raise GiveUp(f"it offers {total:,} bytes, the file has {file.size:,}", wrong=True)
-                check_room(part, total)
+                _check_offer(file, part, total)
             if offset and not resumed:
                 options.say(f"{host(url)} cannot resume after {offset / 1e6:,.1f} MB; starting over")
             if not resumed:
@@ -76,6 +83,16 @@ def download(file: KnownFile, url: str, part: PartialFile, options: FetchOptions
             return
         part.discard()
         raise TryAgain("it has no bytes after those received", wait=0) from None
+
+
+def _check_offer(file: KnownFile, part: PartialFile, total: int) -> None:
+    """Check the room for the length that a server claims; one that nothing else confirms is the mirror's fault."""
+    try:
+        check_room(part, total)
+    except DecathlonError as error:
+        if file.size is not None:
+            raise
+        raise GiveUp(str(error).rstrip(".")) from None
 
 
 def check_room(part: PartialFile, total: int) -> None:
@@ -95,7 +112,8 @@ def host(url: str) -> str:
 
 def _receive(response: HTTPResponse, part: PartialFile, total: int | None, options: FetchOptions) -> None:
     done = part.size
-    limit = shutil.disk_usage(part.path.parent).free + done if total is None else total
+    limit = min(UNMEASURED, shutil.disk_usage(part.path.parent).free + done) if total is None else total
+    since, before = time.monotonic(), done
     with part.path.open("ab") as out:
         while block := read(response, _BLOCK):
             done += len(block)
@@ -103,8 +121,14 @@ def _receive(response: HTTPResponse, part: PartialFile, total: int | None, optio
                 break
             out.write(block)
             options.progress("fetching", done, total)
+            if time.monotonic() - since > options.timeout:
+                if done - before < options.least:
+                    raise TryAgain(f"it sends fewer than {options.slowest:,} bytes a second")
+                since, before = time.monotonic(), done
     if done > limit:
         part.discard()
+        if total is None:
+            raise GiveUp(f"it sends more than {limit:,} bytes and does not say how many there are")
         raise GiveUp(f"it sends more than the {limit:,} bytes the file has", wrong=True)
     if total is not None and done < total:
         raise TryAgain(f"the connection was cut after {done:,} of {total:,} bytes")
@@ -125,5 +149,6 @@ def _total(response: HTTPResponse, offset: int) -> int | None:
 
 def _version(response: HTTPResponse) -> str:
     """Return the value for If-Range (RFC 9110, 13.1.5): the strong ETag, else Last-Modified, else ""."""
-    tag = str(response.headers.get("ETag", "")).strip()
-    return tag if tag.startswith('"') else str(response.headers.get("Last-Modified", "")).strip()
+    tag, date = (str(response.headers.get(name, "")).strip() for name in ("ETag", "Last-Modified"))
+    version = tag if tag.startswith('"') else date
+    return version if version.isascii() and version.isprintable() else ""  # others cannot be sent back

@@ -1,5 +1,8 @@
 """COCO style annotation files: images, categories and one category per annotation; the rest is not read."""
 
+from __future__ import annotations
+
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,16 +14,22 @@ import numpy.typing as npt
 from decathlon.data.domains import Category
 from decathlon.data_prep.sources.image_ref import unsafe
 from decathlon.errors import DataError
+from decathlon.system.json_entries import entries
 from decathlon.system.schema import MOST, find_fault
-from decathlon.system.strict_json import parse_json
 
 # the only keys kept while parsing: outlines and captions may be most of a file
-_KEYS = frozenset({"images", "annotations", "categories", "id", "file_name", "image_id", "category_id", "name"})
+_KEYS = frozenset({"id", "file_name", "image_id", "category_id", "name"})
 ID_STEP = 10**7  # ids of domain i lie between i * ID_STEP and (i + 1) * ID_STEP
+MOST_BYTES = 1 << 30  # of one file; that of ImageNet's train split has some 250 MB
+MOST_ENTRIES = ID_STEP  # of a list
 
 
 def _id(value: Any) -> str | None:
     return None if type(value) is int and 0 <= value <= MOST else "a whole number from 0"
+
+
+def _text(value: Any) -> str | None:
+    return None if isinstance(value, str) else "text"
 
 
 def _inner_path(value: Any) -> str | None:
@@ -28,10 +37,10 @@ def _inner_path(value: Any) -> str | None:
     return None if safe else "a relative path inside its folder, with forward slashes and printable characters"
 
 
-_SHAPE = {
+_SHAPE: dict[str, Any] = {
     "images": [{"id": _id, "file_name": _inner_path}],
-    "annotations?": [{"image_id": _id, "category_id": _id}],
-    "categories": [{"id": _id, "name": str}],
+    "annotations": [{"image_id": _id, "category_id": _id}],
+    "categories": [{"id": _id, "name": _text}],
 }
 
 
@@ -45,12 +54,11 @@ class Coco:
     origin: str
     files: dict[int, str]
     categories: dict[int, str]
-    annotations: list[dict[str, int]]
+    annotated: tuple[array[int], array[int]]  # image and category ids
 
     def labels(self) -> Iterator[tuple[int, int]]:
         """Yield the image and category id of each annotation; raises DataError for ids that are not listed."""
-        for entry in self.annotations:
-            image, category = entry["image_id"], entry["category_id"]
+        for image, category in zip(*self.annotated, strict=True):
             if image not in self.files:
                 raise DataError(
                     f"{self.origin}: an annotation has image id {image}, which is not in 'images'. Remove it."
@@ -65,17 +73,43 @@ class Coco:
 
 def parse_coco(text: bytes, origin: str) -> Coco:
     """Parse an annotation file; raises DataError naming `origin` and the entry that is wrong."""
-    data = parse_json(text, origin, _KEYS)
-    fault = find_fault(data, _SHAPE)
+    coco, found = Coco(origin, {}, {}, (array("q"), array("q"))), set()
+    for key, position, entry in entries(text, origin, _KEYS):
+        if position < 0:
+            found.add(key)
+            shape = _SHAPE if key is None else {key: _SHAPE.get(key, object)}
+            _refuse(origin, find_fault(entry if key is None else {key: entry}, shape))
+        elif key in _SHAPE:
+            _add(coco, str(key), position, entry)
+    _refuse(origin, next((f"{key} is missing" for key in ("images", "categories") if key not in found), None))
+    for key, ids in (("images", coco.files), ("categories", coco.categories)):
+        if not ids:
+            raise DataError(f"{origin}: '{key}' is empty. List every one there.")
+    return coco
+
+
+def _add(coco: Coco, key: str, position: int, entry: Any) -> None:
+    """Keep what an entry of a list says; raises DataError for one of another shape, or with the id of another."""
+    # the shape's own checks, without its layers: a million entries come here
+    first, second = _SHAPE[key][0].items()
+    if type(entry) is not dict or first[1](entry.get(first[0])) or second[1](entry.get(second[0])):
+        _refuse(coco.origin, find_fault(entry, _SHAPE[key][0], f"{key}[{position}]"))
+    if position >= MOST_ENTRIES:
+        raise DataError(f"{coco.origin}: '{key}' has more than {MOST_ENTRIES:,} entries. Split the file.")
+    if key == "annotations":
+        coco.annotated[0].append(entry["image_id"])
+        coco.annotated[1].append(entry["category_id"])
+        return
+    named, name = (coco.files, "file_name") if key == "images" else (coco.categories, "name")
+    if entry["id"] in named:
+        problem = f"{coco.origin}: '{key}' has a duplicate id {entry['id']}"
+        raise DataError(f"{problem}. Give every entry its own id.")
+    named[entry["id"]] = entry[name]
+
+
+def _refuse(origin: str, fault: str | None) -> None:
     if fault:
         raise DataError(f"{origin}: {fault}. Write it in the COCO format.")
-    for key in ("images", "categories"):
-        if not data[key]:
-            raise DataError(f"{origin}: '{key}' is empty. List every one there.")
-        refuse_duplicates((entry["id"] for entry in data[key]), f"{origin}: '{key}' has a duplicate id")
-    files = {entry["id"]: entry["file_name"] for entry in data["images"]}
-    categories = {entry["id"]: entry["name"] for entry in data["categories"]}
-    return Coco(origin, files, categories, data.get("annotations", []))
 
 
 @dataclass(frozen=True)
@@ -119,7 +153,7 @@ def read_file(text: bytes, origin: str, may_lack_labels: bool) -> AnnotationFile
 
 def _read_labels(coco: Coco, categories: tuple[Category, ...], may_be_missing: bool) -> npt.NDArray[np.int32]:
     """Return the label of every image, -1 for all if the file has no annotations."""
-    if not coco.annotations and not may_be_missing:
+    if not coco.annotated[0] and not may_be_missing:
         raise DataError(f"{coco.origin} has no annotations. Only a test split may go without labels.")
     label_of = {category.id: label for label, category in enumerate(categories)}
     labels = dict.fromkeys(coco.files, -1)
@@ -128,7 +162,7 @@ def _read_labels(coco: Coco, categories: tuple[Category, ...], may_be_missing: b
             raise DataError(f"{coco.origin}: image id {image} has two annotations. Keep one.")
         labels[image] = label_of[category]
     found = np.fromiter(labels.values(), np.int32, len(labels))
-    if coco.annotations and found.min() < 0:
+    if coco.annotated[0] and found.min() < 0:
         bare = next(image for image, label in labels.items() if label < 0)
         raise DataError(f"{coco.origin}: image id {bare} has no annotation, others do. Label all images or none.")
     return found

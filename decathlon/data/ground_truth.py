@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from decathlon.data.zips import opened, unpack
 from decathlon.errors import DataError, UsageError
-from decathlon.system.checksums import read_sealed, unsealed
-from decathlon.system.schema import digest, find_fault
-from decathlon.system.strict_json import parse_json
+from decathlon.system.checksums import SEAL, check_seal
+from decathlon.system.files import read_bytes
+from decathlon.system.json_entries import entries
+from decathlon.system.schema import MOST, digest, find_fault
 
 IDS_PER_DOMAIN = 10**7
 SUFFIX = "_test.json"
@@ -28,14 +29,14 @@ Split = Literal["test", "val"]  # what can be predicted and scored
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how a packed file begins
 IMAGES_DIGEST = "images_sha256"  # the entry for the digest of the images, as packed, that a file has the answers of
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
+MOST_ENTRIES = 2_000_000  # of all domains together; the official ones have 360,000
 RESTORE = "Restore a copy or add the domain again"
-LISTS = ("images", "annotations", "categories")
 SHAPE = {
     "images": [{"id": int}],
     "annotations": [{"image_id": int, "category_id": int}],
     "categories": [{"id": int}],
-    f"{IMAGES_DIGEST}?": (digest, None),
 }
+DIGEST = {IMAGES_DIGEST: (digest, None)}
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,10 @@ def read_truth(path: str | Path, split: Split | None = None) -> Truth:
     if is_packed(path):
         domains = _packed_domains(path, named)
     else:
-        domains = [_domain(name, data, source) for name, data, source in documents(path, named)]
+        domains = []
+        for name, text, source in documents(path, named):
+            room = MOST_ENTRIES - sum(2 * len(domain.answers) for domain in domains)
+            domains.append(_domain(name, text, source, room))
         if not domains:
             fix = "Name the folder or zip with the ground truth"
             fix = "Name the packed file, which has those labels" if named == "val" else fix
@@ -159,33 +163,89 @@ def stripped(truth: Path) -> Path:
     return truth.with_name(truth.name.removesuffix(SUFFIX) + STRIPPED)
 
 
-def _domain(name: str, data: Any, source: str) -> TruthDomain:
-    fault = find_fault(data, SHAPE) or next((f"{key} is empty" for key in LISTS if not data[key]), None)
-    if fault:
-        fix = "Name a file with images, annotations and categories; one with 'stripped' in its name has no answers."
-        raise DataError(f"{source} is not ground truth ({fault}). {fix}")
-    images, categories = (_unique_ids(data, key, source) for key in ("images", "categories"))
-    answers: dict[int, int] = {}
-    for annotation in data["annotations"]:
-        image, category = annotation["image_id"], annotation["category_id"]
-        if image in answers:
-            raise DataError(f"{source} has two annotations of image {image}. Keep one: an image has one category.")
+def _domain(name: str, text: bytes, source: str, room: int) -> TruthDomain:
+    found, keys = _Lists(source), set()
+    for number, (key, position, entry) in enumerate(entries(text, source)):
+        if number > room:
+            raise DataError(f"{source} exceeds the {MOST_ENTRIES:,} entries ground truth may have. {RESTORE}.")
+        if position < 0:
+            keys.add(key)
+            found.begin(key, entry)
+        elif key in SHAPE:
+            found.add(str(key), position, entry)
+    check_seal(text, SEAL in keys, source, RESTORE)
+    for key in SHAPE:
+        if key not in keys or not found.ids[key]:
+            raise _no_truth(source, f"{key} is {'empty' if key in keys else 'missing'}")
+    _refuse_contradictions(found)
+    return TruthDomain(name, frozenset(found.ids["categories"]), found.answers, found.images)
+
+
+class _Lists:
+    """What the lists of a file hold, gathered entry by entry: the ids in each, and the category of every image."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.images: str | None = None
+        self.answers: dict[int, int] = {}
+        self.ids: dict[str, Collection[int]] = {
+            "images": set(),
+            "categories": set(),
+            "annotations": self.answers,
+        }
+
+    def begin(self, key: str | None, value: Any) -> None:
+        """Take an empty list, or what stands in its place; raises DataError for anything else under a known key."""
+        shape = SHAPE if key is None else {key: (SHAPE | DIGEST).get(key, object)}
+        if fault := find_fault(value if key is None else {key: value}, shape):
+            raise _no_truth(self.source, fault)
+        if key == IMAGES_DIGEST:
+            self.images = value
+
+    def add(self, key: str, position: int, entry: Any) -> None:
+        """Take an entry of a list; raises DataError for one of another shape, or the second of an image or id."""
+        ids = self.ids[key]
+        one: Any = None
+        if type(entry) is dict:
+            one = entry.get("image_id" if key == "annotations" else "id")
+        plain = type(one) is int and abs(one) <= MOST
+        if not plain or key == "annotations" and type(entry.get("category_id")) is not int:
+            raise _no_truth(self.source, str(find_fault(entry, SHAPE[key][0], f"{key}[{position}]")))
+        if one in ids and key == "annotations":
+            problem = f"{self.source} has two annotations of image {one}"
+            raise DataError(f"{problem}. Keep one: an image has one category.")
+        if one in ids:
+            raise DataError(f"{self.source} has duplicate ids in `{key}`. {RESTORE}.")
+        if isinstance(ids, set):
+            ids.add(one)
+        else:
+            self.answers[one] = entry["category_id"]
+
+
+def _refuse_contradictions(found: _Lists) -> None:
+    answers, images, categories = found.answers, found.ids["images"], found.ids["categories"]
+    reason = None
+    for image, category in answers.items():
         if category not in categories:
             reason = f"image {image} is in category {category}, which is not in `categories`"
-            raise DataError(f"{source} contradicts itself: {reason}. {RESTORE}.")
-        answers[image] = category
-    if answers.keys() != images:
+            break
+    if reason is None and answers.keys() != images:
         image = min(answers.keys() ^ images)
         reason = f"image {image} has no annotation" if image in images else f"image {image} is not in `images`"
-        raise DataError(f"{source} contradicts itself: {reason}. {RESTORE}.")
-    return TruthDomain(name, categories, answers, data.get(IMAGES_DIGEST))
+    if reason:
+        raise DataError(f"{found.source} contradicts itself: {reason}. {RESTORE}.")
 
 
-def _unique_ids(data: Any, key: str, source: str) -> frozenset[int]:
-    ids = frozenset(entry["id"] for entry in data[key])
-    if len(ids) != len(data[key]):
-        raise DataError(f"{source} has duplicate ids in `{key}`. {RESTORE}.")
-    return ids
+def _no_truth(source: str, fault: str) -> DataError:
+    fix = "Name a file with images, annotations and categories; one with 'stripped' in its name has no answers."
+    return DataError(f"{source} is not ground truth ({fault}). {fix}")
+
+
+def check_stripped(path: Path) -> None:
+    """Read a file of test images without answers to its end; raises DataError, or VerificationError for damage."""
+    text = read_bytes(path, most=LARGEST_MEMBER)
+    keys = {key for key, _, _ in entries(text, str(path))}
+    check_seal(text, SEAL in keys, str(path), RESTORE)
 
 
 def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
@@ -200,16 +260,18 @@ def _refuse_shared_ids(path: Path, domains: list[TruthDomain]) -> None:
             owner.update(dict.fromkeys(ids, domain.name))
 
 
-def documents(path: Path, split: Split = "test") -> Iterator[tuple[str, Any, str]]:
-    """Yield domain, parsed content and source of every file of a split in a folder or zip, or of a single file."""
+def documents(path: Path, split: Split = "test") -> Iterator[tuple[str, bytes, str]]:
+    """Yield domain, content and source of every file of a split in a folder or zip, or of a single file."""
     end = suffix(split)
     if path.is_dir():
         folders = (path, path / "annotations")
         listed = (sorted(f for f in folder.glob(f"*{end}") if _is_truth(f.name, end)) for folder in folders)
         found = next(filter(None, listed), [])
-        yield from ((file.name.removesuffix(end), read_sealed(file, RESTORE), str(file)) for file in found)
+        yield from (
+            (file.name.removesuffix(end), read_bytes(file, most=LARGEST_MEMBER), str(file)) for file in found
+        )
     elif _is_truth(path.name, end):
-        yield path.name.removesuffix(end), read_sealed(path, RESTORE), str(path)
+        yield path.name.removesuffix(end), read_bytes(path, most=LARGEST_MEMBER), str(path)
     elif path.exists() and not path.is_file():  # opening a pipe would wait forever
         raise DataError(f"cannot read {path}: it is not a regular file.")
     else:
@@ -221,17 +283,15 @@ def _is_truth(name: str, end: str) -> bool:
     return name.endswith(end) and name != end and not name.startswith(".")
 
 
-def _members(path: Path, end: str) -> Iterator[tuple[str, Any, str]]:
+def _members(path: Path, end: str) -> Iterator[tuple[str, bytes, str]]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, opened(file) as archive:
             for name, member in _truths(archive, path, end).items():
                 source = f"{path}:{member.filename}"
-                data = parse_json(_unpack(archive, member, source), source)
-                yield name.removesuffix(end), unsealed(data, source, RESTORE), source
+                yield name.removesuffix(end), _unpack(archive, member, source), source
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
-    # RuntimeError: a password is needed; NotImplementedError: an unknown compression.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except zipfile.BadZipFile as error:
         problem = f"{path} is not a folder, a <domain>{end}, an intact zip of them or a packed file ({error})"
         raise DataError(f"{problem}. Name another or copy it again.") from None
 
@@ -251,4 +311,4 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> b
     if member.file_size > LARGEST_MEMBER:
         problem = f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}"
         raise DataError(f"{problem}. If it is genuine, unpack it yourself and name the folder.")
-    return archive.read(member)
+    return unpack(archive, member)

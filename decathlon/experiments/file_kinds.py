@@ -1,12 +1,12 @@
 """Which kinds of file the project writes, by name and content, and how each is read to its end."""
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from decathlon.data.ground_truth import RESTORE as ADD_AGAIN
-from decathlon.data.ground_truth import STRIPPED, Split, read_truth, suffix
+from decathlon.data.ground_truth import STRIPPED, Split, check_stripped, read_truth, suffix
 from decathlon.errors import DataError
 from decathlon.inference.network_file import FORMAT, description, load_merged
 from decathlon.runs.logs import TIMING, read_footprint, read_lines, read_metrics
@@ -17,7 +17,7 @@ from decathlon.scoring.baseline import SavedBaseline
 from decathlon.scoring.results import protocol_path, read_results
 from decathlon.scoring.score import Score
 from decathlon.scoring.seed_scores import GroupScore
-from decathlon.system.checksums import RESTORE, is_sealed, read_sealed
+from decathlon.system.checksums import RESTORE, is_sealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.schema import check
 from decathlon.system.tensor_files import read_tensors
@@ -60,7 +60,7 @@ def kind_of(path: Path) -> Kind | None:
     if path.name.endswith(tuple(map(suffix, get_args(Split)))):
         return Kind("ground truth", read_truth)
     if path.name.endswith(STRIPPED):
-        return Kind("names of test images", lambda path: read_sealed(path, ADD_AGAIN))
+        return Kind("names of test images", check_stripped)
     if path.name.endswith(".protocol.json"):
         return Kind("protocol", _read_protocol)
     if path.suffix != ".json":
@@ -71,12 +71,13 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def _by_content(path: Path) -> Kind | None:
+    with path.open("rb") as file:
+        if file.read(100).removeprefix(BOM_UTF8).lstrip().startswith(b"["):
+            return RESULTS
     try:
         data = read_json(path)
     except DataError:
         return Kind("JSON", read_json)  # its error says what is wrong
-    if isinstance(data, list):
-        return RESULTS
     keys = data.keys() if isinstance(data, dict) else set()
     if "baseline_errors" in keys:
         return Kind("baseline", SavedBaseline.read)

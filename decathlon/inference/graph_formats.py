@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from decathlon.data.zips import DAMAGE
 from decathlon.errors import DataError, UsageError
 from decathlon.models.layers import PointwiseConv
 from decathlon.models.surgery import replace
@@ -144,7 +145,7 @@ def _from_zip(path: Path, name: str) -> bytes:
                 raise _undescribed(path)
             with archive.open(found[0]) as member:
                 return member.read(LARGEST + 1)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (OSError, *DAMAGE) as error:
         raise DataError(f"{path} is damaged or not a torch-export file ({error}). Merge it again.") from None
 
 

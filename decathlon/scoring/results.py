@@ -9,25 +9,43 @@ import codecs
 import hashlib
 import io
 import zipfile
-import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from decathlon.data.ground_truth import IDS_PER_DOMAIN, Split, Truth, TruthDomain
+from decathlon.data.zips import opened, unpack
 from decathlon.errors import DataError, VerificationError
 from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
+from decathlon.system.json_entries import entries
 from decathlon.system.strict_json import dump_json, parse_json
 from decathlon.system.text import format_value, several
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
 LISTED = 10  # offenders of each kind
 LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the official test images make 10 MB
-Offences = dict[str, list[str]]  # the offenders by kind
+MOST_ROWS = 2_000_000  # the official test images make 180,000
+
+
+class Offenders:
+    """How many of a kind there are, and the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[str] = []
+
+    def append(self, offender: object) -> None:
+        """Add one."""
+        self.count += 1
+        if self.count <= LISTED:
+            self.first.append(format_value(offender) if isinstance(offender, int) else str(offender))
+
+
+Offences = dict[str, Offenders]  # by kind
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ def read_results(path: str | Path) -> Results:
     when the sidecar belongs to other results.
     """
     path = Path(path)
-    data = read_bytes(path)
+    data = read_bytes(path, most=LARGEST_MEMBER)
     if data.startswith(b"PK\3\4"):
         data = _unzipped(data, path)
     protocol = read_protocol(path, hashlib.sha256(data).hexdigest())
@@ -73,7 +91,7 @@ def read_results(path: str | Path) -> Results:
 def _unzipped(data: bytes, path: Path) -> bytes:
     """Return the one results file in a zip."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with opened(io.BytesIO(data)) as archive:
             found = [each for each in archive.infolist() if _is_results(each.filename.rpartition("/")[2])]
             if len(found) != 1:
                 raise DataError(f"{path} holds {several(len(found), 'results file')}. Zip one results.json.")
@@ -81,9 +99,8 @@ def _unzipped(data: bytes, path: Path) -> bytes:
                 raise DataError(
                     f"{path} unpacks to {found[0].file_size:,} bytes. If it is genuine, unpack it yourself."
                 )
-            return archive.read(found[0])
-    # RuntimeError: a password is needed; NotImplementedError: an unknown compression.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            return unpack(archive, found[0])
+    except zipfile.BadZipFile as error:
         raise DataError(f"{path} is not an intact zip ({error}). Copy it again.") from None
 
 
@@ -92,15 +109,30 @@ def _is_results(name: str) -> bool:
     return name.endswith((".json", ".jsonl")) and not name.startswith(".") and not name.endswith(".protocol.json")
 
 
-def _rows(data: bytes, path: Path) -> Any:
-    """Parse a results file: a list, or one object a line."""
+def _rows(data: bytes, path: Path) -> Iterator[Any]:
+    """Yield the rows of a results file: a list, or one object a line; raises DataError for another kind of JSON."""
     data = data.removeprefix(codecs.BOM_UTF8)
     first = data.lstrip().partition(b"\n")[0].rstrip()
     before, named, _ = first.partition(b'"image_id"')
     if not (named and first.startswith(b"{") and first.endswith(b"}") and b"[" not in before):
-        return parse_json(data, str(path))
-    lines = enumerate(data.splitlines(), 1)
-    return [parse_json(line, f"{path}, line {number},") for number, line in lines if line.strip()]
+        for key, position, row in entries(data, str(path)):
+            if position < 0 and (key is not None or row != []):
+                form = 'Results are a JSON list of {"image_id": …, "category_id": …}'
+                raise DataError(f"{path} is not a list. {form}.")
+            if position >= MOST_ROWS:
+                raise _too_long(path)
+            if position >= 0:
+                yield row
+        return
+    for number, line in enumerate(io.BytesIO(data), 1):
+        if number > MOST_ROWS:
+            raise _too_long(path)
+        if line.strip():
+            yield parse_json(line, f"{path}, line {number},")
+
+
+def _too_long(path: Path) -> DataError:
+    return DataError(f"{path} has more than {MOST_ROWS:,} rows. Check that it is the right file.")
 
 
 def write_results(
@@ -129,7 +161,7 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
     With `partial`, domains without any answer are allowed. Returns the names of those domains.
     Raises DataError listing the first ten offenders of each kind.
     """
-    offences: Offences = defaultdict(list)
+    offences: Offences = defaultdict(Offenders)
     domain_of = {image: domain for domain in truth.domains for image in domain.answers}
     seen = _check_rows(results, truth, domain_of, offences)
     present = {domain_of[image].name for image in seen}
@@ -196,14 +228,14 @@ def _fix_truth(truth: Truth) -> str:
     return f"Name {named}"
 
 
-def _refuse(source: Path, offences: Offences) -> None:
-    """Raise DataError listing the first offenders of each kind, if any."""
+def _refuse(source: Path, offences: Offences, found_in: str = "") -> None:
+    """Raise DataError listing the first offenders of each kind, if any; `found_in` says what was looked at."""
     lines = [
-        f"  {kind} ({len(offenders):,}): {', '.join(offenders[:LISTED])}{', …' if offenders[LISTED:] else ''}"
-        for kind, offenders in offences.items()
+        f"  {kind} ({found.count:,}): {', '.join(found.first)}{', …' if found.count > LISTED else ''}"
+        for kind, found in offences.items()
     ]
     if lines:
-        raise DataError(f"{source} cannot be scored; fix the problems below.", lines)
+        raise DataError(f"{source} cannot be scored{found_in}; fix the problems below.", lines)
 
 
 def _check_rows(
@@ -214,7 +246,7 @@ def _check_rows(
     for image, category in zip(results.image_ids, results.category_ids, strict=True):
         domain = domain_of.get(image)
         if domain is None:
-            offences["foreign image, not in the ground truth"].append(format_value(image))
+            offences["foreign image, not in the ground truth"].append(image)
             continue
         answer = f"{image} ({domain.name})"
         if image in seen:
@@ -227,20 +259,29 @@ def _check_rows(
     return seen
 
 
-def _columns(rows: Any, path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if not isinstance(rows, list):
-        raise DataError(f'{path} is not a list. Results are a JSON list of {{"image_id": …, "category_id": …}}.')
-    if not rows:
-        raise DataError(f"{path} is an empty list. Name a file with predictions.")
-    offences: Offences = defaultdict(list)
+def _columns(rows: Iterable[Any], path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    offences: Offences = defaultdict(Offenders)
+    image_ids: list[int] = []
+    category_ids: list[int] = []
+    position = 0
     for position, row in enumerate(rows, 1):
-        if type(row) is not dict or "image_id" not in row or "category_id" not in row:
+        if position % 10_000 == 1:  # of a file of something else, some are enough
+            _refuse(path, offences, f", as its first {position - 1:,} rows show")
+        image, category = (
+            (row.get("image_id", ...), row.get("category_id", ...)) if type(row) is dict else (..., ...)
+        )
+        if type(image) is int and type(category) is int:
+            image_ids.append(image)
+            category_ids.append(category)
+        elif image is ... or category is ...:
             offences["malformed row, without image_id and category_id"].append(f"row {position}")
-        elif type(row["image_id"]) is not int or type(row["category_id"]) is not int:
-            key = "category_id" if type(row["image_id"]) is int else "image_id"
+        else:
+            key = "category_id" if type(image) is int else "image_id"
             offences["id that is not an integer"].append(f"row {position} {key} {format_value(row[key])}")
+    if not position:
+        raise DataError(f"{path} is an empty list. Name a file with predictions.")
     _refuse(path, offences)
-    return tuple(row["image_id"] for row in rows), tuple(row["category_id"] for row in rows)
+    return tuple(image_ids), tuple(category_ids)
 
 
 def protocol_text(protocol: Mapping[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any
 from decathlon.errors import DataError, ResourceError, UsageError
 from decathlon.system.locks import refuse_lost
 from decathlon.system.resources import unwritable
-from decathlon.system.strict_json import dump_json, parse_json
+from decathlon.system.strict_json import LARGEST, dump_json, parse_json, too_long
 from decathlon.system.text import printable, sentence
 
 
@@ -151,14 +151,19 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path, keep: Container[str] | None = None) -> Any:
     """Parse the JSON file `path` as `parse_json` does; raises DataError naming the file and what is wrong in it."""
-    return parse_json(read_bytes(path), str(path), keep)
+    return parse_json(read_bytes(path, most=LARGEST), str(path), keep)
 
 
-def read_bytes(path: Path, what: str = "") -> bytes:
-    """Return the content of a file; raises DataError, with `what` before the path, where it cannot be read."""
+def read_bytes(path: Path, what: str = "", most: int | None = None) -> bytes:
+    """Return the content of a file of up to `most` bytes.
+
+    Raises DataError, with `what` before the path, where it cannot be read.
+    """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise DataError(f"cannot read {what}{path}: it is not a regular file.")
+        if most is not None and path.is_file() and path.stat().st_size > most:
+            raise too_long(f"{what}{path}", path.stat().st_size, most)
         return path.read_bytes()
     except OSError as error:
         fix = "Check its permissions" if isinstance(error, PermissionError) else "Check the path"

@@ -31,10 +31,13 @@ def check(value: Any, shape: Any, source: str, fix: str) -> None:
         raise DataError(f"{source} is damaged: {fault}. {sentence(fix)}")
 
 
-def find_fault(value: Any, shape: Any) -> str | None:
-    """Return where a value lacks the shape and what is there, as `seeds[2] is 'x', not a whole number`."""
+def find_fault(value: Any, shape: Any, place: str = "") -> str | None:
+    """Return where a value lacks the shape and what is there, as `seeds[2] is 'x', not a whole number`.
+
+    `place` is that of the value itself, as `seeds`, where it is part of something.
+    """
     fault = _fault(value, shape)
-    return fault and f"{fault[0].removeprefix('.') or 'the whole'} {fault[1]}"
+    return fault and f"{f'{place}{fault[0]}'.removeprefix('.') or 'the whole'} {fault[1]}"
 
 
 def within(kind: type, least: float, most: float) -> Callable[[Any], str | None]:

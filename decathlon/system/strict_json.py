@@ -1,13 +1,16 @@
 """Strict JSON: no duplicate keys and no NaN when reading, the same bytes every time when writing."""
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from decathlon.errors import DataError
 from decathlon.system.text import printable
+
+LARGEST = 16 << 20  # bytes of JSON parsed as a whole, which may become thirty times as many
 
 
 def dump_json(value: object) -> str:
@@ -23,21 +26,48 @@ def show_json(value: object) -> str:
 def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:
     """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`.
 
-    Objects keep only the keys in `keep`, by default all; for a million entries that halves the memory.
+    Objects keep only the keys in `keep`, by default all. What may be longer than `LARGEST` is read with
+    `decathlon.system.json_entries`.
     """
-    hook = _unique if keep is None else partial(_unique, keep=keep)
-    try:
+    if len(text) > LARGEST:
+        raise too_long(name, len(text), LARGEST)
+    with translated(text, name):
         plain = text.decode(json.detect_encoding(text))  # json.loads would accept half a surrogate pair
-        found = json.loads(plain, object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
+        found = strict_decoder(keep).decode(plain)
         if "\\ud" in plain or "\\uD" in plain:
             json.dumps(found, ensure_ascii=False).encode()
         return found
+
+
+def too_long(name: str, size: int, most: int) -> DataError:
+    """Return the error for a file of more bytes than one of its kind can need."""
+    return DataError(f"{name} has {size:,} bytes, the limit is {most:,}. Check that it is the right file.")
+
+
+def strict_decoder(keep: Container[str] | None = None) -> json.JSONDecoder:
+    """Return a decoder that raises ValueError for what `parse_json` refuses."""
+    hook = _unique if keep is None else partial(_unique, keep=keep)
+    return json.JSONDecoder(object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
+
+
+class Counting(Protocol):
+    """What has seen `lines` before the text in which an error stands."""
+
+    lines: int
+
+
+@contextlib.contextmanager
+def translated(text: bytes, name: str, before: Counting | None = None) -> Iterator[None]:
+    """Raise what goes wrong in parsing `text` as DataError named after `name`."""
+    try:
+        yield
     except UnicodeError:
         raise DataError(f"{name} holds text that is not Unicode.") from None
     except json.JSONDecodeError as error:
         if not text.strip():
             raise DataError(f"{name} is empty. Restore a copy.") from None
-        where = f" (line {error.lineno})" if b"\n" in text.strip() else ""
+        line = error.lineno + (before.lines if before else 0)
+        where = f" (line {line})" if b"\n" in text.strip() else ""
         raise DataError(f"{name} is cut off or damaged{where}. Restore a copy.") from None
     except RecursionError:
         raise DataError(f"{name} is not valid JSON: it is nested too deeply.") from None

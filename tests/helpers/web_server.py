@@ -38,6 +38,8 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             (page.faults.pop(0) if page.faults else honest())(self, page)
 
+    do_HEAD = do_GET  # the body that follows is not read: the connection ends
+
     def head(self, status: int, headers: dict[str, str]) -> None:
         """Send a status line and headers."""
         self.send_response(status)

@@ -241,3 +241,12 @@ def test_lines_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text('{"image_id": 1, "category_id": 2}\n' * 2, encoding="utf-8-sig")
     assert read_results(path).image_ids == (1, 1)
+
+
+def test_a_file_of_something_else_is_not_counted_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps([0] * 30_000))
+    with pytest.raises(
+        DataError, match=r"cannot be scored, as its first 10,000 rows show.*\n.*\(10,000\): row 1, row 2"
+    ):
+        read_results(path)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import timm
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from decathlon.errors import DecathlonError, UsageError, unknown
+from decathlon.errors import DataError, UsageError, unknown
+from decathlon.models.trunks.hub import fetch_weights, first_line, only_pickle
 from decathlon.models.trunks.trunk import Trunk
 
 
 class TimmTrunk(Trunk):
     """`timm:<model>`: random weights, or the pretrained ones where the name carries a weights tag.
 
+    Those are read as safetensors from the hub's cache: left to itself timm would go on to a pickle.
     Raises UsageError for a name that timm does not know or a model without convolutional stage features.
     """
 
@@ -21,15 +24,13 @@ class TimmTrunk(Trunk):
         bare, _, tag = model.partition(".")
         if bare not in timm.list_models():
             raise unknown("timm model", bare, timm.list_models())
-        wanted = bool(tag) if pretrained is None else pretrained
+        pretrained = bool(tag) if pretrained is None else pretrained
+        weights = _weights(model, self.name) if pretrained else None
         try:
-            self.model = timm.create_model(model, pretrained=wanted, features_only=True)
+            self.model = timm.create_model(model, bool(weights), pretrained_cfg_overlay=weights, features_only=True)
         except (RuntimeError, AttributeError, ValueError) as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             raise UsageError(f"{self.name} cannot be a trunk: {reason}. Choose a convolutional model.") from error
-        except OSError as error:
-            problem = f"the weights of {self.name} cannot be fetched ({_first_line(error)})"
-            raise DecathlonError(f"{problem}. Use 'timm:{bare}' for random weights.") from error
         self.tap_channels = tuple(self.model.feature_info.channels())  # type: ignore[operator,union-attr]
         if not any(isinstance(part, nn.BatchNorm2d) for part in self.model.modules()):
             problem = f"{self.name} has no batch normalisation for domains to adapt"
@@ -44,5 +45,24 @@ class TimmTrunk(Trunk):
         return TimmTrunk(self.name.removeprefix("timm:"), pretrained=False)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+def _weights(model: str, name: str) -> dict[str, object]:
+    """Return what makes timm read a model's weights from a file of safetensors, after looking that it fits.
+
+    Raises UsageError for an unknown tag or weights kept as pickle, DataError for a file of something else.
+    """
+    try:
+        known = timm.models.get_pretrained_cfg(model)
+    except RuntimeError:  # no weights of that tag
+        bare = model.partition(".")[0]
+        raise unknown("weights", name, [f"timm:{each}" for each in timm.list_pretrained(f"{bare}.*")]) from None
+    if known is None or not known.hf_hub_id:
+        raise only_pickle(name)
+    file = fetch_weights(known.hf_hub_id, name)
+    weights = {"file": file, "source": "", "custom_load": False}
+    try:
+        # the whole model: for features alone timm takes any file, and leaves random what it does not hold
+        timm.create_model(model, pretrained=True, pretrained_cfg_overlay=weights)
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        problem = f"{file} does not hold the weights of {name} ({first_line(error)})"
+        raise DataError(f"{problem}. Remove it to fetch it again.") from error
+    return weights

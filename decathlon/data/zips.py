@@ -1,0 +1,54 @@
+"""Zip archives from outside, read in place and in bounded memory."""
+
+import contextlib
+import io
+import lzma
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+_BLOCK = 1 << 16
+_END, _ZIP64, _LONGEST_END = b"PK\5\6", b"PK\6\7", 22 + 65535
+DIRECTORY = 1 << 20  # bytes of the table of contents, some 10,000 files; Python keeps all of it as objects
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, struct.error,
+    RuntimeError,  # a password is needed, or an unknown compression (NotImplementedError)
+    ValueError, OverflowError,  # names that are not Unicode, places before the beginning
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    """Yield the archive in a file; whatever is wrong with it, then or in the block, is raised as BadZipFile."""
+    try:
+        _check_end(file)
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except OSError as error:
+        if error.errno is not None:  # from the disk, not from bz2
+            raise
+        raise zipfile.BadZipFile(str(error)) from None
+    except DAMAGE as error:
+        raise zipfile.BadZipFile(str(error) or type(error).__name__) from None
+
+
+def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member's bytes; at once, zipfile would unpack what is there, however much more than `file_size`."""
+    with archive.open(member) as file:
+        return b"".join(iter(lambda: file.read(_BLOCK), b""))
+
+
+def _check_end(file: IO[bytes]) -> None:
+    """Raise BadZipFile for a table of contents that is longer than an archive of a few files needs."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - _LONGEST_END - 20), os.SEEK_SET)
+    end = file.read()
+    at = end.rfind(_END)
+    if at < 0 or len(end) - at < 22:
+        raise zipfile.BadZipFile("File is not a zip file")
+    (directory,) = struct.unpack_from("<L", end, at + 12)
+    if directory > DIRECTORY or end[max(0, at - 20) : at].startswith(_ZIP64):
+        raise zipfile.BadZipFile("its table of contents is too long")
