@@ -93,25 +93,26 @@ class _Reader:
         if self.peek() == "]":
             self.at += 1
             return
-        position, scan, match = 0, self._scan, _COMMA.match
-        while True:
-            try:  # as in `value`, which costs a call
-                found, end = scan(self._text, self.at)
-            except (StopIteration, JSONDecodeError):
-                end = len(self._text)
-            if end + _REST < len(self._text) and not self._halves:
-                self.at = end
-            else:
-                found = self.value()
-            yield key, position, found
+        position, more = 0, True
+        while more:
+            text, at, scan, match = self._text, self.at, self._scan, _COMMA.match
+            most = -1 if self._halves else len(text) - _REST
+            while True:  # the common case: an entry, a comma and the next entry within the block
+                try:
+                    found, end = scan(text, at)
+                except (StopIteration, JSONDecodeError):
+                    break
+                comma = match(text, end)
+                if end >= most or comma is None or comma.end() >= most:
+                    break
+                yield key, position, found
+                position += 1
+                at = comma.end()
+            self.at = at
+            yield key, position, self.value()
             position += 1
-            comma = match(self._text, self.at)
-            if comma and comma.end() < len(self._text):
-                self.at = comma.end()
-            elif self.take(",]") == "]":
-                return
-            else:
-                self.peek()
+            more = self.take(",]") == ","
+            self.peek()
 
     def value(self) -> Any:
         """Return the value that begins here."""
