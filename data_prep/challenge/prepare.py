@@ -7,6 +7,7 @@ from pathlib import Path
 
 from decathlon.data.domains import Benchmark, Domain
 from decathlon.data.official import OFFICIAL
+from decathlon.data.packed_file import MOST_FACTS
 from decathlon.data_prep.challenge.annotations import read_domains
 from decathlon.data_prep.challenge.layout import FACTS, Source, open_source
 from decathlon.data_prep.download.mirrors import known_files
@@ -86,7 +87,7 @@ def own_facts(source: Source, domains: Sequence[PlannedDomain]) -> Benchmark | N
     """
     if not source.has(FACTS):
         return None
-    facts = Benchmark.from_json(parse_json(source.read(FACTS), FACTS), FACTS)
+    facts = Benchmark.from_json(parse_json(source.read(FACTS), FACTS, most=MOST_FACTS), FACTS)
     annotated = {domain.name: domain for domain in domains}
     for name in annotated:
         if name not in facts.names:

@@ -89,7 +89,8 @@ class PackedFile:
                 check_finished(self._file, path)
                 self._digest = text(self._file.id, "digest")
             facts = self._facts()
-            self.benchmark = Benchmark.from_json(parse_json(facts, f"{path}:/benchmark"), f"{path}:/benchmark")
+            where = f"{path}:/benchmark"
+            self.benchmark = Benchmark.from_json(parse_json(facts, where, most=MOST_FACTS), where)
             packed = tuple(replace(domain, packing=self._look_at(domain.name)) for domain in self.benchmark)
             self.benchmark = replace(self.benchmark, domains=packed)
             self._check_whole(facts)

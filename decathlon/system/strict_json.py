@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Protocol
 from decathlon.errors import DataError
 from decathlon.system.text import printable
 
-LARGEST = 16 << 20  # bytes of JSON parsed as a whole, which may become thirty times as many
+LARGEST = 4 << 20  # bytes of JSON parsed as a whole, which may become a hundred times as many
 
 
 def dump_json(value: object) -> str:
@@ -23,14 +23,14 @@ def show_json(value: object) -> str:
     return printable(dump_json(value), "\n", lambda character: json.dumps(character)[1:-1])
 
 
-def parse_json(text: bytes, name: str, keep: Container[str] | None = None) -> Any:
+def parse_json(text: bytes, name: str, keep: Container[str] | None = None, most: int = LARGEST) -> Any:
     """Parse JSON strictly: duplicate keys, NaN and numbers beyond a float are errors named after `name`.
 
-    Objects keep only the keys in `keep`, by default all. What may be longer than `LARGEST` is read with
-    `decathlon.system.json_entries`.
+    Objects keep only the keys in `keep`, by default all. It may have `most` bytes; what may be longer still is read
+    with `decathlon.system.json_entries`.
     """
-    if len(text) > LARGEST:
-        raise too_long(name, len(text), LARGEST)
+    if len(text) > most:
+        raise too_long(name, len(text), most)
     with translated(text, name):
         plain = text.decode(json.detect_encoding(text))  # json.loads would accept half a surrogate pair
         found = strict_decoder(keep).decode(plain)

@@ -21,12 +21,15 @@ from decathlon.system.schema import check
 from decathlon.system.strict_json import parse_json
 
 Tensors = Mapping[str, Tensor]
-HEADER = 4 << 20  # bytes; ten domains of ViT size need less than one MiB, 70,000 empty tensors take seconds
+HEADER = 16 << 20  # bytes: the names of 200,000 classes
+MOST = 50_000  # tensors of a file; ten domains of ViT size and their optimizers make some thousand
 SEALED = "all:"  # begins the digest, which covers tensors and metadata
 
 
 def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any], keep: Path | None = None) -> None:
     """Write tensors and a JSON object to `path`, durably; with `keep`, what was there gets that name."""
+    if len(tensors) > MOST:  # nothing would read it again
+        raise UsageError(f"{len(tensors):,} tensors are too many for {path}. Train fewer domains at once.")
     # safetensors stores rows in order: channels_last weights are written in the plain layout
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     seal = _seal(digest(plain), json.dumps(about, allow_nan=False))
@@ -36,10 +39,6 @@ def write_tensors(path: Path, tensors: Tensors, about: Mapping[str, Any], keep: 
     with replacing(path, keep) as part, aside(part) as folder:
         try:
             save_file(plain, folder / "tensors", metadata=metadata)
-            with (folder / "tensors").open("rb") as made:
-                length = int.from_bytes(made.read(8), "little")
-            if length > HEADER:  # nothing would read it again
-                raise UsageError(f"{len(plain):,} tensors are too many for {path}. Train fewer domains at once.")
             os.replace(folder / "tensors", part)
         except SafetensorError as error:  # as "Error while serializing: I/O error: File too large (os error 27)"
             raise unwritable(path, _reason(error)) from None
@@ -72,7 +71,7 @@ def read_tensor_file(path: Path, shape: Any = dict) -> TensorFile:
     values = digest(tensors)
     if "about" not in metadata:
         raise DataError(f"{path} was not written by decathlon: it has no metadata. Choose another file.")
-    about = parse_json(metadata["about"].encode(), f"the metadata of {path}")
+    about = parse_json(metadata["about"].encode(), f"the metadata of {path}", most=HEADER)
     if not isinstance(about, dict):
         raise DataError(f"the metadata of {path} is not a JSON object. {RESTORE}.")
     found = about.pop("digest", None)
@@ -104,6 +103,9 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str
     if length > min(HEADER, len(data)):
         problem = f"its header would have {length:,} bytes"
         raise DataError(f"{path} is cut short or not a safetensors file: {problem}. {RESTORE}.")
+    header = parse_json(data[8 : 8 + length], f"the header of {path}", most=HEADER)
+    if isinstance(header, dict) and len(header) > MOST:
+        raise DataError(f"{path} holds {len(header):,} tensors, the limit is {MOST:,}. {RESTORE}.")
     try:
         tensors = load(data)
     except (SafetensorError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -111,7 +113,7 @@ def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str
             raise out_of_memory(error, f"reading {path}") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read ({reason}). {RESTORE}.") from None
-    return tensors, parse_json(data[8 : 8 + length], f"the header of {path}").get("__metadata__") or {}
+    return tensors, header.get("__metadata__") or {}
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -83,6 +83,6 @@ def test_an_entry_has_a_longest_length(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_json_that_is_parsed_as_a_whole_has_a_largest_size() -> None:
     text = b"[" + b" " * LARGEST + b"]"
-    with pytest.raises(DataError, match=r"it has 16,777,218 bytes, the limit is 16,777,216. Check that"):
+    with pytest.raises(DataError, match=r"it has 4,194,306 bytes, the limit is 4,194,304. Check that"):
         parse_json(text, "it")
     assert whole(text) == []
