@@ -36,7 +36,12 @@ def opened(file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
 
 
 def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Return a member's bytes; at once, zipfile would unpack what is there, however much more than `file_size`."""
+    """Return a member's bytes; at once, zipfile would unpack what is there, however much more than `file_size`.
+
+    Of the other methods it unpacks four kilobytes at once, which may become gigabytes.
+    """
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{member.filename} is compressed by another method than deflate")
     with archive.open(member) as file:
         return b"".join(iter(lambda: file.read(_BLOCK), b""))
 

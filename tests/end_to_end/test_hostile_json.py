@@ -59,7 +59,7 @@ def test_small_pieces_do_not_become_many_objects(tmp_path: Path, kind: str) -> N
 
 @pytest.mark.slow
 def test_as_many_rows_as_a_file_may_hold(tmp_path: Path) -> None:
-    """The most that is read before it is refused: two million rows of everything."""
+    """The most that is read before it is refused: a million rows, one and a half million entries."""
     rows = b",".join(b'{"image_id":%d,"category_id":1}' % i for i in range(results.MOST_ROWS))
     with zipfile.ZipFile(tmp_path / "results.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("results.json", b"[" + rows + b"]")

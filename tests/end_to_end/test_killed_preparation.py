@@ -185,6 +185,7 @@ def test_add_killed_before_any_change_of_the_disk_leaves_the_old_file_or_the_new
     assert min(told) >= 2 and left == ["the old file"] * told[0] + [whole] * told[1]
 
 
+@pytest.mark.slow
 def test_writing_in_place_is_noticed(source: Path, tmp_path: Path) -> None:
     """The negative control of the tests above: a packed file under its own name before it is whole."""
     writing = preparing(source, tmp_path, workers=1)

@@ -241,7 +241,8 @@ def test_torch_export_goes_round_with_any_number_of_images(runs: dict[str, Run],
     assert b"decathlon/trunks" not in (tmp_path / "b.pt2").read_bytes()  # no path of this machine
 
 
-@pytest.mark.parametrize("name", [slow("parallel"), "mtan"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["parallel", "mtan"])
 def test_onnx_runs_in_its_runtime_with_any_number_of_images(
     runs: dict[str, Run], tmp_path: Path, name: str
 ) -> None:

@@ -24,10 +24,12 @@ from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import write_json
 from decathlon.system.progress import TrainingProgress
 from tests.helpers import packs
+from tests.helpers.marks import quickly
 from tests.helpers.packs import COUNTS, TINY, tiny_domain, write_pack, write_truth
 from tests.helpers.runs import RECIPE, digests, go
 
 SHORT = RECIPE.override({"epochs": 1})
+KINDS = ("another split", "other pixels", "other channel means", "more images")
 
 
 def ask(*words: object, code: int = 0) -> str:
@@ -69,7 +71,7 @@ def other_pack(path: Path, kind: str) -> Path:
     return write_pack(path, counts=COUNTS | {"test": 13})
 
 
-@pytest.mark.parametrize("kind", ["another split", "other pixels", "other channel means", "more images"])
+@pytest.mark.parametrize("kind", quickly(KINDS, "another split", "other channel means"))
 def test_other_images_than_the_run_knows_are_refused_or_named(runs: Path, tmp_path: Path, kind: str) -> None:
     data = other_pack(tmp_path / "other.h5", kind)
     words = "predict", runs / "run0", "--data", data, "-o", tmp_path / "results.json"
@@ -218,6 +220,7 @@ def test_results_of_another_run_are_refused_wherever_they_are_used(runs: Path, t
     ask("score", other / "results.json", "--truth", truth)  # as a file of unknown origin
 
 
+@pytest.mark.slow
 def test_results_of_another_seed_are_refused_in_a_group(tiny: Path, tmp_path: Path) -> None:
     words: list[Any] = ["--data", tiny, "--method", "bn", "--trunk", "wrn-10-1", "--recipe", "quick", "--size", 16]
     ask("train", *words, "--epochs", 1, "--seeds", 2, "-o", tmp_path / "group")
