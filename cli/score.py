@@ -12,6 +12,7 @@ from decathlon.system.text import say
 
 if TYPE_CHECKING:
     from decathlon.data.ground_truth import Split, Truth
+    from decathlon.runs.record import RunRecord
     from decathlon.scoring.results import Results
     from decathlon.scoring.score import Score
     from decathlon.scoring.seed_scores import GroupScore
@@ -69,6 +70,7 @@ def command(
     decathlon score runs/mtan --split val --truth mine.h5
     """
     from decathlon.data.ground_truth import read_truth
+    from decathlon.runs.record import find_record
     from decathlon.runs.seed_group import find_group
     from decathlon.scoring.baseline import find_baseline, kept_baseline, unsealed_files
     from decathlon.scoring.results import of_split, read_results
@@ -78,14 +80,16 @@ def command(
 
     group = find_group(results)
     runs = group.every().values() if group else [results]
-    files = [_results_file(run, results, split or "test") for run in runs]
+    records = [find_record(run) if run.is_dir() else None for run in runs]
+    pairs = list(zip(runs, records, strict=True))
+    files = [_results_file(run, record, results, split or "test") for run, record in pairs]
     if output is not None and output == save_baseline:
         raise click.UsageError("-o and --save-baseline name the same file. Choose two names.")
     for path in (path for path in (output, save_baseline) if path is not None):
         refuse_existing(path)
     predicted = [read_results(file) for file in files]
-    for run, its in zip(runs, predicted, strict=True):
-        _refuse_foreign(run, its)
+    for (run, record), its in zip(pairs, predicted, strict=True):
+        _refuse_foreign(run, record, its)
     answers = read_truth(truth, split or predicted[0].split)
     earlier = [file.with_name(of_split("score", answers.split)) for file in files] if results.is_dir() else []
     written = [] if output is not None and not group else earlier
@@ -103,14 +107,12 @@ def command(
     _hand_out(found, as_json, output, save_baseline)
 
 
-def _refuse_foreign(run: Path, results: Results) -> None:
+def _refuse_foreign(run: Path, record: RunRecord | None, results: Results) -> None:
     """Raise an error for results in a run directory that its weights did not make."""
     from decathlon.errors import VerificationError
-    from decathlon.runs.record import find_record
     from decathlon.scoring.results import REPREDICT, protocol_path
     from decathlon.scoring.score import refuse_other_weights
 
-    record = find_record(run) if run.is_dir() else None
     if record is not None and results.protocol is None:
         lost = f"{results.source} has lost {protocol_path(results.source).name}, which says what made it"
         raise VerificationError(f"{lost}. {REPREDICT}, or name the file itself to score it without a run.")
@@ -172,17 +174,16 @@ def _write(file: Path, found: Score) -> None:
     write_sealed(file, document)
 
 
-def _results_file(run: Path, given: Path, split: Split) -> Path:
+def _results_file(run: Path, record: RunRecord | None, given: Path, split: Split) -> Path:
     """Return the results file of a run directory, or the file itself; `given` is the path on the command line."""
     from decathlon.errors import UsageError
-    from decathlon.runs.record import read_status
     from decathlon.scoring.results import of_split
 
-    if run.is_dir() and read_status(run) == "diverged":
+    if record is not None and record.status == "diverged":
         raise UsageError(f"{run} diverged and has no score. Train it again under another name with a smaller --lr.")
     file = run / of_split("results", split)
     if run.is_dir() and not file.is_file():
-        if read_status(run) == "running":
+        if record is not None and record.status == "running":
             from decathlon.runs.run_directory import Run
 
             Run(run).read_done()
