@@ -121,7 +121,7 @@ def _refuse_foreign(run: Path, record: RunRecord | None, results: Results) -> No
 
 def _note_uncompared(predicted: list[Results], truth: Truth) -> None:
     """Say so where the images of results and truth cannot be compared."""
-    from decathlon.scoring.results import uncompared
+    from decathlon.scoring.answers import uncompared
     from decathlon.system.text import first
 
     bare = sorted({name for one in predicted for name in uncompared(one, truth)})

@@ -84,10 +84,11 @@ def _others(packed: PackedFile, run: Run, record: RunRecord, split: str) -> list
 
 
 def _refusal(packed: PackedFile, run: Run, record: RunRecord, split: str, others: list[str]) -> str:
-    """Say that a packed file does not hold the images it should."""
+    """Say that a packed file does not hold the images it should, or not with the facts it should."""
     return (
-        f"{packed.path} holds other {split} images of {first(others)} than the file that {run.folder} was begun "
-        f"with; it may have trained on some. Name {record.data.path}, or add --allow-change to predict them anyway."
+        f"{packed.path} holds other {split} images or channel means of {first(others)} than the file that "
+        f"{run.folder} was begun with, and it may have trained on some of them. Name {record.data.path}, or add "
+        "--allow-change to predict them anyway."
     )
 
 

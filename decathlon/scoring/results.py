@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decathlon.data.ground_truth import IDS_PER_DOMAIN, Split, Truth, TruthDomain
+from decathlon.data.ground_truth import Split
 from decathlon.data.zips import opened, unpack
 from decathlon.errors import DataError, VerificationError
 from decathlon.system import schema
@@ -155,80 +155,7 @@ def write_results(
         write_bytes(path, data)
 
 
-def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, ...]:
-    """Refuse results that do not answer every image of `truth` exactly once with a category of its domain.
-
-    With `partial`, domains without any answer are allowed. Returns the names of those domains.
-    Raises DataError listing the first ten offenders of each kind.
-    """
-    offences: Offences = defaultdict(Offenders)
-    domain_of = {image: domain for domain in truth.domains for image in domain.answers}
-    seen = _check_rows(results, truth, domain_of, offences)
-    present = {domain_of[image].name for image in seen}
-    missing = tuple(domain.name for domain in truth.domains if domain.name not in present)
-    if not partial:
-        for name in missing:
-            kind = "missing domain; predict it, or score the others with --partial and without a total"
-            offences[kind].append(name)
-    for domain in truth.domains:
-        if domain.name not in missing:
-            for image in sorted(domain.answers.keys() - seen):
-                offences["missing image"].append(f"{image} ({domain.name})")
-    foreign = [image for image in results.image_ids if image not in domain_of]
-    _refuse_other_images(results, truth, foreign, only=len(offences) == 1)
-    _refuse(results.source, offences)
-    return missing
-
-
-def uncompared(results: Results, truth: Truth) -> tuple[str, ...]:
-    """Compare the images that were predicted with those of the truth, by the digests that both carry.
-
-    Returns the domains where one of both has none, as released annotations. Raises VerificationError where they
-    differ.
-    """
-    told = (results.protocol or {}).get("images", {})
-    schema.check(told, {str: schema.digest}, f"`images` in the protocol of {results.source}", REPREDICT)
-    for domain in truth.domains:
-        if domain.images is not None and told.get(domain.name, domain.images) != domain.images:
-            raise VerificationError(
-                f"{results.source} answers other {truth.split} images of {domain.name} than {truth.source} has the "
-                "answers of (their SHA-256 differ). Name the ground truth of the file that was predicted from."
-            )
-    return tuple(domain.name for domain in truth.domains if (domain.images is None) == (domain.name in told))
-
-
-def _refuse_other_images(results: Results, truth: Truth, foreign: list[int], only: bool) -> None:
-    """Raise DataError, in one sentence, for results of whole domains or of a split that the truth does not hold.
-
-    `foreign` are the images of the results that the truth does not hold, `only` says that nothing else is wrong.
-    """
-    held, names = {domain.index for domain in truth.domains}, ", ".join(domain.name for domain in truth.domains)
-    cannot, fix = f"{results.source} cannot be scored", "Name the ground truth of the data that was predicted from"
-    if len(foreign) == len(results.image_ids):
-        other = "val" if truth.split == "test" else "test"
-        if results.split is None and held & {image // IDS_PER_DOMAIN for image in foreign}:
-            fix += f", or of its {other} images (--split {other})"
-        answered = f"it answers no {truth.split} image of {names}, which is what {truth.source} holds"
-        raise DataError(f"{cannot}: {answered}. {fix}.")
-    if only and foreign and not held & {image // IDS_PER_DOMAIN for image in foreign}:
-        rows = f"{len(foreign):,} of its {len(results.image_ids):,} predictions"
-        raise DataError(
-            f"{cannot}: {truth.source} holds {names} alone, and {rows} are for images of other domains. "
-            f"{_fix_truth(truth)}."
-        )
-
-
-def _fix_truth(truth: Truth) -> str:
-    """Return how to name the truth of all domains; beside one file there may be the others."""
-    beside = truth.source.parent
-    more = len(list(beside.glob(f"*_{truth.split}.json"))) > 1 and truth.source.is_file() and not truth.packed
-    named = (
-        f"the folder {beside}, which holds others too" if more else "a folder or zip with the truth of all of them"
-    )
-    return f"Name {named}"
-
-
-def _refuse(source: Path, offences: Offences, found_in: str = "") -> None:
+def refuse_offences(source: Path, offences: Offences, found_in: str = "") -> None:
     """Raise DataError listing the first offenders of each kind, if any; `found_in` says what was looked at."""
     lines = [
         f"  {kind} ({found.count:,}): {', '.join(found.first)}{', …' if found.count > LISTED else ''}"
@@ -238,27 +165,6 @@ def _refuse(source: Path, offences: Offences, found_in: str = "") -> None:
         raise DataError(f"{source} cannot be scored{found_in}; fix the problems below.", lines)
 
 
-def _check_rows(
-    results: Results, truth: Truth, domain_of: Mapping[int, TruthDomain], offences: Offences
-) -> set[int]:
-    owner = {category: domain.name for domain in truth.domains for category in domain.categories}
-    seen: set[int] = set()
-    for image, category in zip(results.image_ids, results.category_ids, strict=True):
-        domain = domain_of.get(image)
-        if domain is None:
-            offences["foreign image, not in the ground truth"].append(image)
-            continue
-        answer = f"{image} ({domain.name})"
-        if image in seen:
-            offences["duplicate image"].append(answer)
-        elif category not in owner:
-            offences["unknown category"].append(f"{answer} as {format_value(category)}")
-        elif category not in domain.categories:
-            offences["category of another domain"].append(f"{answer} as {category} ({owner[category]})")
-        seen.add(image)
-    return seen
-
-
 def _columns(rows: Iterable[Any], path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
     offences: Offences = defaultdict(Offenders)
     image_ids: list[int] = []
@@ -266,7 +172,7 @@ def _columns(rows: Iterable[Any], path: Path) -> tuple[tuple[int, ...], tuple[in
     position = 0
     for position, row in enumerate(rows, 1):
         if position % 10_000 == 1:  # of a file of something else, some are enough
-            _refuse(path, offences, f", as its first {position - 1:,} rows show")
+            refuse_offences(path, offences, f", as its first {position - 1:,} rows show")
         image, category = (
             (row.get("image_id", ...), row.get("category_id", ...)) if type(row) is dict else (..., ...)
         )
@@ -280,7 +186,7 @@ def _columns(rows: Iterable[Any], path: Path) -> tuple[tuple[int, ...], tuple[in
             offences["id that is not an integer"].append(f"row {position} {key} {format_value(row[key])}")
     if not position:
         raise DataError(f"{path} is an empty list. Name a file with predictions.")
-    _refuse(path, offences)
+    refuse_offences(path, offences)
     return tuple(image_ids), tuple(category_ids)
 
 
@@ -314,7 +220,7 @@ def read_protocol(path: Path, digest: str) -> Mapping[str, Any] | None:
     schema.check(protocol, dict, str(sidecar), REPREDICT)
     if protocol.get("results_sha256", digest) != digest:
         raise VerificationError(
-            f"{sidecar} belongs to other results than {path} (their SHA-256 differ). {REPREDICT}, or remove "
-            f"{sidecar.name} to score without a protocol."
+            f"{sidecar} belongs to other results than {path} (their SHA-256 differ). {REPREDICT}, or score a "
+            f"copy of {path.name} alone, without a protocol."
         )
     return protocol

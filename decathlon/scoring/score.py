@@ -18,7 +18,8 @@ from typing import Any, Literal
 from decathlon.data.ground_truth import Split, Truth
 from decathlon.errors import DataError, VerificationError
 from decathlon.runs.record import RunRecord, find_record
-from decathlon.scoring.results import Results, check, of_split, split_in, uncompared
+from decathlon.scoring.answers import check, uncompared
+from decathlon.scoring.results import Results, of_split, split_in
 from decathlon.system.checksums import read_sealed
 from decathlon.system.files import sha256
 from decathlon.system.schema import digest, find_fault, within

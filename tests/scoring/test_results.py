@@ -13,7 +13,8 @@ import pytest
 
 from decathlon.data.ground_truth import Truth, TruthDomain
 from decathlon.errors import DataError, VerificationError
-from decathlon.scoring.results import check, protocol_path, read_results, write_results
+from decathlon.scoring.answers import check
+from decathlon.scoring.results import protocol_path, read_results, write_results
 
 ANT = TruthDomain("ant", frozenset({10000001, 10000002}), {10200000 + i: 10000001 for i in range(1, 31)})
 BEE = TruthDomain("bee", frozenset({20000001, 20000002}), {20200000 + i: 20000002 for i in range(1, 31)})
