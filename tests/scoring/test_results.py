@@ -58,7 +58,7 @@ def test_a_protocol_of_other_results_is_refused(tmp_path: Path) -> None:
     put(tmp_path, [(1, 8)])
     with pytest.raises(
         VerificationError,
-        match="belongs to other results.*predict RUN --data FILE.h5 --force., or score a copy of results.json alone",
+        match="belongs to other results.*predict RUN --data FILE.h5 --force., or score a copy of results",
     ):
         read_results(path)
 
