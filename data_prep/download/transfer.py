@@ -70,8 +70,6 @@ def download(file: KnownFile, url: str, part: PartialFile, options: FetchOptions
                 part.discard()
                 raise TryAgain("the file changed on the server since the download began", wait=0)
             if total is not None:
-                if file.size not in (None, total):
-                    raise GiveUp(f"it offers {total:,} bytes, the file has {file.size:,}", wrong=True)
                 _check_offer(file, part, total)
             if offset and not resumed:
                 options.say(f"{host(url)} cannot resume after {offset / 1e6:,.1f} MB; starting over")
@@ -86,7 +84,9 @@ def download(file: KnownFile, url: str, part: PartialFile, options: FetchOptions
 
 
 def _check_offer(file: KnownFile, part: PartialFile, total: int) -> None:
-    """Check the room for the length that a server claims; one that nothing else confirms is the mirror's fault."""
+    """Check the length that a server claims, and the room for it; what only it claims is the mirror's fault."""
+    if file.size not in (None, total):
+        raise GiveUp(f"it offers {total:,} bytes, the file has {file.size:,}", wrong=True)
     try:
         check_room(part, total)
     except DecathlonError as error:
@@ -121,9 +121,10 @@ def _receive(response: HTTPResponse, part: PartialFile, total: int | None, optio
                 break
             out.write(block)
             options.progress("fetching", done, total)
-            if time.monotonic() - since > options.timeout:
-                if done - before < options.least:
-                    raise TryAgain(f"it sends fewer than {options.slowest:,} bytes a second")
+            over = time.monotonic() - since > options.timeout
+            if over and done - before < options.least:
+                raise TryAgain(f"it sends fewer than {options.slowest:,} bytes a second")
+            if over:
                 since, before = time.monotonic(), done
     if done > limit:
         part.discard()

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import filterfalse
 from pathlib import Path
 
 from decathlon.data.domains import Benchmark, Domain, Packing
@@ -89,9 +90,8 @@ def _write(
     ):
         if kept is not None:
             new = {domain.name for domain in domains}
-            for other in kept.benchmark.names:
-                if other not in new:
-                    writer.copy(kept, other)
+            for other in filterfalse(new.__contains__, kept.benchmark.names):
+                writer.copy(kept, other)
         for domain, name, split in splits:
             measured = moments.get(domain.name) if name == measured_split(domain.splits) else None
             out = writer.split(domain.name, name, len(split) * options.side**2 * 3)

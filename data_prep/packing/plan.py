@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import CROP_POLICIES, SPLITS, Benchmark, Category, CropPolicy, Domain
-from decathlon.data.ground_truth import IMAGES_DIGEST
 from decathlon.data.official import OFFICIAL, is_official
 from decathlon.data.packed_file import PackedFile
+from decathlon.data.truth_file import IMAGES_DIGEST
 from decathlon.data_prep.packing.pixel_statistics import Moments
 from decathlon.data_prep.sources.image_ref import Picture
 from decathlon.errors import DataError

@@ -33,7 +33,6 @@ import numpy as np
 import numpy.typing as npt
 
 from decathlon.data.domains import PACKING, SPLITS, Benchmark, Packing, packing_of
-from decathlon.data.ground_truth import IDS_PER_DOMAIN
 from decathlon.data.packed_format import (
     COLUMNS,
     DTYPES,
@@ -44,6 +43,7 @@ from decathlon.data.packed_format import (
     size_fault,
 )  # fmt: skip
 from decathlon.data.packed_structure import has, measure, open_group, refuse_others, text
+from decathlon.data.truth_file import IDS_PER_DOMAIN
 from decathlon.errors import DataError
 from decathlon.system.checksums import combine
 from decathlon.system.resources import lacks_memory, out_of_memory

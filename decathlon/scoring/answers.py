@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from decathlon.data.ground_truth import IDS_PER_DOMAIN, Truth, TruthDomain
+from decathlon.data.ground_truth import Truth
+from decathlon.data.truth_file import IDS_PER_DOMAIN, TruthDomain
 from decathlon.errors import DataError, VerificationError
 from decathlon.scoring.results import REPREDICT, Offences, Offenders, Results, refuse_offences
 from decathlon.system import schema

@@ -15,9 +15,9 @@ from decathlon.system.strict_json import strict_decoder, translated
 
 LONGEST = 4 << 20  # characters of one entry; outlines of objects may take some thousand
 _BLOCK = 1 << 20
+_TOGETHER = 1 << 16  # characters of short entries that are parsed in one go
 _REST = 2  # characters after a number at the end of a block that may belong to it, as in 1e-
 _SPACE = re.compile(r"[ \t\n\r]*")
-_COMMA = re.compile(r"[ \t\n\r]*,[ \t\n\r]*")
 
 
 def entries(data: bytes, name: str, keep: Container[str] | None = None) -> Iterator[tuple[str | None, int, Any]]:
@@ -62,6 +62,7 @@ class _Reader:
         self._data, self._scan = data, decoder.scan_once  # type: ignore[attr-defined]
         self._decode = codecs.getincrementaldecoder(json.detect_encoding(data[:4]))().decode
         self._read = self.at = self.lines = 0
+        self._tried = 0  # entries before it have to be read one by one
         self._text, self._halves = "", False
 
     def damage(self) -> JSONDecodeError:
@@ -95,24 +96,28 @@ class _Reader:
             return
         position, more = 0, True
         while more:
-            text, at, scan, match = self._text, self.at, self._scan, _COMMA.match
-            most = -1 if self._halves else len(text) - _REST
-            while True:  # the common case: an entry, a comma and the next entry within the block
-                try:
-                    found, end = scan(text, at)
-                except (StopIteration, JSONDecodeError):
-                    break
-                comma = match(text, end)
-                if end >= most or comma is None or comma.end() >= most:
-                    break
+            for found in self._together() or [self.value()]:
                 yield key, position, found
                 position += 1
-                at = comma.end()
-            self.at = at
-            yield key, position, self.value()
-            position += 1
             more = self.take(",]") == ","
             self.peek()
+
+    def _together(self) -> list[Any]:
+        """Return the next entries of a list, parsed in one go; none where they have to be read one by one.
+
+        What parses between brackets is whole entries: text cut within one does not.
+        """
+        cut = self._text.rfind("}", self.at, self.at + _TOGETHER) + 1 if self.at >= self._tried else 0
+        if not cut or self._halves:
+            return []
+        try:
+            found, end = self._scan(f"[{self._text[self.at : cut]}]", 0)
+        except (StopIteration, JSONDecodeError):
+            self._tried = cut
+            return []
+        self.at += end - 2  # without the brackets; the list may end before the cut
+        assert isinstance(found, list)
+        return found
 
     def value(self) -> Any:
         """Return the value that begins here."""
@@ -138,6 +143,6 @@ class _Reader:
         block = self._data[self._read : self._read + _BLOCK]
         self._read += len(block)
         self._text = self._text[self.at :] + self._decode(block, self._read >= len(self._data))
-        self.at = 0
+        self.at = self._tried = 0
         self._halves = "\\ud" in self._text or "\\uD" in self._text  # json takes half a surrogate pair
         return True

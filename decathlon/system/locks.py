@@ -6,8 +6,6 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
-
 from decathlon.errors import BusyError
 from decathlon.system.resources import writing
 
@@ -22,6 +20,8 @@ def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[
     With `inner`, a block inside another one of the same process does nothing. Raises BusyError, which names the
     holder as in "`what` is being trained by process 12", and ResourceError where the file cannot be written.
     """
+    import filelock  # most commands lock nothing
+
     lock = filelock.FileLock(path, timeout=0, is_singleton=inner)
     with writing(what):
         try:

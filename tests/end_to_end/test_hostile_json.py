@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from decathlon.data import ground_truth
+from decathlon.data import ground_truth, truth_file
 from decathlon.data.ground_truth import read_truth
 from decathlon.data_prep.sources.coco_json import parse_coco
 from decathlon.errors import DataError
@@ -63,7 +63,7 @@ def test_as_many_rows_as_a_file_may_hold(tmp_path: Path) -> None:
     rows = b",".join(b'{"image_id":%d,"category_id":1}' % i for i in range(results.MOST_ROWS))
     with zipfile.ZipFile(tmp_path / "results.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("results.json", b"[" + rows + b"]")
-    half = ground_truth.MOST_ENTRIES // 2 - 10
+    half = truth_file.MOST_ENTRIES // 2 - 10
     with zipfile.ZipFile(tmp_path / "truth.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         images = b",".join(b'{"id":%d}' % i for i in range(half))
         answers = b",".join(b'{"image_id":%d,"category_id":1}' % i for i in range(half))
@@ -81,6 +81,7 @@ def test_as_many_rows_as_a_file_may_hold(tmp_path: Path) -> None:
 def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "MOST_ROWS", 10)
     monkeypatch.setattr(ground_truth, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(truth_file, "MOST_ENTRIES", 10)
     path = tmp_path / "results.json"
     path.write_text(json.dumps([{"image_id": i, "category_id": 1} for i in range(11)]))
     with pytest.raises(DataError, match="has more than 10 rows. Check that it is the right file."):

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from decathlon.cli.main import command
-from decathlon.data.ground_truth import Truth, TruthDomain
+from decathlon.data.ground_truth import Truth
 from decathlon.data.official import OFFICIAL
+from decathlon.data.truth_file import TruthDomain
 from decathlon.errors import DataError, UsageError
 from decathlon.scoring.baseline import OFFICIAL_TEXT, SavedBaseline, find_baseline, rebased
 from decathlon.scoring.score import DomainScore, Score

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decathlon.data.ground_truth import Truth, TruthDomain
+from decathlon.data.ground_truth import Truth
+from decathlon.data.truth_file import TruthDomain
 from decathlon.errors import DataError, VerificationError
 from decathlon.scoring.answers import check
 from decathlon.scoring.results import protocol_path, read_results, write_results

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from decathlon.cli.main import command
 from decathlon.data.domains import Benchmark, Category, Domain
-from decathlon.data.ground_truth import Truth, TruthDomain, read_truth
+from decathlon.data.ground_truth import Truth, read_truth
 from decathlon.data.official import OFFICIAL
+from decathlon.data.truth_file import TruthDomain
 from decathlon.errors import DataError, UsageError
 from decathlon.scoring.baseline import NO_BASELINE, OFFICIAL_TEXT, find_baseline, kept_baseline
 from decathlon.scoring.results import Results, write_results

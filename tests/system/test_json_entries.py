@@ -17,6 +17,7 @@ from tests.helpers.mutations import mutate
 WHOLE: dict[str, Any] = {
     "info": {"year": 2017, "a": [1, {"b": []}]}, "empty": [], "": [1, 2.5, -3e-7, None, True, "x"],
     "rows": [{"id": i, "name": f"ü{i}\n\"'\\", "box": [i, [i]]} for i in range(40)], "deep": [[[[[]]]], {}],
+    "marks": ["}, {", {"x": {"y": {}}, "z": "]}"}, {}, [{"w": [{}]}, 1], {"}": 1}] * 5,
 }  # fmt: skip
 
 
@@ -45,7 +46,8 @@ def either(read: Any, data: bytes) -> Any:
 @pytest.mark.parametrize("value", [WHOLE, list(WHOLE.values()), {}, [], 7, -1.5, "x", None, [123456789] * 5])
 def test_the_entries_are_the_whole(value: Any, encoding: str, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_entries, "_BLOCK", block)
-    for indent in (None, 1):
+    for indent, together in ((None, 1 << 16), (1, 1 << 16), (None, 20), (None, 50)):
+        monkeypatch.setattr(json_entries, "_TOGETHER", together)
         assert whole(json.dumps(value, indent=indent, ensure_ascii=bool(indent)).encode(encoding)) == value
 
 
