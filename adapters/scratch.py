@@ -16,6 +16,7 @@ class Scratch(Method):
     """A new trunk for every domain; the given trunk provides only the structure."""
 
     regimes = ("private",)
+    fresh = True
     published = Convention(heads=False, norms="in", nine=False)
 
     def network(self, trunk: Trunk) -> nn.Module:

@@ -13,16 +13,25 @@ from decathlon.data.sampling_policy import exponent
 from decathlon.errors import UsageError, unknown
 
 # The optimizers of timm whose whole state is saved and restored to the bit.
-OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan")
+OPTIMIZERS = (
+    "sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan", "adopt", "laprop",
+    "mars", "muon", "nmuon", "adamuon", "nadamuon",
+)  # fmt: skip
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (2, 1e6), "size": (8, 4096), "side": (0, 8192),
     "eval_size": (0, 8192), "eval_every": (1, 1e6), "lr": (0, 1e6), "momentum": (0, 0.9999),
     "weight_decay": (0, 1e3),
-    "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "warmup": (0, 1), "decay": (0, 1),
-    "label_smoothing": (0, 1), "cache_taps": (0, 1e4),
+    "trunk_lr": (0, 1e6), "method_lr": (0, 1e6), "head_lr": (0, 1e6), "depth_lr": (1e-6, 1e6),
+    "aux_lr": (0, 1e6), "aux_weight_decay": (0, 1e3), "warmup": (0, 1), "decay": (0, 1),
+    "label_smoothing": (0, 1), "cache_taps": (0, 1e4), "pad": (0, 512), "color": (0, 1), "magnitude": (0, 30),
+    "cutout": (0, 1), "mixup": (0, 100), "cutmix": (0, 100), "size_from": (0, 4096), "size_by": (0, 1),
+    "ema_decay": (0, 0.999999), "average_from": (0, 1),
 }  # fmt: skip
 # options that a domain may set for itself
-OWN = ("weight_decay", "lr", "epochs", "size", "side", "eval_size", "crop", "flip", "augment")
+OWN = (
+    "weight_decay", "aux_weight_decay", "lr", "epochs", "size", "side", "eval_size", "crop", "flip", "augment",
+    "pad", "color", "policy", "magnitude", "cutout", "mixup", "cutmix",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,21 +50,38 @@ class Recipe:
     eval_size: int = 0  # side in pixels of the images in validation and prediction; 0: as size
     crop: Literal["domain", "crop", "squash", "full"] = "domain"  # `domain`: what the domain's facts say
     flip: bool = True  # flip at random where the domain allows it
-    augment: bool = True  # random crop and flip; false: the centre, as in prediction
+    augment: bool = True  # random crop, flip and all below; false: the centre, as in prediction
+    pad: int = 0  # pixels of the mean colour around the images that crops are cut from
+    color: float = 0.0  # strength of random brightness, contrast and saturation
+    policy: Literal["none", "randaugment", "trivialaugment"] = "none"  # the latter where a domain allows flips
+    magnitude: int = 9  # of policy = "randaugment"
+    cutout: float = 0.0  # side of a square set to the mean colour, as a fraction of size
+    mixup: float = 0.0  # alpha of mixup; with cutmix too, one of both is drawn for each micro-batch
+    cutmix: float = 0.0  # alpha of cutmix
+    size_from: int = 0  # side in pixels of the training images in the first epoch; 0: size from the beginning
+    size_by: float = 0.5  # size_from: the fraction of the epochs after which the images have their size
     cache_taps: float = 0.0  # gigabytes for cached taps of a frozen trunk; needs augment = false
     optimizer: str = "sgd"  # sgd has Nesterov momentum; an unknown one lists all
     lr: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on convolution and head weights
     decay_norms: bool = False  # weight_decay on norms and biases too
+    aux_optimizer: str = ""  # of norms, biases and heads, where convolutions have muon or the like; "": one for all
+    aux_lr: float = 1.0  # its learning rate, as a multiple of lr
+    aux_weight_decay: float = 0.0  # its weight decay, on head weights (decay_norms: on norms and biases too)
     trunk_lr: float = 1.0  # learning rates of trunk, method and heads, as multiples of lr
     method_lr: float = 1.0
     head_lr: float = 1.0
+    depth_lr: float = 1.0  # the rate of a trunk's first quarter, as a multiple of its last one's; geometric between
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup: float = 0.1  # fraction of all steps in which lr grows linearly
     milestones: tuple[float, ...] = ()  # schedule = "step": fractions of all steps after which lr falls
     decay: float = 0.1  # schedule = "step": the factor it falls by
     label_smoothing: float = 0.0
+    heads: Literal["fresh", "kept"] = "fresh"  # over a run: new heads, or those of that run
+    average: Literal["none", "ema", "tail"] = "none"  # weights kept: averages over steps, or over the last epochs
+    ema_decay: float = 0.998  # average = "ema": the decay of each step
+    average_from: float = 0.75  # average = "tail": the fraction of the epochs after which averaging begins
     sampling: str = "proportional"
     together: bool = False  # one micro-batch of every domain in every optimizer step
     objective: str = "cross-entropy"  # what a micro-batch is trained on; an unknown one lists all
@@ -83,12 +109,15 @@ class Recipe:
             raise UsageError(
                 "recipe: cache_taps needs images that do not change. Set augment to false (--no-augment)."
             )
+        if self.size_from and not 8 <= self.size_from <= self.size:
+            raise UsageError(f"recipe: size_from is {self.size_from}, it must be 0 or from 8 to size {self.size}.")
         if self.cuda_graphs and not self.compile:
             raise UsageError("recipe: cuda_graphs replays compiled networks. Set compile to true too (--compile).")
         if not all(isinstance(part, int | float) and 0 < part < 1 for part in self.milestones):
             raise UsageError("recipe: milestones are fractions of all steps. Use numbers between 0 and 1.")
-        if self.optimizer not in OPTIMIZERS:
-            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
+        for optimizer in filter(None, (self.optimizer or "none", self.aux_optimizer)):
+            if optimizer not in OPTIMIZERS:
+                raise unknown("optimizer", optimizer, OPTIMIZERS)
         exponent(self.sampling)
         for name, table in self.domains.items():
             _check_table(self, name, table)

@@ -44,6 +44,7 @@ class ImagePool:
         self._labels_at_home = labels.to(home)
         mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (domain.mean, domain.std))
         self.scale, self.shift = 1 / (255 * std), -mean / std
+        self.fill = torch.from_numpy(_byte(domain.mean)).to(device)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -58,17 +59,26 @@ class ImagePool:
         """The device of the pixels, where the indices of a batch should be too."""
         return self.pixels.device
 
-    def batch(self, index: Tensor, *, seed: tuple[int | str, ...] | None = None) -> Tensor:
-        """Return normalised images (batch, 3, size, size), float32 and channels_last.
+    def batch(self, index: Tensor, *, seed: tuple[int | str, ...] | None = None, pad: int = 0) -> Tensor:
+        """Return normalised images (batch, 3, size, size), float32 and channels_last; see `cut`."""
+        return self.normalised(self.cut(index, seed=seed, pad=pad))
 
-        `index` is int64 (batch,). With a `seed` the crop is random, and mirrored at random where the
-        domain allows it: a function of that seed and the kind of `home`. Without one it is the centre crop.
+    def cut(self, index: Tensor, *, seed: tuple[int | str, ...] | None = None, pad: int = 0) -> Tensor:
+        """Return images as uint8 (batch, 3, size, size), channels_last, on the device.
+
+        `index` is int64 (batch,). With a `seed` the crop is random, out of the image and `pad` pixels of the mean
+        colour around it, and mirrored at random where the domain allows it: a function of that seed and the kind of
+        `home`. Without one it is the centre crop.
         """
         index = index.to(self.home)
         if seed is None:
-            return reference(self, index, self.centre(index))
+            return cut(self, index, self.centre(index))
         draw = torch.rand(3, len(index), generator=generator(*seed, device=self.home), device=self.home)
-        return reference(self, index, draw)
+        return cut(self, index, draw, pad)
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return uint8 pixels (batch, 3, height, width) as the network takes them, float32."""
+        return pixels.float().mul_(self.scale).add_(self.shift)
 
     def centre(self, index: Tensor) -> Tensor:
         """Return the draws (3, batch) that cut the centre as torchvision's `center_crop`, and do not mirror.
@@ -153,10 +163,15 @@ def fit(image: Pixels, crop: CropPolicy, side: int, mean: tuple[float, float, fl
     scale = side / max(height, width)
     inner = _resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
     canvas = np.empty((side, side, 3), np.uint8)
-    canvas[:] = np.round(np.array(mean) * 255)
+    canvas[:] = _byte(mean)
     top, left = (side - inner.shape[0]) // 2, (side - inner.shape[1]) // 2
     canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
     return canvas
+
+
+def _byte(mean: tuple[float, float, float]) -> Pixels:
+    """Return a mean colour as a pixel (3,)."""
+    return np.round(np.array(mean) * 255).astype(np.uint8)
 
 
 def _resize(image: Pixels, height: int, width: int) -> Pixels:
@@ -174,18 +189,33 @@ def fused(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype = tor
 
 
 def reference(pool: ImagePool, index: Tensor, draw: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return images (batch, 3, size, size) by their indices `index` (batch,) and draws (3, batch) in 0..1.
+    """Return normalised images (batch, 3, size, size) by their indices (batch,) and draws (3, batch), see `cut`."""
+    return pool.normalised(cut(pool, index, draw)).to(dtype)
+
+
+def cut(pool: ImagePool, index: Tensor, draw: Tensor, pad: int = 0) -> Tensor:
+    """Return pixels (batch, 3, size, size), uint8, by the images' indices (batch,) and draws (3, batch) in 0..1.
 
     The draws are how far down and how far right the crop lies, and, when below a half, that it is mirrored.
     """
     size, height, width = pool.size, pool.height[index], pool.width[index]
     grid = torch.arange(size, device=pool.home)
-    top = (draw[0] * (height - size + 1)).long()
-    left = (draw[1] * (width - size + 1)).long()
+    top = (draw[0] * (height - size + 1 + 2 * pad)).long() - pad
+    left = (draw[1] * (width - size + 1 + 2 * pad)).long() - pad
     mirrored = (draw[2] < 0.5) & pool.domain.flip
-    rows = (pool.offset[index] + top * width)[:, None] + grid * width[:, None]
+    rows = top[:, None] + grid
     columns = torch.where(mirrored[:, None], size - 1 - grid, grid) + left[:, None]
-    where = (rows[:, :, None] + columns[:, None, :]).flatten()
-    cut = pool.read(where).view(len(index), size, size, 3)
+    if not pad:
+        return _read(pool, index, rows, columns)
+    last_row, last_column = height[:, None] - 1, width[:, None] - 1
+    found = _read(pool, index, rows.clamp(min=0).minimum(last_row), columns.clamp(min=0).minimum(last_column))
+    outside = ((rows < 0) | (rows > last_row))[:, :, None] | ((columns < 0) | (columns > last_column))[:, None, :]
+    return torch.where(outside[:, None].to(pool.device), pool.fill.view(3, 1, 1), found)
+
+
+def _read(pool: ImagePool, index: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the pixels (batch, 3, rows, columns) at rows and columns (batch, size) of images."""
+    lines = pool.offset[index][:, None] + rows * pool.width[index][:, None]
+    where = (lines[:, :, None] + columns[:, None, :]).flatten()
     # a channels_last tensor is laid out as the pixels are: the permutation moves nothing
-    return cut.permute(0, 3, 1, 2).float().mul_(pool.scale).add_(pool.shift).to(dtype)
+    return pool.read(where).view(*lines.shape, columns.shape[1], 3).permute(0, 3, 1, 2)

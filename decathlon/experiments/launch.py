@@ -17,6 +17,7 @@ from decathlon.experiments.preflight import (
     enlarged_notes,
     own_heads,
     preflight_notes,
+    trained_heads,
 )
 from decathlon.experiments.request import Request
 from decathlon.models.multi_domain_model import MultiDomainModel
@@ -56,6 +57,8 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         check_kept(packed, names, request.fit, request.recipe)
         notes = preflight_notes(source, method, request.recipe, packed.benchmark.names)
         notes += enlarged_notes(packed, domains, request.recipe, request.fit)
+        if request.recipe.heads == "kept":
+            starts = trained_heads(source, method, names, starts)
         starts, heads = own_heads(source, domains, starts)
         for note in [*notes, *continued_notes(source, method, names), *heads]:
             progress.console.print(f"Note: {note}")

@@ -182,6 +182,17 @@ def continued_notes(source: TrunkSource, method: Method, names: list[str]) -> li
     return found
 
 
+def trained_heads(source: TrunkSource, method: Method, names: list[str], starts: Starts) -> Starts:
+    """Return what domains start from, with the heads they have in the trunk's run put in."""
+    if source.learned is None or method.fresh:
+        return starts
+    found = {name: dict(start) for name, start in starts.items()}
+    for name in [name for name in names if name in source.learned.deltas]:
+        heads = {key: head for key, head in source.learned.deltas[name].items() if key.startswith("head.")}
+        found[name] = found.get(name, {}) | heads
+    return found
+
+
 def own_heads(source: TrunkSource, domains: list[Domain], starts: Starts) -> tuple[Starts, list[str]]:
     """Return what domains start from without heads for other categories than the file holds, and notes on it."""
     learned = {domain.name: domain.categories for domain in source.record.domains} if source.record else {}

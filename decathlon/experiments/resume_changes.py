@@ -15,7 +15,7 @@ FLAGS = {"domains": "the domains", "options": "--set", "regime": "--freeze or --
 # the state of a run is counted in steps of these, or shaped by them
 FIXED = (
     "epochs", "batch", "epoch_batches", "sampling", "together", "optimizer", "momentum", "objective", "weighting",
-    "domains", "keep",
+    "domains", "keep", "average", "aux_optimizer", "depth_lr", "heads",
 )  # fmt: skip
 INPUT = ("size", "side", "eval_size", "crop")
 

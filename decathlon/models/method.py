@@ -63,8 +63,8 @@ class Method:
     `regimes` lists how the trunk may be used, the default first: `joint` (learns from all domains), `frozen`
     (unchanged, shared) or `private` (one trunk per domain). `published` is the counting convention of the
     method's own paper. `options` holds the options with their defaults. `inside` marks a method whose trunk
-    should itself have been trained with it. `shared` holds modules that all domains use beside the trunk:
-    trained, stored and billed once.
+    should itself have been trained with it, `fresh` one that takes the structure of a trunk alone. `shared` holds
+    modules that all domains use beside the trunk: trained, stored and billed once.
 
     A module that replaces a convolution and can be folded back into one offers `merged() -> nn.Conv2d`, equal to
     it in evaluation mode.
@@ -73,6 +73,7 @@ class Method:
     regimes: ClassVar[tuple[Regime, ...]] = ("frozen", "joint")
     published: ClassVar[Convention] = Convention(heads=False, norms="out", nine=True)
     inside: ClassVar[bool] = False
+    fresh: ClassVar[bool] = False
     options: Options = Options()
 
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:

@@ -122,13 +122,14 @@ class Training:
 
     def _end_epoch(self, trainer: Trainer, held_out: dict[str, ImagePool], images: int, seconds: float) -> None:
         """Validate, and write the metrics of an epoch that took `seconds` for `images`."""
-        rows = _metrics(trainer, held_out)
-        epoch = rows[0]["epoch"]
-        if trainer.recipe.keep == "best":
-            accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
-            mean = sum(accuracies) / len(accuracies) if accuracies else -1.0
-            best = trainer.best.offer(epoch, mean, trainer.weights())
-            rows = [row | {"best": best} for row in rows]
+        with trainer.evaluated():
+            rows = _metrics(trainer, held_out)
+            epoch = rows[0]["epoch"]
+            if trainer.recipe.keep == "best":
+                accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
+                mean = sum(accuracies) / len(accuracies) if accuracies else -1.0
+                best = trainer.best.offer(epoch, mean, trainer.weights())
+                rows = [row | {"best": best} for row in rows]
         self.run.append(self.run.metrics.name, rows)
         timing = {"epoch": epoch, "images": images, "seconds": seconds, "domains": trainer.domains}
         self.run.append(TIMING_FILE, [seal(timing)])  # never twice the same: run.json cannot list its checksum
@@ -200,7 +201,7 @@ def _check_finished(run: Run, finished: dict[str, str]) -> None:
 def _finish(training: Training, trainer: Trainer) -> None:
     """Write what a trainer that is done has learned. Doing it twice writes the same files."""
     model, run, record = training.model, training.run, training.record
-    trainer.take_best()
+    trainer.take_result()
     if model.method.regime == "joint":
         model.average_norms()
     fingerprint = "" if model.method.regime == "private" else model.fingerprint()

@@ -14,7 +14,7 @@ class MicroBatch:
     """What one domain's forward pass made of its images.
 
     `index` (batch,) are the places of the images in the domain's pool, `logits` (batch, classes) are float32,
-    `labels` (batch,) int64.
+    `labels` (batch,) int64 or, of images that were mixed with each other, the classes' shares (batch, classes).
     """
 
     domain: str

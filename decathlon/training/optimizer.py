@@ -1,6 +1,7 @@
 """Parameter groups, optimizer and learning-rate schedule of a run; the algorithms are timm's and torch's."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,47 +17,76 @@ from decathlon.models.method import Method
 from decathlon.models.multi_domain_model import DomainNetwork
 
 FUSED = ("sgd", "momentum", "adam", "adamw")
+FEWEST = 4  # rows and columns of a matrix; timm's muon takes no smaller ones either
 
 
 def groups(
-    trunk: nn.Module, shared: nn.Module, networks: Mapping[str, DomainNetwork], recipe: Recipe
+    trunk: nn.Module,
+    shared: nn.Module,
+    networks: Mapping[str, DomainNetwork],
+    recipe: Recipe,
+    private: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the trainable parameters, each once, by owner and by whether they decay.
+    """Return the trainable parameters, each once, by owner, by their optimizer and by whether they decay.
 
-    Norms and biases (vectors) do not decay, unless the recipe says so. `lr_scale` is read by timm's schedulers.
+    Norms and biases (vectors) do not decay, unless the recipe says so. `lr_scale` is read by timm's schedulers,
+    `aux` says that the group is the auxiliary optimizer's. With `private`, every domain has a trunk of its own.
     Every domain has groups of its own, with the decay of its own recipe: the fused optimizers want all of a group
     to have a gradient, or none.
     """
-    common = recipe.weight_decay
-    owners: list[tuple[float, float, nn.Module]] = [
-        (recipe.trunk_lr, common, trunk), (recipe.method_lr, common, shared),
-    ]  # fmt: skip
+    owners = [(scale * recipe.trunk_lr, recipe, part) for scale, part in _by_depth(trunk, recipe)]
+    owners.append((recipe.method_lr, recipe, list(shared.parameters())))
     for name, network in networks.items():
-        own = recipe.for_domain(name).weight_decay
-        owners += [(recipe.head_lr, own, network.head), (recipe.method_lr, own, network.body)]
+        own = recipe.for_domain(name)
+        owners.append((recipe.head_lr, own, list(network.head.parameters())))
+        bodies = _by_depth(network.body, recipe) if private else [(1.0, list(network.body.parameters()))]
+        owners += [(scale * recipe.method_lr, own, part) for scale, part in bodies]
+    heads = {id(p) for network in networks.values() for p in network.head.parameters()}
     seen: set[int] = set()
     made = []
-    for scale, weight_decay, owner in owners:
-        fresh = [p for p in owner.parameters() if p.requires_grad and id(p) not in seen]
+    for scale, own, part in owners:
+        fresh = [p for p in part if p.requires_grad and id(p) not in seen]
         seen |= {id(p) for p in fresh}
-        for decay, members in (
-            (weight_decay, [p for p in fresh if p.ndim > 1]),
-            (weight_decay if recipe.decay_norms else 0.0, [p for p in fresh if p.ndim <= 1]),
-        ):
-            made.append({"params": members, "weight_decay": decay, "lr_scale": scale})
+        auxiliary = {id(p) for p in fresh if recipe.aux_optimizer and (id(p) in heads or not _is_matrix(p))}
+        for aux, vectors in itertools.product((False, True), repeat=2):
+            members = [p for p in fresh if (id(p) in auxiliary) == aux and (p.ndim <= 1) == vectors]
+            decay = own.aux_weight_decay if aux else own.weight_decay
+            decay = 0.0 if vectors and not recipe.decay_norms else decay
+            made.append({"params": members, "weight_decay": decay, "lr_scale": scale, "aux": aux})
     return [group for group in made if group["params"]]
+
+
+def _by_depth(trunk: nn.Module, recipe: Recipe) -> list[tuple[float, list[nn.Parameter]]]:
+    """Return the quarters of a trunk, its first layers first, each with the multiple of its rate."""
+    members = list(trunk.parameters())
+    if recipe.depth_lr == 1.0:
+        return [(1.0, members)]
+    cuts = [len(members) * quarter // 4 for quarter in range(5)]
+    scales = (recipe.depth_lr ** (1 - quarter / 3) for quarter in range(4))
+    return [
+        (scale, members[begin:end]) for scale, (begin, end) in zip(scales, itertools.pairwise(cuts), strict=True)
+    ]
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """Return whether a weight, flattened to (outputs, rest), has enough rows and columns to be made orthogonal."""
+    return parameter.ndim > 1 and min(len(parameter), parameter[0].numel()) >= FEWEST
 
 
 def make_optimizers(
     method: Method, shared: nn.Module, networks: Mapping[str, DomainNetwork], recipe: Recipe
 ) -> list[torch.optim.Optimizer]:
-    """Return the recipe's optimizer, and one for every part that the method trains separately."""
+    """Return the recipe's optimizer, its auxiliary one, and one for every part the method trains separately."""
     parts = [part for network in networks.values() if (part := method.apart(network.body))]
     taken = {id(p) for part in parts for p in part.parameters}
-    ours = groups(method.trunk, shared, networks, recipe)
+    ours = groups(method.trunk, shared, networks, recipe, private=method.regime == "private")
     for group in ours:
         group["params"] = [p for p in group["params"] if id(p) not in taken]
-    made = [make_optimizer([group for group in ours if group["params"]], recipe)]
+    ours = [group for group in ours if group["params"]]
+    made = [make_optimizer(main, recipe)] if (main := [group for group in ours if not group["aux"]]) else []
+    if aux := [group for group in ours if group["aux"]]:
+        other = dataclasses.replace(recipe, optimizer=recipe.aux_optimizer, lr=recipe.lr * recipe.aux_lr)
+        made.append(make_optimizer(aux, other))
     for part in parts:
         other = dataclasses.replace(recipe, optimizer=part.optimizer, lr=part.lr, weight_decay=0.0)
         made.append(make_optimizer([{"params": list(part.parameters)}], other))

@@ -1,6 +1,9 @@
 """A trainer: domains trained together, one optimizer step after the other, resumable at every step."""
 
+import contextlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,6 +19,8 @@ from decathlon.errors import DataError, DivergedError, VerificationError
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
 from decathlon.system.seeding import seeded
+from decathlon.training.augmentation import Augmentation, grown_size, resized
+from decathlon.training.averaging import PASSES, WeightAverage, estimate_statistics
 from decathlon.training.best_epoch import BestEpoch
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from decathlon.training.epoch_metrics import EpochMetrics
@@ -60,8 +65,9 @@ class Trainer:
         self.step = 0
         self.metrics = EpochMetrics(self.domains, asynchronous(model.device))
         self.best = BestEpoch()
+        self.average = WeightAverage(self.weights()) if recipe.average != "none" else None
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
-        self._augmented = {name for name in pools if recipe.for_domain(name).augment}
+        self._augmentation = {name: Augmentation(recipe.for_domain(name), pools[name], seed) for name in pools}
         parts = (part for network in networks.values() for part in network.modules())
         self._drops = any(isinstance(part, _DropoutNd) and part.p > 0 for part in parts)
         limit = 1e9 * recipe.cache_taps / len(pools)
@@ -99,21 +105,28 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        if self.step % self.epoch_steps == 0:
+        whole = self.step % self.epoch_steps == 0
+        if self.average and self.recipe.average == "ema":
+            self.average.add(self.recipe.ema_decay)
+        elif self.average and whole and self.epoch > self.recipe.average_from * self.recipe.epochs:
+            self.average.add()
+        if whole:
             self.metrics.settle()
         return self.recipe.batch * len(plan[position])
 
     def _micro_batch(self, domain: int) -> None:
         """Run forward and backward for the next images of one domain."""
         name, number = self.domains[domain], self._next(domain)
-        pool, network, index = self.pools[name], self.model.networks[name], self._sample(name, number)
+        network, index = self.model.networks[name], self._sample(name, number)
         network.train()
+        labels = self.pools[name].labels_of(index)
         if name in self.caches:
             logits = self.caches[name].logits(index)
         else:
-            with autocast(pool.device, self.bf16), self._dropout(name, number):
-                logits = self.forward(network, self._images(name, index, number))
-        self._loss(domain, index, logits).backward()  # type: ignore[no-untyped-call]
+            images, labels = self._images(name, index, number, labels)
+            with autocast(self.model.device, self.bf16), self._dropout(name, number):
+                logits = self.forward(network, images)
+        self._loss(domain, index, logits, labels).backward()  # type: ignore[no-untyped-call]
         self.weighting.collect(name)
 
     def _mixed_batch(self, domains: tuple[int, ...]) -> None:
@@ -122,10 +135,12 @@ class Trainer:
         numbers = [self._next(domain) for domain in domains]
         indices = [self._sample(name, number) for name, number in zip(names, numbers, strict=True)]
         networks = [self.model.networks[name].train() for name in names]
+        labels = [self.pools[name].labels_of(index) for name, index in zip(names, indices, strict=True)]
+        pairs = [self._images(*each) for each in zip(names, indices, numbers, labels, strict=True)]
         with autocast(self.model.device, self.bf16), self._dropout("all", self.step):
-            images = [self._images(*each) for each in zip(names, indices, numbers, strict=True)]
-            logits = mixed_logits(networks, images)
-        losses = [self._loss(*each) for each in zip(domains, indices, logits, strict=True)]
+            logits = mixed_logits(networks, [images for images, _ in pairs])
+        labels = [soft for _, soft in pairs]
+        losses = [self._loss(*each) for each in zip(domains, indices, logits, labels, strict=True)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
 
     def _next(self, domain: int) -> int:
@@ -137,22 +152,23 @@ class Trainer:
         pool = self.pools[name]
         return sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
 
-    def _images(self, name: str, index: Tensor, number: int) -> Tensor:
-        """Return images of a domain, augmented by the number of the micro-batch."""
-        seed = (self.seed, "augment", name, number) if name in self._augmented else None
-        return self.pools[name].batch(index, seed=seed)
+    def _images(self, name: str, index: Tensor, number: int, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return images of a domain, augmented by the number of the micro-batch, and labels, mixed as they are."""
+        augmentation = self._augmentation[name]
+        images = resized(augmentation.images(index, number), grown_size(self.recipe, self.epoch))
+        return augmentation.mix(images, labels, number)
 
     def _dropout(self, name: str, number: int) -> AbstractContextManager[None]:
         """Make what dropout draws a function of the micro-batch, as everything random is."""
         return seeded(self.seed, "dropout", name, number) if self._drops else nullcontext()
 
-    def _loss(self, domain: int, index: Tensor, logits: Tensor) -> Tensor:
+    def _loss(self, domain: int, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the weighted loss of a domain's images, and add them to the metrics."""
         name = self.domains[domain]
-        labels = self.pools[name].labels_of(index)
         batch = MicroBatch(name, self.model.networks[name], index, logits.float(), labels)
         loss = self.objective.loss(batch)
-        self.metrics.add(domain, self.step, loss, (logits.argmax(1) == labels).sum(), len(index))
+        shown = labels if labels.ndim == 1 else labels.argmax(1)  # of mixed images, what there is most of
+        self.metrics.add(domain, self.step, loss, (logits.argmax(1) == shown).sum(), len(index))
         return self.weighting.weigh(name, loss)
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
@@ -173,6 +189,9 @@ class Trainer:
         tensors |= self.weights()
         best, kept = self.best.state()
         tensors |= best
+        if self.average:
+            averages, counted = self.average.state()
+            tensors, kept = tensors | averages, kept | counted
         values: dict[str, Any] = {}
         for which, optimizer in enumerate(self.optimizers):
             for number, slots in optimizer.state_dict()["state"].items():
@@ -192,12 +211,50 @@ class Trainer:
             weights |= {f"domain.{domain}.{name}": tensor for name, tensor in self.model.delta(domain).items()}
         return weights
 
+    @contextlib.contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Have the weights in the model that validation and prediction see: their average, where there is one."""
+        if self.average is None or not self.average.count:
+            yield
+            return
+        with self.average.in_place():
+            self._estimate()
+            yield
+
     @torch.no_grad()
-    def take_best(self) -> None:
-        """Go back to the weights of the best epoch, where one was kept."""
+    def take_result(self) -> None:
+        """Put the result of training into the model: the best epoch, where one was kept, or the average."""
         own = self.weights()
         for name, tensor in self.best.weights.items():
             own[name].copy_(tensor)
+        if self.average and self.average.count and not self.best.weights:
+            self.average.put()
+            self._estimate()
+
+    def _estimate(self) -> None:
+        """Estimate the statistics of norms for averaged weights; a moving average has averaged them, too."""
+        if self.recipe.average == "ema":
+            return
+        counts = {name: min(PASSES, -(-len(pool) // self.recipe.batch)) for name, pool in self.pools.items()}
+        if self.model.method.mixed:
+            passes = [partial(self._pass, self.domains, number) for number in range(max(counts.values()))]
+            return estimate_statistics([self.model.networks[name] for name in self.domains], passes)
+        for name, count in counts.items():
+            passes = [partial(self._pass, (name,), number) for number in range(count)]
+            estimate_statistics([self.model.networks[name]], passes)
+
+    def _pass(self, names: tuple[str, ...], number: int) -> None:
+        """Run the images of a numbered micro-batch of some domains, for the statistics of their norms."""
+        networks = [self.model.networks[name] for name in names]
+        indices = [self._sample(name, number) for name in names]
+        images = [
+            self._augmentation[name].images(index, number) for name, index in zip(names, indices, strict=True)
+        ]
+        with autocast(self.model.device, self.bf16), self._dropout(names[0], number):
+            if self.model.method.mixed:
+                mixed_logits(networks, images)
+            else:
+                networks[0](images[0])
 
     def _check_weights(self) -> None:
         """Raise DivergedError for weights that are not finite: a gradient may overflow where the loss does not."""
@@ -218,7 +275,7 @@ class Trainer:
         own, _ = self.state()
         slots: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
         weighting: dict[str, Tensor] = {}
-        trained = {name: tensor for name, tensor in tensors.items() if not name.startswith("best.")}
+        trained = {name: tensor for name, tensor in tensors.items() if not name.startswith(("best.", "average."))}
         for name, value in (trained | values["optimizer"]).items():
             if name.startswith("optimizer."):
                 _, which, number, slot = name.split(".", 3)
@@ -233,6 +290,8 @@ class Trainer:
             )
         self.weighting.load_state(weighting)
         self.best.load_state(tensors, values)
+        if self.average:
+            self.average.load_state(tensors, values)
         for optimizer, own_slots, counted in zip(self.optimizers, slots, values["groups"], strict=True):
             load_slots(optimizer, own_slots, counted)
 

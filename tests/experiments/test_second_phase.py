@@ -22,6 +22,7 @@ from decathlon.runs.loading import load
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.progress import TrainingProgress
+from decathlon.system.tensor_files import read_tensors
 from tests.helpers.marks import quickly, slow
 from tests.helpers.packs import TINY, tiny_domain, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go
@@ -156,6 +157,27 @@ def test_a_second_phase_over_other_categories_starts_with_new_heads(
     go(other, tmp_path / "run", "parallel-svd", trunk=str(runs("parallel").folder), recipe=SHORT)
     said = " ".join(capsys.readouterr().err.split())
     assert "learned other categories of apples, whose head starts anew" in said
+
+
+@pytest.mark.parametrize("method", ["feature", slow("finetune"), slow("mtan"), "scratch"])
+def test_heads_of_the_trunks_run_may_be_kept(tiny: Path, tmp_path: Path, runs: Any, method: str) -> None:
+    trunk = runs("bn")
+    still = RECIPE.override({"epochs": 1, "lr": 0.0, "heads": "kept"})
+    for heads in ("kept", "fresh"):
+        run = go(tiny, tmp_path / heads, method, trunk=str(trunk.folder), recipe=still.override({"heads": heads}))
+        for name in TINY.names:
+            mine, before = (read_tensors(each.domain(name))[0]["head.weight"] for each in (run, trunk))
+            assert torch.equal(mine, before) == (heads == "kept" and method != "scratch")
+
+
+def test_kept_heads_of_other_categories_start_anew(
+    tmp_path: Path, runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shifted = tuple(tiny_domain(d.name, d.index + 4, len(d.categories), crop=d.crop) for d in TINY)
+    other = write_pack(tmp_path / "other.h5", type(TINY)("other", shifted))
+    kept = SHORT.override({"heads": "kept"})
+    go(other, tmp_path / "run", "feature", trunk=str(runs("bn").folder), recipe=kept)
+    assert "learned other categories of apples, whose head starts anew" in " ".join(capsys.readouterr().err.split())
 
 
 def test_masks_resume_with_their_own_optimizer(

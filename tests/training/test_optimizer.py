@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -8,8 +9,17 @@ from torch import nn
 
 from decathlon.config.recipe import OPTIMIZERS, Recipe
 from decathlon.errors import UsageError
-from decathlon.models.multi_domain_model import DomainNetwork
-from decathlon.training.optimizer import counters, groups, load_slots, make_optimizer, make_schedule
+from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
+from decathlon.models.registry import find_method
+from decathlon.models.trunks.registry import build
+from decathlon.training.optimizer import (
+    counters,
+    groups,
+    load_slots,
+    make_optimizer,
+    make_optimizers,
+    make_schedule,
+)
 
 
 def network() -> DomainNetwork:
@@ -107,3 +117,50 @@ def test_every_optimizer_goes_on_as_if_it_had_never_stopped(name: str) -> None:
         step(net, first)
         step(other, second)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+
+
+def test_the_auxiliary_optimizer_has_norms_biases_heads_and_what_is_no_matrix() -> None:
+    trunk = build("wrn-10-1")
+    recipe = Recipe(
+        optimizer="muon", lr=0.01, weight_decay=0.1, aux_optimizer="adamw", aux_lr=0.3, aux_weight_decay=0.05
+    )
+    method = find_method("bn")(trunk, "joint")
+    model = MultiDomainModel(method, 0, torch.device("cpu"))
+    net = model.add("apples", 5)
+    muon, adamw = make_optimizers(method, model.shared, {"apples": net}, recipe)
+    own = {id(p): name for name, p in [*trunk.named_parameters(), *net.named_parameters()]}
+    matrices = {own[id(p)] for group in muon.param_groups for p in group["params"]}
+    others = {own[id(p)] for group in adamw.param_groups for p in group["params"]}
+    assert type(muon).__name__ == "Muon" and type(adamw).__name__ == "AdamW"
+    assert {name.rpartition(".")[2] for name in matrices} == {"weight"} and "body.stem.weight" in matrices
+    assert "head.weight" in others and not matrices & others
+    assert {name for name, p in net.named_parameters() if p.requires_grad} <= matrices | others
+    decays = {own[id(p)]: group["weight_decay"] for group in adamw.param_groups for p in group["params"]}
+    assert decays["head.weight"] == 0.05 and decays["head.bias"] == decays["body.bn.weight"] == 0.0
+    assert {group["weight_decay"] for group in muon.param_groups} == {0.1}
+    schedule = make_schedule(adamw, recipe, 10)
+    schedule.step_update(1)
+    assert adamw.param_groups[0]["lr"] == pytest.approx(0.003)
+
+
+def test_a_method_that_trains_no_matrix_has_the_auxiliary_optimizer_alone() -> None:
+    method = find_method("feature")(build("wrn-10-1"), "frozen")
+    model = MultiDomainModel(method, 0, torch.device("cpu"))
+    recipe = Recipe(optimizer="muon", aux_optimizer="adamw")
+    (only,) = make_optimizers(method, model.shared, {"apples": model.add("apples", 5)}, recipe)
+    assert type(only).__name__ == "AdamW"
+
+
+@pytest.mark.parametrize(("method", "regime"), [("bn", "joint"), ("finetune", "private")])
+def test_rates_rise_with_depth(method: str, regime: Any) -> None:
+    chosen = find_method(method)(build("wrn-10-1"), regime)
+    model = MultiDomainModel(chosen, 0, torch.device("cpu"))
+    recipe = Recipe(depth_lr=0.1, head_lr=2.0, trunk_lr=1.0)
+    net = model.add("apples", 5)
+    (only,) = make_optimizers(chosen, model.shared, {"apples": net}, recipe)
+    scale = {id(p): group["lr_scale"] for group in only.param_groups for p in group["params"]}
+    own = dict(net.named_parameters())
+    assert scale[id(own["body.stem.weight"])] == pytest.approx(0.1)
+    assert scale[id(own["body.stage3.0.conv2.weight"])] == pytest.approx(1.0)
+    assert 0.1 < scale[id(own["body.stage2.0.conv1.weight"])] < 1.0
+    assert scale[id(own["head.weight"])] == 2.0

@@ -1,0 +1,83 @@
+"""An average of the weights along training, which often tests better than the weights themselves.
+
+`ema`: an exponential moving average over the steps, statistics of norms included. `tail`: the mean over the last
+epochs, after which the statistics are estimated again, as in Stochastic Weight Averaging (Izmailov et al. 2018).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+WARMUP = 10  # a young average forgets faster: its decay is at most (1 + steps) / (WARMUP + steps)
+PASSES = 32  # batches per domain that statistics are estimated from
+
+
+class WeightAverage:
+    """The average of some tensors, `live`, by their names in a checkpoint; what is no float is copied."""
+
+    def __init__(self, live: Mapping[str, Tensor]) -> None:
+        self._live = dict(live)
+        self._mean = {name: tensor.detach().clone() for name, tensor in live.items()}
+        self._floats = [name for name, tensor in live.items() if tensor.is_floating_point()]
+        self.count = 0
+
+    @torch.no_grad()
+    def add(self, decay: float | None = None) -> None:
+        """Add the tensors as they are now; without a `decay` all that were added count the same."""
+        kept = (
+            self.count / (self.count + 1) if decay is None else min(decay, (1 + self.count) / (WARMUP + self.count))
+        )
+        means, lives = ([each[name] for name in self._floats] for each in (self._mean, self._live))
+        torch._foreach_lerp_(means, lives, 1 - kept)
+        self.count += 1
+
+    @torch.no_grad()
+    def put(self) -> dict[str, Tensor]:
+        """Put the average where the weights are; return what was there."""
+        before = {name: tensor.clone() for name, tensor in self._live.items()}
+        for name in self._floats:
+            self._live[name].copy_(self._mean[name])
+        return before
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the average where the weights are, and the weights back after the block."""
+        before = self.put()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, tensor in before.items():
+                    self._live[name].copy_(tensor)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors and the plain values to restore it from."""
+        return {f"average.{name}": self._mean[name] for name in self._floats}, {"averaged": self.count}
+
+    @torch.no_grad()
+    def load_state(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Go back to where `state` was called."""
+        for name in self._floats:
+            self._mean[name].copy_(tensors[f"average.{name}"])
+        self.count = int(values["averaged"])
+
+
+@torch.no_grad()
+def estimate_statistics(networks: Iterable[nn.Module], passes: Iterable[Callable[[], object]]) -> None:
+    """Set the running statistics of the networks' norms to those of some forward passes, which count the same.
+
+    Norms that stay in evaluation mode, as those of a frozen trunk do, keep theirs.
+    """
+    parts = {part for network in networks for part in network.train().modules()}
+    norms = {part: part.momentum for part in parts if isinstance(part, _BatchNorm) and part.training}
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all passes
+    for each in passes:
+        each()
+    for norm, momentum in norms.items():
+        norm.momentum = momentum
