@@ -1,6 +1,6 @@
 """The bits that a set of domain networks needs, as a multiple of one trunk without a head.
 
-    ratio = (bits shared by all domains + sum over domains of the bits of that domain) / bits of the trunk
+    ratio = (bits shared by all domains + sum over domains of the bits of that domain) / (32 · numbers of the trunk)
 
 Papers count differently, so every count names its convention, and that of a method's own paper is among them.
 A norm counts as its two affine vectors: at test time its running statistics fold into them, so they are listed
@@ -59,7 +59,7 @@ class Footprint:
     """The bits of a trunk, of the modules shared beside it, and of every domain.
 
     `trunk_used`: whether a domain reads the trunk. `unit` holds the rows of the trunk that ratios are counted in,
-    usually the same trunk.
+    usually the same trunk, with 32 bits a number whatever a method stores of it.
     """
 
     rows: tuple[Row, ...]
@@ -122,7 +122,11 @@ def count(
     # no domain is free where the trunk learns from all, or where its own domain is not among them
     free = default.nine and BASE_DOMAIN in networks
     conventions = (replace(c, nine=c.nine and free) for c in (default, published))
-    return Footprint(tuple(rows), tuple(_rows("trunk", unit, {}, bits)), used, *conventions)
+    return Footprint(tuple(rows), tuple(_rows("trunk", unit, {}, _full)), used, *conventions)
+
+
+def _full(name: str, parameter: Tensor) -> int:
+    return 32 * parameter.numel()
 
 
 def _rows(scope: str, module: nn.Module, common: Mapping[int, Tensor], bits: Bits) -> list[Row]:

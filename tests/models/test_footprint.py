@@ -6,10 +6,10 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from torch import nn
+from torch import Tensor, nn
 
 from decathlon.cli.main import command
-from decathlon.models.footprint import Convention, Footprint
+from decathlon.models.footprint import Convention, Footprint, count
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.reports.footprint_report import count_method
@@ -123,3 +123,14 @@ def test_a_frozen_trunk_serves_its_own_domain_for_free() -> None:
     counted = count_method("parallel", "resnet26")[1]
     ten = counted.ratio(Convention(heads=False, norms="out", nine=False))
     assert ten == pytest.approx(1 + 10 / 9)
+
+
+def test_the_unit_has_32_bits_a_number_whatever_a_method_stores() -> None:
+    trunk = build("wrn-10-1")
+
+    def halved(_: str, tensor: Tensor) -> int:
+        return 16 * tensor.numel()
+
+    convention = Convention(heads=False, norms="in", nine=False)
+    found = count(trunk, nn.Module(), {"boats": trunk}, halved, convention, convention, trunk)
+    assert found.ratio() == 0.5
