@@ -12,10 +12,10 @@ from decathlon.data.domains import Domain
 from decathlon.data.sampling_policy import exponent
 from decathlon.errors import UsageError, unknown
 
-# The optimizers of timm whose whole state is saved and restored to the bit.
+# Muon, and the optimizers of timm whose whole state is saved and restored to the bit.
 OPTIMIZERS = (
     "sgd", "momentum", "adam", "adamw", "nadamw", "radam", "rmsprop", "lion", "adan", "adopt", "laprop",
-    "mars", "muon", "nmuon", "adamuon", "nadamuon",
+    "mars", "muon",
 )  # fmt: skip
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1e6), "epoch_batches": (0, 1e9), "batch": (2, 1e6), "size": (8, 4096), "side": (0, 8192),
@@ -66,7 +66,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4  # on convolution and head weights
     decay_norms: bool = False  # weight_decay on norms and biases too
-    aux_optimizer: str = ""  # of norms, biases and heads, where convolutions have muon or the like; "": one for all
+    aux_optimizer: str = ""  # of norms, biases and heads; "": adamw beside muon, the same one beside others
     aux_lr: float = 1.0  # its learning rate, as a multiple of lr
     aux_weight_decay: float = 0.0  # its weight decay, on head weights (decay_norms: on norms and biases too)
     trunk_lr: float = 1.0  # learning rates of trunk, method and heads, as multiples of lr
@@ -115,12 +115,17 @@ class Recipe:
             raise UsageError("recipe: cuda_graphs replays compiled networks. Set compile to true too (--compile).")
         if not all(isinstance(part, int | float) and 0 < part < 1 for part in self.milestones):
             raise UsageError("recipe: milestones are fractions of all steps. Use numbers between 0 and 1.")
-        for optimizer in filter(None, (self.optimizer or "none", self.aux_optimizer)):
-            if optimizer not in OPTIMIZERS:
-                raise unknown("optimizer", optimizer, OPTIMIZERS)
+        for optimizer, known in ((self.optimizer, OPTIMIZERS), (self.aux_optimizer, ("", *OPTIMIZERS[:-1]))):
+            if optimizer not in known:
+                raise unknown("optimizer", optimizer, list(filter(None, known)))
         exponent(self.sampling)
         for name, table in self.domains.items():
             _check_table(self, name, table)
+
+    @property
+    def auxiliary(self) -> str:
+        """The optimizer of norms, biases and heads where it is another one: Muon takes matrices alone."""
+        return self.aux_optimizer or ("adamw" if self.optimizer == "muon" else "")
 
     @property
     def resize(self) -> int:

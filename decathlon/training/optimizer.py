@@ -15,9 +15,10 @@ from torch import nn
 from decathlon.config.recipe import Recipe
 from decathlon.models.method import Method
 from decathlon.models.multi_domain_model import DomainNetwork
+from decathlon.training.muon import Muon
 
 FUSED = ("sgd", "momentum", "adam", "adamw")
-FEWEST = 4  # rows and columns of a matrix; timm's muon takes no smaller ones either
+FEWEST = 4  # rows and columns of a matrix that is worth making orthogonal
 
 
 def groups(
@@ -47,7 +48,7 @@ def groups(
     for scale, own, part in owners:
         fresh = [p for p in part if p.requires_grad and id(p) not in seen]
         seen |= {id(p) for p in fresh}
-        auxiliary = {id(p) for p in fresh if recipe.aux_optimizer and (id(p) in heads or not _is_matrix(p))}
+        auxiliary = {id(p) for p in fresh if recipe.auxiliary and (id(p) in heads or not _is_matrix(p))}
         for aux, vectors in itertools.product((False, True), repeat=2):
             members = [p for p in fresh if (id(p) in auxiliary) == aux and (p.ndim <= 1) == vectors]
             decay = own.aux_weight_decay if aux else own.weight_decay
@@ -74,7 +75,7 @@ def _is_matrix(parameter: nn.Parameter) -> bool:
 
 
 def make_optimizers(
-    method: Method, shared: nn.Module, networks: Mapping[str, DomainNetwork], recipe: Recipe
+    method: Method, shared: nn.Module, networks: Mapping[str, DomainNetwork], recipe: Recipe, bf16: bool = False
 ) -> list[torch.optim.Optimizer]:
     """Return the recipe's optimizer, its auxiliary one, and one for every part the method trains separately."""
     parts = [part for network in networks.values() if (part := method.apart(network.body))]
@@ -83,9 +84,9 @@ def make_optimizers(
     for group in ours:
         group["params"] = [p for p in group["params"] if id(p) not in taken]
     ours = [group for group in ours if group["params"]]
-    made = [make_optimizer(main, recipe)] if (main := [group for group in ours if not group["aux"]]) else []
+    made = [make_optimizer(main, recipe, bf16)] if (main := [group for group in ours if not group["aux"]]) else []
     if aux := [group for group in ours if group["aux"]]:
-        other = dataclasses.replace(recipe, optimizer=recipe.aux_optimizer, lr=recipe.lr * recipe.aux_lr)
+        other = dataclasses.replace(recipe, optimizer=recipe.auxiliary, lr=recipe.lr * recipe.aux_lr)
         made.append(make_optimizer(aux, other))
     for part in parts:
         other = dataclasses.replace(recipe, optimizer=part.optimizer, lr=part.lr, weight_decay=0.0)
@@ -93,8 +94,13 @@ def make_optimizers(
     return made
 
 
-def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimizer over parameter groups; the names are those of timm."""
+def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe, bf16: bool = False) -> torch.optim.Optimizer:
+    """Return the recipe's optimizer over parameter groups; the names are those of timm.
+
+    With `bf16` Muon's iteration computes in bfloat16, as the networks do.
+    """
+    if recipe.optimizer == "muon":
+        return Muon(groups, recipe.lr, recipe.momentum, recipe.weight_decay, bf16)
     # one fused pass over all tensors on a GPU: ten domains bring hundreds of small ones
     on_gpu = groups[0]["params"][0].is_cuda
     fused: dict[str, Any] = {"fused": True} if on_gpu and recipe.optimizer in FUSED else {}

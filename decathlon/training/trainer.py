@@ -53,7 +53,7 @@ class Trainer:
         self.epoch_steps = len(self._plan(0))
         self.steps = recipe.epochs * self.epoch_steps
         networks = {name: model.networks[name] for name in self.domains}
-        self.optimizers = make_optimizers(model.method, model.shared, networks, recipe)
+        self.optimizers = make_optimizers(model.method, model.shared, networks, recipe, bf16)
         self.objective = OBJECTIVES.find(recipe.objective)(recipe)
         shared = chain(model.trunk.parameters(), model.shared.parameters())
         self.weighting = WEIGHTINGS.find(recipe.weighting)(self.domains, [p for p in shared if p.requires_grad])

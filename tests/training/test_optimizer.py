@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.optim.muon import Muon as TimmMuon
 from torch import nn
 
 from decathlon.config.recipe import OPTIMIZERS, Recipe
@@ -12,6 +13,7 @@ from decathlon.errors import UsageError
 from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
+from decathlon.training.muon import Muon
 from decathlon.training.optimizer import (
     counters,
     groups,
@@ -164,3 +166,33 @@ def test_rates_rise_with_depth(method: str, regime: Any) -> None:
     assert scale[id(own["body.stage3.0.conv2.weight"])] == pytest.approx(1.0)
     assert 0.1 < scale[id(own["body.stage2.0.conv1.weight"])] < 1.0
     assert scale[id(own["head.weight"])] == 2.0
+
+
+def test_muon_is_timms_on_convolutions() -> None:
+    """In float32, where timm's computes in bfloat16: equal within that."""
+    torch.manual_seed(0)
+    ours, theirs = ([nn.Parameter(torch.randn(16, 8, 3, 3)), nn.Parameter(torch.randn(12, 40))] for _ in range(2))
+    for mine, other in zip(ours, theirs, strict=True):
+        other.data.copy_(mine.data)
+    begun = [p.detach().clone() for p in ours]
+    one = Muon([{"params": ours}], lr=0.02, momentum=0.95, weight_decay=0.1, bf16=False)
+    two = TimmMuon([{"params": theirs}], lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True)
+    for _ in range(3):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn_like(mine).contiguous(memory_format=torch.preserve_format)
+            other.grad = mine.grad.clone()
+        one.step()
+        two.step()  # type: ignore[no-untyped-call]
+    for mine, other, before in zip(ours, theirs, begun, strict=True):
+        apart, moved = (mine - other).detach().norm(), (other - before).detach().norm()
+        assert float(apart / moved) < 0.02
+
+
+def test_an_update_of_muon_is_orthogonal_and_as_large_as_that_of_adamw() -> None:
+    weight = nn.Parameter(torch.zeros(16, 3, 3, 3).contiguous(memory_format=torch.channels_last))
+    weight.grad = torch.randn(16, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    Muon([{"params": [weight]}], lr=1.0, momentum=0.9, weight_decay=0.0, bf16=False).step()
+    update = -weight.detach().reshape(16, 27) / (0.2 * 27**0.5)
+    singular = torch.linalg.svdvals(update)
+    assert 0.6 < float(singular.min()) and float(singular.max()) < 1.3
+    assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.2, rel=0.25)
