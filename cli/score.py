@@ -101,7 +101,7 @@ def command(
     found = GroupScore(group.seeds, tuple(scores)) if group else scores[0]
     if kept:
         say(f"kept the baseline of the earlier score ({kept.text}); --force takes the usual one")
-    _note_uncompared(predicted, answers)
+    _note_uncompared(predicted, answers, scores[0].missing)
     for file, one in zip(written, scores, strict=bool(written)):
         _write(file, one)
     _hand_out(found, as_json, output, save_baseline)
@@ -119,14 +119,14 @@ def _refuse_foreign(run: Path, record: RunRecord | None, results: Results) -> No
     refuse_other_weights(run, results.source.name, results.protocol, record)
 
 
-def _note_uncompared(predicted: list[Results], truth: Truth) -> None:
-    """Say so where the images of results and truth cannot be compared."""
+def _note_uncompared(predicted: list[Results], truth: Truth, missing: tuple[str, ...]) -> None:
+    """Say so where the images of results and truth cannot be compared, of all domains that are not `missing`."""
     from decathlon.scoring.answers import uncompared
     from decathlon.system.text import first
 
-    bare = sorted({name for one in predicted for name in uncompared(one, truth)})
+    bare = set().union(*(uncompared(one, truth) for one in predicted)).difference(missing)
     if bare:
-        of = "" if len(bare) == len(truth.domains) else f" of {first(bare)}"
+        of = "" if len(bare) == len(truth.domains) - len(missing) else f" of {first(sorted(bare))}"
         say(f"not compared: results and ground truth do not both carry the digest of the images{of}")
 
 

@@ -1,6 +1,6 @@
 """Training a new run: the request is checked, resolved and recorded, then carried out to the end."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 
@@ -18,6 +18,7 @@ from decathlon.experiments.preflight import (
     own_heads,
     preflight_notes,
     trained_heads,
+    trunk_changes,
 )
 from decathlon.experiments.request import Request
 from decathlon.models.multi_domain_model import MultiDomainModel
@@ -60,12 +61,18 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         if request.recipe.heads == "kept":
             starts = trained_heads(source, method, names, starts)
         starts, heads = own_heads(source, domains, starts)
+        changes = trunk_changes(source, packed, names)
+        for change in changes:
+            notes.append(
+                f"{source.source} was trained on other images of {change.now} than {packed.path} holds, and "
+                "perhaps on some that will be predicted. The protocol of this run will say so."
+            )
         for note in [*notes, *continued_notes(source, method, names), *heads]:
             progress.console.print(f"Note: {note}")
         model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)
         check_size(model, request.recipe, names)
         domain_groups(tuple(names), model, request.recipe)  # refused before anything is written
-        record = _record(request, packed, domains, model, source)
+        record = replace(_record(request, packed, domains, model, source), changes=changes)
         record.check()
         run.folder.mkdir(parents=True, exist_ok=True)
         with hold(run):

@@ -15,7 +15,7 @@ from decathlon.errors import UsageError
 from decathlon.models.image_size import refuse_size
 from decathlon.models.method import Method, Reader
 from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
-from decathlon.runs.record import Fit
+from decathlon.runs.record import Fit, RecordedChange
 from decathlon.runs.trunk_source import TrunkSource
 from decathlon.system.seeding import seeded
 from decathlon.system.text import several
@@ -23,6 +23,7 @@ from decathlon.training.objective import OBJECTIVES
 from decathlon.training.weighting import WEIGHTINGS, Weighting
 
 Starts = Mapping[str, Mapping[str, Tensor]]
+TRUNK_IMAGES = "trunk images"  # the change of a run whose trunk was trained on another file's images
 
 
 def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: tuple[str, ...]) -> list[str]:
@@ -180,6 +181,30 @@ def continued_notes(source: TrunkSource, method: Method, names: list[str]) -> li
     if source.norms and not method.takes_norms:
         found.append("norms=trunk puts one set of norms, their mean, in place of those it learned for each domain.")
     return found
+
+
+def trunk_changes(source: TrunkSource, packed: PackedFile, names: list[str]) -> tuple[RecordedChange, ...]:
+    """Return what the run of the trunk was trained on that this file does not hold, as the change that it is.
+
+    Domains are compared by the images that are predicted: those of a trunk's training may be among them. What was
+    changed for the trunk's own run counts here too.
+    """
+    if source.record is None:
+        return ()
+    found = [
+        domain.name
+        for domain in source.record.domains
+        if domain.name in names and domain.digests and _others(domain.digests, packed.digests(domain.name))
+    ]
+    before = [change for change in source.record.changes if change.name in ("data", TRUNK_IMAGES)]
+    if not found and not before:
+        return ()
+    now = ", ".join(found) or "its domains"
+    return (RecordedChange(TRUNK_IMAGES, str(source.record.data.path), now, 0),)
+
+
+def _others(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    return any(now[split] != before.get(split) for split in ("val", "test") if split in now)
 
 
 def trained_heads(source: TrunkSource, method: Method, names: list[str], starts: Starts) -> Starts:

@@ -85,10 +85,17 @@ def _others(packed: PackedFile, run: Run, record: RunRecord, split: str) -> list
 
 def _refusal(packed: PackedFile, run: Run, record: RunRecord, split: str, others: list[str]) -> str:
     """Say that a packed file does not hold the images it should, or not with the facts it should."""
+    there = record.data.path.exists() and record.data.path.samefile(packed.path)
+    fix = "Restore that file" if there else f"Name {record.data.path}"
+    fix = f"{fix}, or add --allow-change to predict them anyway."
+    if not any(domain.digests for domain in record.domains):
+        return (
+            f"{packed.path} is not the file that {run.folder} was trained on, as it was then: an earlier release "
+            f"recorded nothing that would tell its {split} images. {fix}"
+        )
     return (
         f"{packed.path} holds other {split} images or channel means of {first(others)} than the file that "
-        f"{run.folder} was begun with, and it may have trained on some of them. Name {record.data.path}, or add "
-        "--allow-change to predict them anyway."
+        f"{run.folder} was trained on, which may have had some of them among those it trained on. {fix}"
     )
 
 

@@ -36,21 +36,30 @@ def check(results: Results, truth: Truth, partial: bool = False) -> tuple[str, .
     return missing
 
 
-def uncompared(results: Results, truth: Truth) -> tuple[str, ...]:
-    """Compare the images that were predicted with those of the truth, by the digests that both carry.
+def refuse_other_images(results: Results, truth: Truth) -> None:
+    """Raise VerificationError where other images were predicted than the truth has the answers of.
 
-    Returns the domains where one of both has none, as released annotations. Raises VerificationError where they
-    differ.
+    They are compared by the digests that both carry; see `uncompared`.
     """
-    told = (results.protocol or {}).get("images", {})
-    schema.check(told, {str: schema.digest}, f"`images` in the protocol of {results.source}", REPREDICT)
+    told = _images(results)
     for domain in truth.domains:
         if domain.images is not None and told.get(domain.name, domain.images) != domain.images:
             raise VerificationError(
                 f"{results.source} answers other {truth.split} images of {domain.name} than {truth.source} has the "
                 "answers of (their SHA-256 differ). Name the ground truth of the file that was predicted from."
             )
-    return tuple(domain.name for domain in truth.domains if (domain.images is None) == (domain.name in told))
+
+
+def uncompared(results: Results, truth: Truth) -> set[str]:
+    """Return the domains whose images cannot be compared; released annotations, for one, have no digest of them."""
+    told = _images(results)
+    return {domain.name for domain in truth.domains if domain.images is None or domain.name not in told}
+
+
+def _images(results: Results) -> Mapping[str, str]:
+    told: Mapping[str, str] = (results.protocol or {}).get("images", {})
+    schema.check(told, {str: schema.digest}, f"`images` in the protocol of {results.source}", REPREDICT)
+    return told
 
 
 def _refuse_other_images(results: Results, truth: Truth, foreign: list[int], only: bool) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from decathlon.data.ground_truth import Split, Truth
 from decathlon.errors import DataError, VerificationError
 from decathlon.runs.record import RunRecord, find_record
-from decathlon.scoring.answers import check, uncompared
+from decathlon.scoring.answers import check, refuse_other_images
 from decathlon.scoring.results import Results, of_split, split_in
 from decathlon.system.checksums import read_sealed
 from decathlon.system.files import sha256
@@ -207,13 +207,22 @@ def refuse_other_weights(
 ) -> None:
     """Raise VerificationError for results or a score `name` in a run directory that other weights made.
 
-    Those of earlier releases name no weights, and are taken as they are.
+    Those that an earlier release made of a run of its own name no weights; there method, trunk and seed have to be
+    those of the run.
     """
-    made_by = (protocol or {}).get("weights")
-    if record is not None and record.weights and made_by not in (None, record.weights):
+    if record is None:
+        return
+    told = protocol or {}
+    if record.weights and any(domain.digests for domain in record.domains):
+        same = told.get("weights") == record.weights
+    else:
+        mine = {"method": record.label, "regime": record.regime, "trunk": record.trunk.name, "seed": record.seed}
+        same = "weights" not in told or told["weights"] == record.weights
+        same &= protocol is not None and all(told.get(key, value) == value for key, value in mine.items())
+    if not same:
         split = " --split val" if name.endswith("-val.json") else ""
         again = f"decathlon predict {shlex.quote(str(folder))} --data FILE.h5{split} --force"
-        raise VerificationError(f"{folder}/{name} was made by the weights of another run. Run '{again}'.")
+        raise VerificationError(f"{folder}/{name} was not made by this run's weights. Run '{again}'.")
 
 
 def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = False) -> Score:
@@ -228,7 +237,7 @@ def score(results: Results, truth: Truth, baseline: Baseline, partial: bool = Fa
             f"{results.source} predicts {results.split} images, and {truth.source} holds the answers of the "
             f"{truth.split} images. Name the truth of the {results.split} images."
         )
-    uncompared(results, truth)
+    refuse_other_images(results, truth)
     missing = check(results, truth, partial)
     answers = dict(zip(results.image_ids, results.category_ids, strict=True))
     domains = []

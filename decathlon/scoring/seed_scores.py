@@ -61,10 +61,11 @@ class GroupScore:
             (score.split, score.missing, *((d.name, d.images, d.baseline_error) for d in score.domains))
             for score in self.scores
         }
-        if len(tasks) > 1 or len(truths) > 1:
+        images = {(score.protocol or {}).get("data") for score in self.scores}
+        if len(tasks) > 1 or len(truths) > 1 or len(images) > 1:
             raise DataError(
-                "the runs of the group answer different domains or were scored differently. Predict all of them "
-                "from one file (--force) and score the group again."
+                "the runs of the group answer different domains or images, or were scored differently. Predict all "
+                "of them from one file (--force) and score the group again."
             )
 
     @property

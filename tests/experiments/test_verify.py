@@ -95,7 +95,7 @@ def test_results_of_another_run_are_found(root: Path, tmp_path: Path) -> None:
     results = tmp_path / "run" / "results.json"
     results.write_bytes(results.read_bytes() + b"\n")
     (tmp_path / "run" / "results.protocol.json").unlink()
-    assert "was made from other results" in str(ask("verify", tmp_path / "run").exception)
+    assert "results.json was not made by this run's weights" in str(ask("verify", tmp_path / "run").exception)
 
 
 def test_an_interrupted_run_passes_with_its_checkpoint(

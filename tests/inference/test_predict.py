@@ -13,13 +13,14 @@ from click.testing import CliRunner
 from decathlon.cli.main import command
 from decathlon.data.ground_truth import read_truth
 from decathlon.data.packed_file import PackedFile
-from decathlon.errors import DecathlonError, VerificationError
+from decathlon.errors import DataError, DecathlonError, VerificationError
 from decathlon.experiments.resume import resume
 from decathlon.experiments.resume_changes import ResumeRequest
 from decathlon.experiments.verify import verify
 from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import protocol_path, read_results
 from decathlon.scoring.score import Score
+from decathlon.scoring.seed_scores import GroupScore
 from decathlon.system.checksums import read_sealed, write_sealed
 from decathlon.system.files import write_json
 from decathlon.system.progress import TrainingProgress
@@ -130,7 +131,89 @@ def test_a_run_of_an_earlier_release_knows_its_file_as_a_whole(runs: Path, tiny:
     record = run.read()
     replace(record, domains=tuple(replace(domain, digests={}) for domain in record.domains)).write(run.folder)
     ask("predict", run.folder, "--data", tiny, "--force")
-    ask("predict", run.folder, "--data", with_a_domain_more(tmp_path / "four.h5"), "--force", code=4)
+    more = with_a_domain_more(tmp_path / "four.h5")
+    refusal = ask("predict", run.folder, "--data", more, "--force", code=4)
+    assert f"{more} is not the file that {run.folder} was trained on, as it was then: an earlier release" in refusal
+    assert refusal.endswith(f"Name {record.data.path}, or add --allow-change to predict them anyway.")
+    replace(run.read(), data=replace(record.data, path=more)).write(run.folder)
+    assert "Restore that file, or add --allow-change" in ask(
+        "predict", run.folder, "--data", more, "--force", code=4
+    )
+    changed = run.read().domains[0]
+    replace(run.read(), domains=(replace(changed, digests={"test": "0" * 64}),)).write(run.folder)
+    assert "which may have had some of them among those it trained on. Restore that file" in ask(
+        "predict", run.folder, "--data", more, "--force", code=4
+    )
+
+
+def test_results_of_an_earlier_release_have_to_name_the_method_and_seed_of_their_run(
+    runs: Path, tmp_path: Path
+) -> None:
+    truth = write_truth(tmp_path / "truth")
+    for number in (0, 1):
+        run = Run(runs / f"run{number}")
+        record = run.read()
+        replace(record, domains=tuple(replace(each, digests={}) for each in record.domains)).write(run.folder)
+        sidecar = protocol_path(run.folder / "results.json")
+        protocol = read_sealed(sidecar, "")
+        write_sealed(sidecar, {key: value for key, value in protocol.items() if key not in ("weights", "images")})
+        ask("score", run.folder, "--truth", truth)
+    copy_results(runs / "run0", runs / "run1", "results.json", "results.protocol.json")
+    assert "not made by this run's weights" in ask("score", runs / "run1", "--truth", truth, code=4)
+    copy_results(runs / "run0", runs / "run1", "score.json")
+    assert "not made by this run's weights" in ask("leaderboard", runs / "run1", code=4)
+
+
+@pytest.mark.parametrize("without", [("weights",), ("everything",)])
+def test_a_run_takes_no_results_or_score_that_do_not_say_what_made_them(
+    runs: Path, tmp_path: Path, without: tuple[str, ...]
+) -> None:
+    truth, run = write_truth(tmp_path / "truth"), runs / "run0"
+    copy_results(run, tmp_path, "results.json")
+    if without == ("weights",):
+        sidecar = protocol_path(run / "results.json")
+        protocol = {key: value for key, value in read_sealed(sidecar, "").items() if key not in without}
+        write_sealed(sidecar, protocol)
+        assert "not made by this run's weights" in ask("score", run, "--truth", truth, code=4)
+        write_sealed(protocol_path(tmp_path / "results.json"), protocol)
+    ask("score", tmp_path / "results.json", "--truth", truth, "-o", tmp_path / "score.json")
+    copy_results(tmp_path, run, "score.json")
+    assert "score.json was not made by this run's weights" in ask("leaderboard", run, code=4)
+    assert any("not made by this run's weights" in (checked.wrong or "") for checked in verify(run))
+
+
+def test_a_trunk_that_was_trained_on_other_images_is_named(
+    runs: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, trunk = other_pack(tmp_path / "other.h5", "another split"), str(runs / "run0")
+    run = go(other, tmp_path / "over", "feature", trunk=trunk, recipe=SHORT)
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{trunk} was trained on other images of apples, boats, towers than {other} holds" in said
+    ask("predict", run.folder, "--data", other)
+    assert (read_results(run.folder / "results.json").protocol or {})["changed"] == "trunk images"
+    again = go(other, tmp_path / "again", "bn", trunk=str(run.folder), recipe=SHORT)  # it is handed on
+    assert [change.name for change in again.read().changes] == ["trunk images"]
+    same = go(tiny, tmp_path / "same", "feature", trunk=trunk, recipe=SHORT)
+    more = go(with_a_domain_more(tmp_path / "four.h5"), tmp_path / "more", "feature", trunk=trunk, recipe=SHORT)
+    assert same.read().changes == more.read().changes == ()
+
+
+def test_seeds_that_were_predicted_from_different_images_are_no_group(runs: Path, tmp_path: Path) -> None:
+    truth = write_truth(tmp_path / "truth")
+    first, second = runs / "run0", runs / "run1"
+    other = other_pack(tmp_path / "other.h5", "other pixels")
+    ask("predict", second, "--data", other, "--allow-change", "--force")
+    for run in (first, second):
+        ask("score", run, "--truth", truth)
+    with pytest.raises(DataError, match="the runs of the group answer different domains or images"):
+        GroupScore((0, 1), (Score.read(first), Score.read(second)))
+
+
+def test_only_domains_that_were_answered_are_not_compared(runs: Path, tiny: Path, tmp_path: Path) -> None:
+    run = go(tiny, tmp_path / "boats", "feature", trunk=str(runs / "run0"), recipe=SHORT, domains=("boats",))
+    ask("predict", run.folder, "--data", tiny, "--split", "val")
+    said = ask("score", run.folder, "--split", "val", "--truth", tiny, "--partial")
+    assert "not compared" not in said
 
 
 def test_the_protocol_names_what_was_used_in_score_and_leaderboard(runs: Path, tiny: Path, tmp_path: Path) -> None:
@@ -174,8 +257,10 @@ def test_answers_of_other_images_are_refused(runs: Path, tiny: Path, tmp_path: P
 
 def test_answers_in_a_json_file_may_name_their_images(runs: Path, tiny: Path, tmp_path: Path) -> None:
     truth = write_truth(tmp_path / "truth")
-    said = ask("score", runs / "run0", "--truth", truth)
-    assert "not compared: results and ground truth do not both carry the digest of the images\n" in said
+    bare = "not compared: results and ground truth do not both carry the digest of the images\n"
+    assert bare in ask("score", runs / "run0", "--truth", truth)
+    copy_results(runs / "run0", tmp_path, "results.json")  # without a protocol neither carries one
+    assert bare in ask("score", tmp_path / "results.json", "--truth", truth)
     file = truth / "boats_test.json"
     document = read_sealed(file, "")
     with PackedFile(tiny) as packed:
@@ -210,7 +295,7 @@ def test_results_of_another_run_are_refused_wherever_they_are_used(runs: Path, t
     truth, one, other = write_truth(tmp_path / "truth"), runs / "run0", runs / "run1"
     ask("score", one, "--truth", truth)
     copy_results(one, other, "results.json", "results.protocol.json")
-    problem = f"{other}/results.json was made by the weights of another run. Run 'decathlon predict {other} "
+    problem = f"{other}/results.json was not made by this run's weights. Run 'decathlon predict {other} "
     assert ask("score", other, "--truth", truth, code=4).startswith(problem)
     wrong = [checked.wrong for checked in verify(other) if checked.wrong]
     assert wrong and wrong[0].startswith(problem)
@@ -233,7 +318,7 @@ def test_results_of_another_seed_are_refused_in_a_group(tiny: Path, tmp_path: Pa
     ask("score", tmp_path / "group", "--truth", truth)
     first, second = (tmp_path / "group" / f"seed-{seed}" for seed in (0, 1))
     copy_results(first, second, "results.json", "results.protocol.json", "score.json")
-    assert "weights of another run" in ask("score", tmp_path / "group", "--truth", truth, code=4)
-    assert "weights of another run" in ask("leaderboard", tmp_path / "group", code=4)
-    with pytest.raises(VerificationError, match="weights of another run"):
+    assert "not made by this run's weights" in ask("score", tmp_path / "group", "--truth", truth, code=4)
+    assert "not made by this run's weights" in ask("leaderboard", tmp_path / "group", code=4)
+    with pytest.raises(VerificationError, match="not made by this run's weights"):
         Score.read(second)
