@@ -67,6 +67,8 @@ def command(
             if file is not None:
                 write_file(found, file)
                 say(f"wrote {file}")
+        if plot is not None and len(found) > 1:
+            say(f"Note: {plot} shows the first of {len(found)} tables; --html shows all.")
         lines = letter_notes(
             name for board in found for name in (*board.domains, *(row.name for row in board.rows))
         )

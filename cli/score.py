@@ -90,6 +90,7 @@ def command(
     predicted = [read_results(file) for file in files]
     for (run, record), its in zip(pairs, predicted, strict=True):
         _refuse_foreign(run, record, its)
+    _refuse_other_split(predicted, split)
     answers = read_truth(truth, split or predicted[0].split)
     earlier = [file.with_name(of_split("score", answers.split)) for file in files] if results.is_dir() else []
     written = [] if output is not None and not group else earlier
@@ -117,6 +118,11 @@ def _refuse_foreign(run: Path, record: RunRecord | None, results: Results) -> No
         lost = f"{results.source} has lost {protocol_path(results.source).name}, which says what made it"
         raise VerificationError(f"{lost}. {REPREDICT}, or name the file itself to score it without a run.")
     refuse_other_weights(run, results.source.name, results.protocol, record)
+
+
+def _refuse_other_split(predicted: list[Results], split: Split | None) -> None:
+    for its in [its for its in predicted if split and its.split not in (None, split)]:
+        raise click.UsageError(f"{its.source} predicts {its.split} images. Leave out --split {split}.")
 
 
 def _note_uncompared(predicted: list[Results], truth: Truth, missing: tuple[str, ...]) -> None:

@@ -41,6 +41,9 @@ def resume(
         record = run.read()
         changes = find_changes(record, request, partly=bool(run.trained_domains(record)))
         if record.status == "done":
+            if request.data is not None:
+                with PackedFile(request.data) as packed:
+                    changes += data_change(record, packed)
             _refuse_done(run, changes)
             progress.console.print(f"{folder} has already finished training; there is nothing to do.")
             remove_state(run)  # a run that was killed in its last moment

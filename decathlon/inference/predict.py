@@ -32,9 +32,10 @@ def predict_run(
 
     A domain without images in the split has 0 and is left out. `merged` predicts with adapters merged and norms
     folded, which is faster and equal up to rounding; `batch` images are predicted at a time. Raises DataError when
-    no domain has images, ResourceError when memory runs out, and VerificationError when the file's categories are
-    not those the run learned, in the same order, or, without `allow_change`, when it holds other images of its
-    domains than the file the run was begun with: the run may have trained on them.
+    no domain has images, UsageError when the file lacks one of the run's domains, ResourceError when memory runs
+    out, and VerificationError when the file's categories are not those the run learned, in the same order, or,
+    without `allow_change`, when it holds other images of its domains than the file the run was trained on: the run
+    may have trained on them.
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     data, out = Path(data), Path(out)
@@ -71,10 +72,13 @@ def _others(packed: PackedFile, run: Run, record: RunRecord, split: str) -> list
     Raises VerificationError for other categories.
     """
     found = []
+    if absent := [name for name in record.names if name not in packed.benchmark.names]:
+        problem = f"{packed.path} does not hold {first(absent)}, which {run.folder} learned"
+        raise UsageError(f"{problem}. Name the file it was trained on.")
     for domain in record.domains:
         if packed.benchmark[domain.name].category_ids != domain.categories:
-            problem = f"{packed.path} has other categories of {domain.name} than {run.folder} learned"
-            raise VerificationError(f"{problem}. Use the file it was trained on.")
+            problem = f"{packed.path} has other categories of {domain.name} than {run.folder} learned, or other ids"
+            raise VerificationError(f"{problem} of them. Use the file it was trained on, or train again.")
         now = packed.digests(domain.name)
         # an earlier release recorded one digest alone, that of the whole file
         same = all(now[part] == domain.digests.get(part) for part in (split, "facts") if part in now)

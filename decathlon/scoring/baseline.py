@@ -18,6 +18,7 @@ from decathlon.scoring.seed_scores import read_score
 from decathlon.system.checksums import is_sealed, read_sealed
 from decathlon.system.files import read_bytes, read_json
 from decathlon.system.schema import find_fault, within
+from decathlon.system.text import first
 
 OFFICIAL_TEXT = "official: the Finetune row of Rebuffi et al. 2017"
 NO_BASELINE = Baseline("none")
@@ -130,6 +131,8 @@ def rebased(score: Score, source: str) -> Score:
     else:
         measured, text = _read_source(Path(source), score.split)
         errors = _errors_in(measured, images, score.split, Path(source))
+        if not errors:  # of another benchmark than this row
+            return score
     own = {d.name: d.baseline_error for d in score.domains if d.name not in errors and d.baseline_error is not None}
     domains = tuple(
         DomainScore(d.name, d.accuracy, d.error, d.images, {**own, **errors}.get(d.name), d.majority)
@@ -139,7 +142,8 @@ def rebased(score: Score, source: str) -> Score:
 
 
 def _joined(text: str, others: Mapping[str, float], of_others: str) -> str:
-    return text + (f"; {', '.join(others)}: {of_others}" if others else "")
+    added = f"; {', '.join(others)}: {of_others}" if others else ""
+    return text if added in text else text + added
 
 
 def unsealed_files(source: str | None, split: Split = "test") -> list[Path]:
@@ -202,6 +206,8 @@ def _read_source(path: Path, split: Split) -> tuple[SavedBaseline, str]:
 def _measured(truth: Truth, path: Path, data: Path | None) -> Baseline:
     measured, text = _read_source(path, truth.split)
     errors = _errors_in(measured, {d.name: len(d.answers) for d in truth.domains}, truth.split, path)
+    if not errors:
+        raise UsageError(f"{path} holds errors of {first(measured.errors)} alone. Name another --baseline.")
     rest = tuple(domain for domain in truth.domains if domain.name not in errors)
     others = _default(replace(truth, domains=rest), data) if rest else NO_BASELINE
     return Baseline(_joined(text, others.errors, others.text), {**others.errors, **errors})

@@ -101,6 +101,17 @@ def test_other_validation_images_are_refused_too_and_the_same_test_images_are_no
     )
 
 
+def test_a_file_without_the_domains_of_a_run_is_named(runs: Path, tmp_path: Path) -> None:
+    other = write_pack(tmp_path / "zoo.h5", replace(TINY, domains=(tiny_domain("zoo", 4, 2),)))
+    refusal = ask("predict", runs / "run0", "--data", other, "--force", code=2)
+    assert refusal.startswith(f"{other} does not hold apples, boats, towers, which {runs / 'run0'} learned. Name")
+
+
+def test_a_finished_run_is_not_said_to_be_finished_with_another_file(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(DecathlonError, match="run0 has finished training with data "):
+        resume(runs / "run0", ResumeRequest(other_pack(tmp_path / "o.h5", "another split")), TrainingProgress())
+
+
 def with_a_domain_more(path: Path) -> Path:
     return write_pack(path, replace(TINY, domains=(*TINY.domains, tiny_domain("zoo", 4, 2))))
 

@@ -16,8 +16,8 @@ from decathlon.data.ground_truth import Truth
 from decathlon.data.official import OFFICIAL
 from decathlon.data.truth_file import TruthDomain
 from decathlon.errors import DataError, UsageError
-from decathlon.scoring.baseline import OFFICIAL_TEXT, SavedBaseline, find_baseline, rebased
-from decathlon.scoring.score import DomainScore, Score
+from decathlon.scoring.baseline import OFFICIAL_TEXT, SavedBaseline, find_baseline, kept_baseline, rebased
+from decathlon.scoring.score import Baseline, DomainScore, Score
 from decathlon.scoring.seed_scores import GroupScore
 from decathlon.system.files import write_json
 
@@ -104,6 +104,26 @@ def test_domains_that_were_not_measured_keep_the_official_errors(tmp_path: Path)
     assert found.text == f"measured: finetune, 20 epochs; dtd: {OFFICIAL_TEXT}"
     alone = find_baseline(truth(ant=10, bee=4), kept(tmp_path / "c.json", ant=(0.1, 10)))
     assert (alone.text, alone.errors) == ("measured: finetune, 20 epochs", {"ant": 0.1})
+
+
+def test_a_baseline_of_other_domains_alone_is_refused_or_leaves_a_row_as_it_is(tmp_path: Path) -> None:
+    other = kept(tmp_path / "b.json", wasp=(0.1, 10))
+    with pytest.raises(UsageError, match=r"b.json holds errors of wasp alone. Name another --baseline."):
+        find_baseline(truth(ant=10), other)
+    row = Score((DomainScore("ant", 0.9, 0.1, 10, 0.2),), "older")
+    assert rebased(row, other) == row
+
+
+def test_a_kept_baseline_has_the_same_text_however_often_it_is_kept(tmp_path: Path) -> None:
+    default = Baseline("usual", {"ant": 0.2, "bee": 0.3})
+    before, file = Baseline("measured", {"ant": 0.1}), tmp_path / "score.json"
+    for _ in range(3):
+        domain = DomainScore("ant", 0.9, 0.1, 10, before.errors["ant"])
+        write_json(file, Score((domain,), before.text, ("bee",)).to_json())
+        found = kept_baseline([file], truth(ant=10, bee=4), default)
+        assert found is not None
+        before = found
+    assert before.text == "measured; bee: usual"
 
 
 def test_a_group_is_kept_as_its_mean() -> None:

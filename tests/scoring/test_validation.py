@@ -87,6 +87,8 @@ def test_a_truth_of_the_other_split_is_refused(runs: Path, tiny: Path) -> None:
         DataError, match="predicts val images, and .* holds the answers of the test images. Name the truth"
     ):
         score(results, truth, NO_BASELINE)
+    with pytest.raises(AssertionError, match="results-val.json predicts val images. Leave out --split test."):
+        invoke("score", runs / "run" / "results-val.json", "--truth", runs / "truth", "--split", "test")
     with pytest.raises(DataError, match="holds no <domain>_val.json"):
         invoke("score", runs / "run" / "results-val.json", "--truth", runs / "truth")
     with pytest.raises(UsageError, match="run has no results.json. Run 'decathlon predict"):
