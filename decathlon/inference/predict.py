@@ -143,6 +143,7 @@ def _protocol(record: RunRecord, split: str, own: str, also: list[str]) -> dict[
         "method": record.label, "regime": record.regime, "trunk": record.trunk.name,
         "trained": record.trunk.trained, "fit": record.fit, "split": split, "seed": record.seed,
         "epochs": recipe.epochs, "keep": "" if recipe.keep == "last" else recipe.keep,
+        "average": "" if recipe.average == "none" else recipe.average,
         "size": recipe.size, "eval_size": cut, "own": own, "changed": changed, "benchmark": record.benchmark,
     }  # fmt: skip
     return {name: value for name, value in protocol.items() if value != "" or name == "benchmark"}

@@ -193,7 +193,8 @@ def _columns(rows: Iterable[Any], path: Path) -> tuple[tuple[int, ...], tuple[in
 def protocol_text(protocol: Mapping[str, Any]) -> str | None:
     """Summarise what rows must share to be comparable; None when nothing is known."""
     units = {
-        "split": "on {}", "fit": "{}", "epochs": "{}", "keep": "{} in validation", "changed": "{} changed",
+        "split": "on {}", "fit": "{}", "epochs": "{}", "keep": "{} in validation", "average": "{} of weights",
+        "changed": "{} changed",
         "size": "{} px", "eval_size": "evaluated at {} px", "trunk": "{}",
         "trained": "after ({})", "own": "own {}", "seeds": "seeds {}",
     }  # fmt: skip
