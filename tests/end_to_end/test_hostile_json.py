@@ -84,14 +84,16 @@ def test_too_many_rows_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(truth_file, "MOST_ENTRIES", 10)
     path = tmp_path / "results.json"
     path.write_text(json.dumps([{"image_id": i, "category_id": 1} for i in range(11)]))
-    with pytest.raises(DataError, match="has more than 10 rows. Check that it is the right file."):
+    with pytest.raises(
+        DataError, match="results.json exceeds the limit of 10 entries. Check that it is the right file."
+    ):
         read_results(path)
     for name in "ab":  # together they are too many
         images = [{"id": 10 * (name == "b") + i} for i in range(3)]
         answers = [{"image_id": image["id"], "category_id": 1} for image in images]
         whole = {"images": images, "annotations": answers, "categories": [{"id": 1}]}
         (tmp_path / f"{name}_test.json").write_text(json.dumps(whole))
-    with pytest.raises(DataError, match="b_test.json exceeds the 10 entries ground truth may have"):
+    with pytest.raises(DataError, match="b_test.json exceeds the limit of 10 entries"):
         read_truth(tmp_path)
 
 
