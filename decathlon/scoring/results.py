@@ -21,8 +21,8 @@ from decathlon.errors import DataError, VerificationError
 from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
-from decathlon.system.json_entries import Room, entries
-from decathlon.system.strict_json import dump_json, parse_json
+from decathlon.system.json_entries import Room, entries, lines
+from decathlon.system.strict_json import dump_json
 from decathlon.system.text import format_value, several
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
@@ -122,10 +122,7 @@ def _rows(data: bytes, path: Path) -> Iterator[Any]:
             if position >= 0:
                 yield row
         return
-    for number, line in enumerate(io.BytesIO(data), 1):
-        room.take(str(path), entries=1, inside=line.count(b"{"))
-        if line.strip():
-            yield parse_json(line, f"{path}, line {number},")
+    yield from lines(data, str(path), room)
 
 
 def write_results(

@@ -5,6 +5,7 @@ own bytes and what its reader keeps.
 """
 
 import codecs
+import io
 import json
 import re
 from collections.abc import Container, Iterator
@@ -13,7 +14,7 @@ from json import JSONDecodeError
 from typing import Any
 
 from decathlon.errors import DataError
-from decathlon.system.strict_json import finite, strict_decoder, translated
+from decathlon.system.strict_json import finite, parse_json, strict_decoder, translated
 
 SHORT = 1 << 16  # characters of one entry of results or ground truth, which need some hundred
 LONGEST = 4 << 20  # of an annotation, whose outlines may take some thousand
@@ -27,9 +28,9 @@ _spell = json.JSONEncoder(ensure_ascii=False).encode
 
 @dataclass
 class Room:
-    """What may still be read, from one file or several: entries of lists; objects and fractions, wherever they are.
+    """What may still be read, from one file or several: entries, and lists, objects and fractions in them.
 
-    These cost a call of Python each. `longest` are the characters of a single entry.
+    These cost a call of Python each, or memory. `longest` are the characters of a single entry.
     """
 
     entries: int
@@ -37,7 +38,7 @@ class Room:
     longest: int = SHORT
 
     def __post_init__(self) -> None:
-        self._most = f"{self.entries:,} entries", f"{self.inside:,} objects and fractions"
+        self._most = f"{self.entries:,} entries", f"{self.inside:,} lists, objects and fractions"
 
     def take(self, name: str, entries: int = 0, inside: int = 0) -> None:
         """Count what is read from a file; raises DataError naming it where it is too much."""
@@ -46,6 +47,38 @@ class Room:
         if self.entries < 0 or self.inside < 0:
             most = self._most[self.entries >= 0]
             raise DataError(f"{name} exceeds the limit of {most}. Check that it is the right file.")
+
+    def decoder(self, name: str, keep: Container[str] | None = None) -> json.JSONDecoder:
+        """Return a strict decoder for parts of a file; it counts fractions, the text what else there is."""
+
+        def fraction(text: str) -> float:
+            self.take(name, 0, 1)
+            return finite(text)
+
+        return strict_decoder(keep, fraction)
+
+
+def lines(data: bytes, name: str, room: Room) -> Iterator[Any]:
+    """Yield the value on every line, as strictly as `parse_json` and at half its cost; blank lines are left out.
+
+    Raises DataError naming `name` and the line, also where there is more than `room` for.
+    """
+    decode = room.decoder(name).decode
+    for number, line in enumerate(io.BytesIO(data), 1):
+        room.take(name, 1, line.count(b"{") + line.count(b"["))
+        if len(line) > room.longest:
+            raise DataError(
+                f"{name}, line {number}, has more than {room.longest:,} bytes. Check that it is the right file."
+            )
+        if not line.strip():
+            continue
+        try:
+            found = decode(line.decode())
+            if b"\\u" in line:
+                _spell(found).encode()
+        except (ValueError, RecursionError):
+            found = parse_json(line, f"{name}, line {number},")  # says what is wrong
+        yield found
 
 
 def entries(
@@ -92,7 +125,7 @@ class _Reader:
 
     def __init__(self, data: bytes, name: str, room: Room, keep: Container[str] | None) -> None:
         self._data, self.name, self._room = data, name, room
-        self._scan = strict_decoder(keep, self._fraction).scan_once  # type: ignore[attr-defined]
+        self._scan = room.decoder(name, keep).scan_once  # type: ignore[attr-defined]
         self._decode = codecs.getincrementaldecoder(json.detect_encoding(data[:4]))().decode
         self._read = self.at = self.lines = 0
         self._tried = 0  # entries before it have to be read one by one
@@ -130,7 +163,7 @@ class _Reader:
         position, more = 0, True
         while more:
             batch = self._together() or [self.value()]
-            self._room.take(self.name, entries=len(batch))
+            self._room.take(self.name, len(batch))
             for found in batch:
                 yield key, position, found
                 position += 1
@@ -147,15 +180,18 @@ class _Reader:
         end = self.at + _TOGETHER
         text, at = self._text, self.at
         cut = text.rfind("}", at, end) + 1 or text.rfind("],", at, end) + 1 or text.rfind(",", at, end)
-        try:
-            found, read = self._scan(f"[{text[at : max(cut, at)]}]", 0)
-        except (StopIteration, JSONDecodeError):
-            found = []
-        if not found:
-            self._tried = cut if cut > at else end
-            return []
-        self.at += read - 2  # without the brackets; the list may end before the cut
-        return self._unicode(found)
+        self._tried = cut if cut > at else end
+        for _ in range(2):
+            try:
+                found, read = self._scan(f"[{text[at : max(cut, at)]}]", 0)
+            except JSONDecodeError as error:  # within a text, perhaps: the entry before it ends at a comma
+                cut = text.rfind(",", at, at + error.pos - 1)
+            except StopIteration:
+                break
+            else:
+                self.at += read - 2  # without the brackets; the list may end before the cut
+                return self._unicode(found)
+        return []
 
     def value(self) -> Any:
         """Return the value that begins here."""
@@ -192,10 +228,6 @@ class _Reader:
             _spell(found).encode()
         return found
 
-    def _fraction(self, text: str) -> float:
-        self._room.take(self.name, inside=1)
-        return finite(text)
-
     def _more(self) -> bool:
         """Read the next block; return False at the end."""
         if self._read >= len(self._data):
@@ -204,7 +236,7 @@ class _Reader:
         block = self._data[self._read : self._read + _BLOCK]
         self._read += len(block)
         text = self._decode(block, self._read >= len(self._data))
-        self._room.take(self.name, inside=text.count("{"))
+        self._room.take(self.name, inside=text.count("{") + text.count("["))
         self._text = self._text[self.at :] + text
         self.at = self._tried = 0
         self._halves = "\\ud" in self._text or "\\uD" in self._text

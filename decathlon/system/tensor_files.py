@@ -92,7 +92,9 @@ def count_numbers(path: Path) -> int:
     """Return how many numbers a file holds, as its header says; raises DataError where that cannot be read."""
     try:
         with path.open("rb") as file:
-            header = _header(path, file.read(8 + HEADER), path.stat().st_size)
+            length = file.read(8)
+            begin = length + file.read(min(HEADER, int.from_bytes(length, "little")))
+        header = _header(path, begin, path.stat().st_size)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}. {RESTORE}.") from None
     tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]

@@ -71,7 +71,7 @@ def test_what_the_parser_refuses_is_refused_in_its_words(block: int, monkeypatch
 
 
 def test_only_the_keys_that_are_kept_take_memory() -> None:
-    *_, (_, _, found) = entries(b'{"a": [{"id": 1, "long": "x"}]}', "it", Room(1, 2), {"id"})
+    *_, (_, _, found) = entries(b'{"a": [{"id": 1, "long": "x"}]}', "it", Room(1, 3), {"id"})
     assert found == {"id": 1}
 
 
@@ -93,11 +93,12 @@ def test_an_entry_has_a_longest_length(block: int, monkeypatch: pytest.MonkeyPat
 
 
 LIMITS: dict[str, tuple[bytes, str]] = {
-    "entries of all lists": (b'{"a": [1, 2], "foo": [0, 0, {}, "x"]}', "5 entries"),
-    "entries of another kind": (b"[[], [1, 2], [], [[1], 2], [], []]", "5 entries"),
-    "objects in an entry": (b'[{"a": [{}, {}, {"": 0}, {}]}]', "4 objects and fractions"),
-    "fractions in an entry": (b'{"a": [[0.5, 1e3, -1.5, 2E-3, 0.0]]}', "4 objects and fractions"),
-    "objects under a key that is no list": (b'{"a": {"b": [{}, {}, {}]}}', "4 objects and fractions"),
+    "entries of all lists": (b'{"a": [1, 2], "foo": [0, 0, "]", "x"]}', "5 entries"),
+    "entries of one kind": (b"[0, 1, 2, 3, 4, 5]", "5 entries"),
+    "objects in an entry": (b'[{"a": [{}, {}, {"": 0}, {}]}]', "4 lists, objects and fractions"),
+    "lists in an entry": (b"[[[], [[]], [], []]]", "4 lists, objects and fractions"),
+    "fractions in an entry": (b'{"a": [[0.5, 1e3, -1.5, 2E-3, 0.0]]}', "4 lists, objects and fractions"),
+    "objects under a key that is no list": (b'{"a": {"b": [{}, {}]}}', "4 lists, objects and fractions"),
 }  # fmt: skip
 
 
