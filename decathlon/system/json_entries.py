@@ -190,7 +190,8 @@ class _Reader:
                 break
             else:
                 self.at += read - 2  # without the brackets; the list may end before the cut
-                return self._unicode(found)
+                batch: list[Any] = self._unicode(found)
+                return batch
         return []
 
     def value(self) -> Any:
