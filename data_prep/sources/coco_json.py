@@ -14,14 +14,14 @@ import numpy.typing as npt
 from decathlon.data.domains import Category
 from decathlon.data_prep.sources.image_ref import unsafe
 from decathlon.errors import DataError
-from decathlon.system.json_entries import entries
+from decathlon.system.json_entries import LONGEST, Room, entries
 from decathlon.system.schema import MOST, find_fault
 
 # the only keys kept while parsing: outlines and captions may be most of a file
 _KEYS = frozenset({"id", "file_name", "image_id", "category_id", "name"})
 ID_STEP = 10**7  # ids of domain i lie between i * ID_STEP and (i + 1) * ID_STEP
 MOST_BYTES = 1 << 30  # of one file; that of ImageNet's train split has some 250 MB
-MOST_ENTRIES = ID_STEP  # of a list
+MOST_ENTRIES = ID_STEP  # of all lists together
 
 
 def _id(value: Any) -> str | None:
@@ -74,7 +74,8 @@ class Coco:
 def parse_coco(text: bytes, origin: str) -> Coco:
     """Parse an annotation file; raises DataError naming `origin` and the entry that is wrong."""
     coco, found = Coco(origin, {}, {}, (array("q"), array("q"))), set()
-    for key, position, entry in entries(text, origin, _KEYS):
+    room = Room(MOST_ENTRIES, MOST_BYTES, LONGEST)  # outlines may hold as many fractions as fit in the bytes
+    for key, position, entry in entries(text, origin, room, _KEYS):
         if position < 0:
             found.add(key)
             shape = _SHAPE if key is None else {key: _SHAPE.get(key, object)}
@@ -94,8 +95,6 @@ def _add(coco: Coco, key: str, position: int, entry: Any) -> None:
     first, second = _SHAPE[key][0].items()
     if type(entry) is not dict or first[1](entry.get(first[0])) or second[1](entry.get(second[0])):
         _refuse(coco.origin, find_fault(entry, _SHAPE[key][0], f"{key}[{position}]"))
-    if position >= MOST_ENTRIES:
-        raise DataError(f"{coco.origin}: '{key}' has more than {MOST_ENTRIES:,} entries. Split the file.")
     if key == "annotations":
         coco.annotated[0].append(entry["image_id"])
         coco.annotated[1].append(entry["category_id"])

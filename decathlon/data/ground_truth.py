@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,13 +19,13 @@ from decathlon.data.zips import opened, unpack
 from decathlon.errors import DataError, UsageError
 from decathlon.system.checksums import SEAL, check_seal
 from decathlon.system.files import read_bytes
-from decathlon.system.json_entries import entries
+from decathlon.system.json_entries import Room, entries
 
 SUFFIX = "_test.json"
 STRIPPED = "_test_stripped.json"  # test images without their answers
 Split = Literal["test", "val"]  # what can be predicted and scored
 HDF5 = b"\x89HDF\r\n\x1a\n"  # how a packed file begins
-LARGEST_MEMBER = 200 * 2**20  # bytes unpacked; the largest official file has 10 MB
+LARGEST = 100 * 2**20  # bytes of all files together, unpacked; the official ones have 29 MB
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,8 @@ def read_truth(path: str | Path, split: Split | None = None) -> Truth:
     if is_packed(path):
         domains = _packed_domains(path, named)
     else:
-        domains = []
-        for name, text, source in documents(path, named):
-            room = MOST_ENTRIES - sum(2 * len(domain.answers) for domain in domains)
-            domains.append(parse(name, text, source, room))
+        room = _room()
+        domains = [parse(name, text, source, room) for name, text, source in documents(path, named)]
         if not domains:
             fix = "Name the folder or zip with the ground truth"
             fix = "Name the packed file, which has those labels" if named == "val" else fix
@@ -77,6 +75,10 @@ def read_truth(path: str | Path, split: Split | None = None) -> Truth:
     domains.sort(key=lambda domain: (domain.index, domain.name))
     _refuse_shared_ids(path, domains)
     return Truth(path, tuple(domains), named)
+
+
+def _room() -> Room:
+    return Room(MOST_ENTRIES, 2 * MOST_ENTRIES)
 
 
 def suffix(split: Split) -> str:
@@ -100,6 +102,10 @@ def _packed_domains(path: Path, split: Split) -> list[TruthDomain]:
 
     domains, bare = [], []
     with PackedFile(path) as packed:
+        # as many as files of annotations may have, where each image is an entry of two lists
+        if sum(packed.count(domain.name, split) for domain in packed.benchmark) > MOST_ENTRIES // 2:
+            problem = f"{path} has more than {MOST_ENTRIES // 2:,} {split} images"
+            raise DataError(f"{problem}, the limit of what is scored. Check that it is the right file.")
         for domain in packed.benchmark:
             if not packed.count(domain.name, split):
                 continue
@@ -131,8 +137,8 @@ def stripped(truth: Path) -> Path:
 
 def check_stripped(path: Path) -> None:
     """Read a file of test images without answers to its end; raises DataError, or VerificationError for damage."""
-    text = read_bytes(path, most=LARGEST_MEMBER)
-    keys = {key for key, _, _ in entries(text, str(path))}
+    text = read_bytes(path, most=LARGEST)
+    keys = {key for key, _, _ in entries(text, str(path), _room())}
     check_seal(text, SEAL in keys, str(path), RESTORE)
 
 
@@ -155,11 +161,10 @@ def documents(path: Path, split: Split = "test") -> Iterator[tuple[str, bytes, s
         folders = (path, path / "annotations")
         listed = (sorted(f for f in folder.glob(f"*{end}") if _is_truth(f.name, end)) for folder in folders)
         found = next(filter(None, listed), [])
-        yield from (
-            (file.name.removesuffix(end), read_bytes(file, most=LARGEST_MEMBER), str(file)) for file in found
-        )
+        _refuse_large(path, (file.stat().st_size for file in found if file.is_file()))
+        yield from ((file.name.removesuffix(end), read_bytes(file, most=LARGEST), str(file)) for file in found)
     elif _is_truth(path.name, end):
-        yield path.name.removesuffix(end), read_bytes(path, most=LARGEST_MEMBER), str(path)
+        yield path.name.removesuffix(end), read_bytes(path, most=LARGEST), str(path)
     elif path.exists() and not path.is_file():  # opening a pipe would wait forever
         raise DataError(f"cannot read {path}: it is not a regular file.")
     else:
@@ -174,9 +179,10 @@ def _is_truth(name: str, end: str) -> bool:
 def _members(path: Path, end: str) -> Iterator[tuple[str, bytes, str]]:
     try:
         with path.open("rb") as file, opened(file) as archive:
-            for name, member in _truths(archive, path, end).items():
-                source = f"{path}:{member.filename}"
-                yield name.removesuffix(end), _unpack(archive, member, source), source
+            found = _truths(archive, path, end)
+            _refuse_large(path, (member.file_size for member in found.values()))
+            for name, member in found.items():
+                yield name.removesuffix(end), unpack(archive, member), f"{path}:{member.filename}"
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     except zipfile.BadZipFile as error:
@@ -195,8 +201,8 @@ def _truths(archive: zipfile.ZipFile, path: Path, end: str) -> dict[str, zipfile
     return found
 
 
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> bytes:
-    if member.file_size > LARGEST_MEMBER:
-        problem = f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}"
-        raise DataError(f"{problem}. If it is genuine, unpack it yourself and name the folder.")
-    return unpack(archive, member)
+def _refuse_large(path: Path, sizes: Iterable[int]) -> None:
+    """Raise DataError, before a file is unpacked, for more than one ground truth can need."""
+    if (size := sum(sizes)) > LARGEST:
+        problem = f"the ground truth in {path} has {size:,} bytes, the limit is {LARGEST:,}"
+        raise DataError(f"{problem}. Check that it is the right file.")

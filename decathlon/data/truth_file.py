@@ -9,12 +9,12 @@ from typing import Any
 
 from decathlon.errors import DataError
 from decathlon.system.checksums import SEAL, check_seal
-from decathlon.system.json_entries import entries
+from decathlon.system.json_entries import Room, entries
 from decathlon.system.schema import MOST, digest, find_fault
 
 IDS_PER_DOMAIN = 10**7
 IMAGES_DIGEST = "images_sha256"  # the entry for the digest of the images, as packed, that a file has the answers of
-MOST_ENTRIES = 1_500_000  # of all domains together; the official ones have 360,000
+MOST_ENTRIES = 1_500_000  # of all domains together; the official ones have 360,000, and as many objects
 RESTORE = "Restore a copy or add the domain again"
 SHAPE = {
     "images": [{"id": int}],
@@ -47,15 +47,13 @@ class TruthDomain:
         return min(self.categories) // IDS_PER_DOMAIN
 
 
-def parse(name: str, text: bytes, source: str, room: int) -> TruthDomain:
-    """Return the answers in the text of a file, of which `room` entries are allowed; errors name `source`.
+def parse(name: str, text: bytes, source: str, room: Room) -> TruthDomain:
+    """Return the answers in the text of a file, for which there is `room`; errors name `source`.
 
     Raises DataError for anything but the answers of every image, VerificationError for damage.
     """
     found, keys = _Lists(source), set()
-    for number, (key, position, entry) in enumerate(entries(text, source)):
-        if number > room:
-            raise DataError(f"{source} exceeds the {MOST_ENTRIES:,} entries ground truth may have. {RESTORE}.")
+    for key, position, entry in entries(text, source, room):
         if position < 0:
             keys.add(key)
             found.begin(key, entry)

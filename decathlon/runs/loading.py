@@ -19,7 +19,7 @@ from decathlon.runs.record import RecordedDomain, RunRecord
 from decathlon.runs.run_directory import DOMAIN, TRUNK, Run
 from decathlon.system.checksums import RESTORE
 from decathlon.system.device import find_device
-from decathlon.system.tensor_files import TensorFile, read_tensor_file
+from decathlon.system.tensor_files import TensorFile, count_numbers, read_tensor_file
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ def load(run: Run, record: RunRecord, device: torch.device) -> LoadedRun:
 def recorded_method(run: Run, record: RunRecord) -> Method:
     """Return the method of a run over its trunk, weights to be loaded; raises DataError where it does not exist.
 
-    Raises VerificationError for a trunk that is larger than the files of the run can be.
+    Raises VerificationError for a trunk that has more numbers than the files of the run hold.
     """
-    files = (file for folder in (run.folder, run.folder / "domains") for file in folder.glob("*.safetensors"))
-    held = sum(file.stat().st_size for file in files)
+    files = (run.trunk, *map(run.domain, record.names), *(() if record.status == "done" else (run.start,)))
+    held = sum(count_numbers(file) for file in files if file.is_file())
     asked = record.method, record.regime, record.options
-    try:  # a parameter takes four bytes at least
-        return bounded(held, lambda: make_method(*asked, build(record.trunk.name, empty=True)))
+    try:  # twice: what a method replaces was made before
+        return bounded(2 * held, lambda: make_method(*asked, build(record.trunk.name, empty=True)))
     except ValueError as error:
         problem = f"{run.folder} does not hold the weights of {record.method} over {record.trunk.name} ({error})"
         raise VerificationError(f"{problem}. {RESTORE}.") from None

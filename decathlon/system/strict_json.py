@@ -3,14 +3,15 @@
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from decathlon.errors import DataError
 from decathlon.system.text import printable
 
-LARGEST = 4 << 20  # bytes of JSON parsed as a whole, which may become a hundred times as many
+LARGEST = 4 << 20  # bytes of JSON parsed as a whole
+MOST_INSIDE = 400_000  # lists and objects in it, of some 300 bytes each; facts of 200,000 classes have half as many
 
 
 def dump_json(value: object) -> str:
@@ -31,12 +32,19 @@ def parse_json(text: bytes, name: str, keep: Container[str] | None = None, most:
     """
     if len(text) > most:
         raise too_long(name, len(text), most)
+    refuse_many(text, name)
     with translated(text, name):
         plain = text.decode(json.detect_encoding(text))  # json.loads would accept half a surrogate pair
-        found = strict_decoder(keep).decode(plain)
+        found = (_ALL if keep is None else strict_decoder(keep)).decode(plain)
         if "\\ud" in plain or "\\uD" in plain:
             json.dumps(found, ensure_ascii=False).encode()
         return found
+
+
+def refuse_many(text: bytes, name: str, most: int = MOST_INSIDE) -> None:
+    """Raise DataError, before it is parsed, for JSON with more than `most` lists and objects."""
+    if len(text) > most and text.count(b"{") + text.count(b"[") > most:
+        raise DataError(f"{name} has more than {most:,} lists and objects. Check that it is the right file.")
 
 
 def too_long(name: str, size: int, most: int) -> DataError:
@@ -44,10 +52,20 @@ def too_long(name: str, size: int, most: int) -> DataError:
     return DataError(f"{name} has {size:,} bytes, the limit is {most:,}. Check that it is the right file.")
 
 
-def strict_decoder(keep: Container[str] | None = None) -> json.JSONDecoder:
+def finite(text: str) -> float:
+    """Return a number that is not whole; raises ValueError for one beyond a float."""
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value
+
+
+def strict_decoder(
+    keep: Container[str] | None = None, parse_float: Callable[[str], float] = finite
+) -> json.JSONDecoder:
     """Return a decoder that raises ValueError for what `parse_json` refuses."""
     hook = _unique if keep is None else partial(_unique, keep=keep)
-    return json.JSONDecoder(object_pairs_hook=hook, parse_constant=_refuse, parse_float=_finite)
+    return json.JSONDecoder(object_pairs_hook=hook, parse_constant=_refuse, parse_float=parse_float)
 
 
 class Counting(Protocol):
@@ -87,8 +105,4 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number in JSON")
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text[:20]} is too large for a number")
-    return value
+_ALL = strict_decoder()  # a decoder costs more than a line of JSON

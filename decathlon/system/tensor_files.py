@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from decathlon.errors import DataError, UsageError, VerificationError
 from decathlon.system.checksums import RESTORE
 from decathlon.system.files import aside, read_bytes, replacing
 from decathlon.system.resources import lacks_memory, out_of_memory, unwritable
-from decathlon.system.schema import check
+from decathlon.system.schema import check, within
 from decathlon.system.strict_json import parse_json
 
 Tensors = Mapping[str, Tensor]
@@ -77,14 +78,28 @@ def read_tensor_file(path: Path, shape: Any = dict) -> TensorFile:
     found = about.pop("digest", None)
     try:
         # equal JSON in another spelling is not what was written either
-        whole = found == _seal(values, json.dumps(about))
-        whole &= metadata["about"] == json.dumps({**about, "digest": found})
+        whole = metadata["about"] == json.dumps({**about, "digest": found})
+        whole = whole and found == _seal(values, json.dumps(about))
     except RecursionError:
         whole = False
     if not whole:
         raise VerificationError(f"{path} is damaged: its content does not match its checksum. {RESTORE}.")
     check(about, shape, f"the metadata of {path}", RESTORE)
     return TensorFile(tensors, about, hashlib.sha256(data).hexdigest())
+
+
+def count_numbers(path: Path) -> int:
+    """Return how many numbers a file holds, as its header says; raises DataError where that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            length = file.read(8)
+            begin = length + file.read(min(HEADER, int.from_bytes(length, "little")))
+        header = _header(path, begin, path.stat().st_size)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}. {RESTORE}.") from None
+    tensors = [tensor for name, tensor in header.items() if name != "__metadata__"]
+    check(tensors, [{"shape": [within(int, 0, 2**48)]}], f"the header of {path}", RESTORE)
+    return sum(math.prod(tensor["shape"]) for tensor in tensors)
 
 
 def _seal(values: str, text: str) -> str:
@@ -97,15 +112,23 @@ def _reason(error: SafetensorError) -> OSError | str:
     return str(error) if number is None else OSError(int(number[1]), os.strerror(int(number[1])))
 
 
-def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Return tensors and metadata; safetensors raises anything for types and shapes that torch does not have."""
+def _header(path: Path, data: bytes, size: int) -> dict[str, Any]:
+    """Return the header in the first bytes of a file of that size."""
     length = int.from_bytes(data[:8], "little")
-    if length > min(HEADER, len(data)):
+    if length > min(HEADER, size):
         problem = f"its header would have {length:,} bytes"
         raise DataError(f"{path} is cut short or not a safetensors file: {problem}. {RESTORE}.")
     header = parse_json(data[8 : 8 + length], f"the header of {path}", most=HEADER)
-    if isinstance(header, dict) and len(header) > MOST:
+    if not isinstance(header, dict):
+        raise DataError(f"{path} cannot be read (its header is not a JSON object). {RESTORE}.")
+    if len(header) > MOST:
         raise DataError(f"{path} holds {len(header):,} tensors, the limit is {MOST:,}. {RESTORE}.")
+    return header
+
+
+def _parse(path: Path, data: bytes) -> tuple[dict[str, Tensor], Mapping[str, str]]:
+    """Return tensors and metadata; safetensors raises anything for types and shapes that torch does not have."""
+    header = _header(path, data, len(data))
     try:
         tensors = load(data)
     except (SafetensorError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:

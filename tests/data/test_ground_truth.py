@@ -76,13 +76,32 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
             read_truth(archive)
 
 
-def test_a_member_that_unpacks_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ground_truth, "LARGEST_MEMBER", 1000)
-    archive = tmp_path / "labels.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("ant_test.json", b" " * 1001)
-    with pytest.raises(DataError, match="unpacks to 1,001 bytes"):
-        read_truth(archive)
+@pytest.mark.parametrize("members", [1, 3])
+def test_files_that_are_too_large_together_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: int
+) -> None:
+    monkeypatch.setattr(ground_truth, "LARGEST", 2000)
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        for name in "abc"[:members]:
+            text = b" " * (2001 // members)
+            file.writestr(f"{name}_test.json", text)
+            (tmp_path / f"{name}_test.json").write_bytes(text)
+    for path in (tmp_path, tmp_path / "labels.zip"):
+        with pytest.raises(
+            DataError, match=f"the ground truth in {path} has 2,001 bytes, the limit is 2,000. Check"
+        ):
+            read_truth(path)
+
+
+def test_entries_under_other_keys_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ground_truth, "MOST_ENTRIES", 40)
+    for index, name in enumerate("abc", 1):
+        (tmp_path / f"{name}_test.json").write_text(json.dumps({**document(index), "foo": [0] * 10}))
+    with pytest.raises(DataError, match="c_test.json exceeds the limit of 40 entries"):
+        read_truth(tmp_path)
+    (tmp_path / "a_test_stripped.json").write_text(json.dumps({"images": [], "foo": [0] * 41}))
+    with pytest.raises(DataError, match="a_test_stripped.json exceeds the limit of 40 entries"):
+        ground_truth.check_stripped(tmp_path / "a_test_stripped.json")
 
 
 def test_a_zip_with_a_domain_twice_is_refused(tmp_path: Path) -> None:
