@@ -173,7 +173,7 @@ def _is_truth(name: str, end: str) -> bool:
 
 def _members(path: Path, end: str) -> Iterator[tuple[str, bytes, str]]:
     try:
-        with path.open("rb") as file, opened(file) as archive:
+        with path.open("rb") as file, opened(file, str(path)) as archive:
             for name, member in _truths(archive, path, end).items():
                 source = f"{path}:{member.filename}"
                 yield name.removesuffix(end), _unpack(archive, member, source), source
@@ -199,4 +199,4 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> b
     if member.file_size > LARGEST_MEMBER:
         problem = f"{source} unpacks to {member.file_size:,} bytes, the limit is {LARGEST_MEMBER:,}"
         raise DataError(f"{problem}. If it is genuine, unpack it yourself and name the folder.")
-    return unpack(archive, member)
+    return unpack(archive, member, source)
