@@ -15,7 +15,6 @@ import traceback
 
 import click
 
-import decathlon
 from decathlon.errors import DecathlonError, UsageError
 from decathlon.system.resources import lacks_memory, out_of_memory
 from decathlon.system.text import say
@@ -66,7 +65,7 @@ def _not_imported(error: Exception) -> str | None:
     """Return the library that ended its own import with an error, as for a variable that it cannot read."""
     inner = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "<module>"]
     name = str(inner[-1].f_globals.get("__name__", "")).partition(".")[0] if inner else ""
-    return None if name in ("", "__main__", decathlon.__name__) else name
+    return None if name in ("", "__main__", __name__.partition(".")[0]) else name
 
 
 def _variables(error: Exception) -> str:
