@@ -8,6 +8,7 @@ DECATHLON_TRACEBACK=1 prints the traceback of every error.
 import errno
 import io
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -46,6 +47,8 @@ def _known(error: Exception) -> DecathlonError | None:
         return error
     if lacks_memory(error):
         return out_of_memory(error)
+    if library := _not_imported(error):
+        return DecathlonError(f"{library} cannot be loaded ({_in_short(error)}). {_variables(error)}.")
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         long = error.errno == errno.ENAMETOOLONG
@@ -56,6 +59,34 @@ def _known(error: Exception) -> DecathlonError | None:
         names = [word for word in sys.argv if any("\ud800" <= letter <= "\udfff" for letter in word)]
         return UsageError(f"the name {ascii(names[0])} is not valid UTF-8. Rename it.") if names else None
     return None
+
+
+def _not_imported(error: Exception) -> str | None:
+    """Return the library that ended its own import with an error, as for a variable that it cannot read."""
+    inner = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code.co_name == "<module>"]
+    name = str(inner[-1].f_globals.get("__name__", "")).partition(".")[0] if inner else ""
+    return None if name in ("", "__main__", __name__.partition(".")[0]) else name
+
+
+def _variables(error: Exception) -> str:
+    """Return what to do about an error at an import, with the variables that it or the lines behind it mention."""
+    lines = " ".join(frame.line or "" for frame in traceback.extract_tb(error.__traceback__))
+    named = [
+        name
+        for name, value in os.environ.items()
+        if len(name) > 3 and _mentions(f"{error} {lines}", name) or len(value) > 2 and _mentions(str(error), value)
+    ]
+    if named:
+        return f"Correct or unset {' or '.join(sorted(named))}"
+    return "Check its settings and the environment variables that it reads, or install it again"
+
+
+def _mentions(text: str, word: str) -> bool:
+    return re.search(rf"(?<![\w/]){re.escape(word)}(?![\w/])", text) is not None
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(f"{error}".split())[:100].rstrip(". ") or type(error).__name__
 
 
 def _internal_error(error: Exception) -> str:

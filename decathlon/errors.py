@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from decathlon.system.text import printable
 
+MANY = 100  # names that a message lists at most
+
 
 class DecathlonError(Exception):
     """The work failed for a reason the user can act on; below the message stand the lines in `listed`, if any.
@@ -77,7 +79,12 @@ def unknown(kind: str, name: str, known: Iterable[str], where: str = "") -> Usag
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the second sentence of an error: the names nearest to one that does not exist, or all of them."""
+    """Return the second sentence of an error: the names nearest to one that does not exist, or all, if not many."""
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
-    return f"Did you mean {' or '.join(near)}?" if near else f"Choose one of: {', '.join(names)}."
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    if len(names) > MANY:
+        some = difflib.get_close_matches(name, names, n=5, cutoff=0)
+        return f"Choose one of {len(names):,}, such as {', '.join(some)}."
+    return f"Choose one of: {', '.join(names)}."

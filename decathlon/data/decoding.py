@@ -182,6 +182,10 @@ def _fit(image: Image.Image, name: str, side: int, enlarge: bool) -> Image.Image
     if short == side or (short < side and not enlarge):
         return image
     width, height = (max(side, round(length * side / short)) for length in image.size)
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:  # enlarged: what was shrunk has fewer
+        problem = f"{name} would be enlarged to {width:,} x {height:,} pixels"
+        limit = f"above {MAX_PIXELS:,} pixels or a side of {MAX_SIDE:,}"
+        raise DataError(f"{problem}, {limit}. Crop it, or choose a smaller side.")
     # Lanczos rings when enlarging: dark and bright lines beside every edge.
     resampling = Image.Resampling.LANCZOS if short > side else Image.Resampling.BICUBIC
     return image.resize((width, height), resampling)

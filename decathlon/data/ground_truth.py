@@ -178,11 +178,12 @@ def _is_truth(name: str, end: str) -> bool:
 
 def _members(path: Path, end: str) -> Iterator[tuple[str, bytes, str]]:
     try:
-        with path.open("rb") as file, opened(file) as archive:
+        with path.open("rb") as file, opened(file, str(path)) as archive:
             found = _truths(archive, path, end)
             _refuse_large(path, (member.file_size for member in found.values()))
             for name, member in found.items():
-                yield name.removesuffix(end), unpack(archive, member), f"{path}:{member.filename}"
+                source = f"{path}:{member.filename}"
+                yield name.removesuffix(end), unpack(archive, member, source), source
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}.") from None
     except zipfile.BadZipFile as error:

@@ -21,8 +21,8 @@ from decathlon.errors import DataError, VerificationError
 from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
-from decathlon.system.json_entries import Room, entries, lines
-from decathlon.system.strict_json import dump_json
+from decathlon.system.json_entries import SHORT, Room, entries, lines
+from decathlon.system.strict_json import dump_json, parse_json
 from decathlon.system.text import format_value, several
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
@@ -91,7 +91,7 @@ def read_results(path: str | Path) -> Results:
 def _unzipped(data: bytes, path: Path) -> bytes:
     """Return the one results file in a zip."""
     try:
-        with opened(io.BytesIO(data)) as archive:
+        with opened(io.BytesIO(data), str(path)) as archive:
             found = [each for each in archive.infolist() if _is_results(each.filename.rpartition("/")[2])]
             if len(found) != 1:
                 raise DataError(f"{path} holds {several(len(found), 'results file')}. Zip one results.json.")
@@ -99,7 +99,7 @@ def _unzipped(data: bytes, path: Path) -> bytes:
                 raise DataError(
                     f"{path} unpacks to {found[0].file_size:,} bytes. If it is genuine, unpack it yourself."
                 )
-            return unpack(archive, found[0])
+            return unpack(archive, found[0], f"{path}:{found[0].filename}")
     except zipfile.BadZipFile as error:
         raise DataError(f"{path} is not an intact zip ({error}). Copy it again.") from None
 
@@ -114,7 +114,7 @@ def _rows(data: bytes, path: Path) -> Iterator[Any]:
     data, room = data.removeprefix(codecs.BOM_UTF8), Room(MOST_ROWS, 2 * MOST_ROWS)
     first = data.lstrip().partition(b"\n")[0].rstrip()
     before, named, _ = first.partition(b'"image_id"')
-    if not (named and first.startswith(b"{") and first.endswith(b"}") and b"[" not in before):
+    if not (named and first.startswith(b"{") and first.endswith(b"}") and (b"[" not in before or _is_row(first))):
         for key, position, row in entries(data, str(path), room):
             if position < 0 and (key is not None or row != []):
                 form = 'Results are a JSON list of {"image_id": …, "category_id": …}'
@@ -123,6 +123,16 @@ def _rows(data: bytes, path: Path) -> Iterator[Any]:
                 yield row
         return
     yield from lines(data, str(path), room)
+
+
+def _is_row(line: bytes) -> bool:
+    """Return whether a line that begins with a list, as of scores, is a row, and not a whole file of others."""
+    if len(line) > SHORT:
+        return False
+    try:
+        return "image_id" in parse_json(line, "")
+    except DataError:
+        return False
 
 
 def write_results(

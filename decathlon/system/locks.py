@@ -10,7 +10,8 @@ from decathlon.errors import BusyError
 from decathlon.system.resources import writing
 
 NOWHERE = (-1, -1)
-_held: dict[Path, tuple[Path, frozenset[Path], tuple[int, int]]] = {}  # by lock: what it is for, and its inode
+# By lock: what it is for, and the inodes of the lock and of its folder.
+_held: dict[Path, tuple[Path, frozenset[Path], tuple[int, int], tuple[int, int]]] = {}
 
 
 @contextlib.contextmanager
@@ -32,11 +33,12 @@ def locked(path: Path, what: Path, doing: str, inner: bool = False) -> Iterator[
     try:
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name, too
             path.write_text(f"{os.getpid()} {socket.gethostname()}\n", encoding="utf-8")
-        _held[path] = what, frozenset({Path(os.path.abspath(what)), what.resolve()}), _inode(path)
+        covered = frozenset({Path(os.path.abspath(what)), what.resolve()})
+        _held[path] = what, covered, _inode(path), _inode(path.parent)
         yield
     finally:
         if lock.lock_counter == 1:  # the outermost block; a waiting process that finds the file gone opens it again
-            if _inode(path) == _held.pop(path, (what, frozenset(), NOWHERE))[2]:
+            if _inode(path) == _held.pop(path, (what, frozenset(), NOWHERE, NOWHERE))[2]:
                 path.unlink(missing_ok=True)
         lock.release()
 
@@ -45,14 +47,16 @@ def refuse_lost(path: Path) -> None:
     """Raise BusyError where `path` is under a lock of this process whose file is no longer at its place.
 
     A folder that is renamed takes its lock along, and another process may have begun a new one under the old name.
+    A lock that alone was removed is not taken again: another process may have worked here since, and ended.
     """
     places = {Path(os.path.abspath(path)), *Path(os.path.abspath(path)).parents}
-    for lock, (what, covered, inode) in _held.items():
-        if places & covered and _inode(lock) != inode:
-            problem = (
-                f"{what} was renamed or removed while this process worked on it; nothing more is written to it"
-            )
-            raise BusyError(f"{problem}. Continue under the new name, or begin again.")
+    for lock, (what, covered, inode, folder) in _held.items():
+        if not places & covered or _inode(lock) == inode:
+            continue
+        lost, fix = f"{what} was renamed or removed", "Continue under the new name, or begin again"
+        if _inode(lock.parent) == folder:
+            lost, fix = f"{lock} was removed, the lock of {what},", "Begin again; a run is continued with --resume"
+        raise BusyError(f"{lost} while this process worked on it; nothing more is written to it. {fix}.")
 
 
 def _inode(path: Path) -> tuple[int, int]:

@@ -231,6 +231,17 @@ def test_images_too_thin_are_refused_before_they_grow() -> None:
     assert decode(thin[:, :32], "x", 72, True).size == (2304, 72)
 
 
+@pytest.mark.parametrize(
+    ("shape", "side", "size"), [((1, 32), 1300, "41,600 x 1,300"), ((32, 1), 2100, "2,100 x 67,200")]
+)
+def test_images_are_refused_before_they_grow_too_large(shape: tuple[int, int], side: int, size: str) -> None:
+    """Such a packed file would be refused after all the work."""
+    thin = np.zeros((*shape, 3), np.uint8)
+    with pytest.raises(DataError, match=f"^x would be enlarged to {size} pixels, above 50,000,000 .* Crop it, or"):
+        decode(thin, "x", side, True)
+    assert decode(thin, "x", side).size == shape[::-1]
+
+
 def test_sides_are_rounded_to_the_nearest() -> None:
     assert decode(np.zeros((100, 127, 3), np.uint8), "x", 72).size == (91, 72)  # 91.44
     assert decode(np.zeros((100, 133, 3), np.uint8), "x", 72).size == (96, 72)  # 95.76

@@ -108,5 +108,25 @@ def test_a_member_that_says_it_is_short_is_not_unpacked_to_its_end(tmp_path: Pat
 def test_what_cannot_be_unpacked_in_bounded_memory_is_refused(tmp_path: Path, kind: str, method: int) -> None:
     read, name, value = READ[kind]
     (tmp_path / "x.zip").write_bytes(packed(name, value, method))
-    with pytest.raises(DataError, match=f"{name} is compressed by another method than deflate"):
+    with pytest.raises(
+        DataError, match=rf"x.zip:{name} is compressed by another method than deflate. Zip it again with deflate.$"
+    ):
         read(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("kind", READ)
+@pytest.mark.parametrize(
+    ("lie", "fix"),
+    [
+        ("encrypted", "is encrypted. Zip it again without a password."),
+        ("unknown compression", "Zip it again with deflate."),
+        ("a long table of contents", "too long a table of contents. Zip the few files that are read, alone."),
+        ("cut", "again."),
+    ],
+)
+def test_the_remedy_of_an_intact_zip_is_not_to_copy_it_again(tmp_path: Path, kind: str, lie: str, fix: str) -> None:
+    read, name, value = READ[kind]
+    (tmp_path / "x.zip").write_bytes(LIES[lie](packed(name, value)))
+    with pytest.raises(DataError) as end:
+        read(tmp_path / "x.zip")
+    assert str(end.value).endswith(fix) and (" copy it again" in str(end.value).lower()) == (lie == "cut")

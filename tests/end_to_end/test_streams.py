@@ -95,6 +95,31 @@ def test_nonsense_in_the_environment_changes_no_predictions(tiny: Path, tmp_path
 
 
 @pytest.mark.parametrize(
+    ("variable", "value", "library"),
+    [
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "abc", "huggingface_hub"),
+        slow("HF_HUB_ETAG_TIMEOUT", "", "huggingface_hub"),
+        slow("TIMM_FUSED_ATTN", "abc", "timm"),
+        slow("TORCH_LOGS", "nonsense", "torch"),
+        slow("PYTORCH_JIT", "x", "torch"),
+        slow("TORCH_DISTRIBUTED_DEBUG", "nonsense", "torch"),
+    ],
+)
+def test_a_variable_that_a_library_cannot_read_is_named(variable: str, value: str, library: str) -> None:
+    done = decathlon("params", "--method", "bn", "--trunk", "timm:resnet18.a1_in1k", env={variable: value})
+    said = refused(done, 1)
+    assert said.startswith(f"{library} cannot be loaded (") and said.endswith(f". Correct or unset {variable}.")
+
+
+@pytest.mark.slow
+def test_settings_of_a_library_that_are_not_text_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\n")
+    env = {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
+    said = refused(decathlon("leaderboard", "--plot", tmp_path / "x.svg", env=env), 1)
+    assert "matplotlib cannot be loaded ('utf-8' codec can't decode" in said
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "predict run --data x.h5 --threads 999999999",

@@ -170,5 +170,31 @@ def test_every_pretrained_name_of_timm_reads_the_file_it_is_given() -> None:
         assert _resolve_pretrained_source(found) == ("file", "x.safetensors") and not found["custom_load"]
 
 
+def test_a_cache_that_is_no_folder_is_one_sentence(
+    hub: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "file" / "token"))
+    with pytest.raises(DecathlonError) as end:
+        build(f"timm:{MODEL}")
+    problem = f"cannot look for the weights of timm:{MODEL} in {tmp_path / 'file' / 'hub'} (Not a directory)"
+    assert str(end.value) == f"{problem}. Set HF_HOME to a folder of yours."
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_an_unknown_tag_names_the_nearest_whether_weights_are_read_or_not(hub: Server, empty: bool) -> None:
+    with pytest.raises(
+        UsageError, match=r"^unknown weights 'timm:resnet18.nonsense'. Did you mean timm:resnet18\."
+    ):
+        build("timm:resnet18.nonsense", empty)
+
+
+def test_an_unknown_model_shows_few_of_the_many() -> None:
+    with pytest.raises(UsageError, match=r"^unknown timm model 'qqqqqqqq'. Choose one of 1,\d{3}, such as") as end:
+        build("timm:qqqqqqqq")
+    assert len(str(end.value)) < 200
+
+
 def test_random_weights_ask_nobody(hub: Server) -> None:
     assert TimmTrunk(MODEL, pretrained=False).fresh() and TimmTrunk("test_resnet") and hub.asked == []

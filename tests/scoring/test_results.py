@@ -146,10 +146,25 @@ def test_a_zip_of_no_results_or_of_several_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n\n"])
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_results_may_be_one_object_a_line(tmp_path: Path, ending: str, rows: int) -> None:
-    lines = [json.dumps({"image_id": i, "category_id": 7, "scores": [0.5]}) for i in range(rows)]
     path = tmp_path / "results.jsonl"
-    path.write_bytes(((ending or "\n").join(lines) + ending).encode())
-    assert read_results(path).image_ids == tuple(range(rows))
+    for keys in (("image_id", "category_id", "scores"), ("scores", "image_id", "category_id")):
+        lines = [json.dumps({key: [0.5] if key == "scores" else i for key in keys}) for i in range(rows)]
+        path.write_bytes(((ending or "\n").join(lines) + ending).encode())
+        assert read_results(path).image_ids == tuple(range(rows))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"annotations": [{"image_id": 1, "category_id": 7}]}',
+        '{"annotations": [' + '{"image_id": 1, "category_id": 7},' * 40_000 + "{}]}",
+        '{"info": {"list": [1], "image_id": 1}}',
+    ],
+)
+def test_one_object_of_others_is_no_row(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(DataError, match="results.json is not a list"):
+        read_results(tmp_path / "results.json")
 
 
 def test_missing_images_are_listed_ten_at_most(tmp_path: Path) -> None:

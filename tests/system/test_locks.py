@@ -107,5 +107,23 @@ def test_a_lock_beside_its_file_is_watched_through_links(tmp_path: Path) -> None
     with locked(real.parent / ".x.h5.lock", link, "is being written", inner=True):
         (real.parent / ".x.h5.lock").unlink()
         for path in (link, real):
-            with pytest.raises(BusyError, match="renamed or removed"):
+            with pytest.raises(BusyError, match=r"^\S+\.lock was removed, the lock of \S+x\.h5, while this"):
                 write_bytes(path, b"1")
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_lock_that_alone_was_removed_is_said_to_be_and_how_to_go_on(tmp_path: Path, taken: bool) -> None:
+    """It is not taken again: another process may have written here meanwhile, and may have ended."""
+    run = tmp_path / "run"
+    run.mkdir()
+    with locked(run / ".lock", run, "is being trained"):
+        (run / ".lock").unlink()
+        if taken:
+            (run / ".lock").write_text("1 elsewhere")
+        with pytest.raises(BusyError) as end:
+            write_bytes(run / "x", b"1")
+    assert str(end.value) == (
+        f"{run}/.lock was removed, the lock of {run}, while this process worked on it; nothing more is written to "
+        "it. Begin again; a run is continued with --resume."
+    )
+    assert (run / ".lock").exists() == taken and not (run / "x").exists()

@@ -16,13 +16,18 @@ def fetch_weights(repository: str, trunk: str) -> str:
     """Return the path of a repository's safetensors in the hub's cache, downloaded unless they are there.
 
     Raises UsageError where the repository has none, DecathlonError, which says where the file belongs, where the
-    hub does not answer.
+    hub does not answer, or names the variable that leads to a cache which cannot be read.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    with contextlib.suppress(LocalEntryNotFoundError):
+    try:
         return str(hf_hub_download(repository, FILE, local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass
+    except OSError as error:
+        problem = f"cannot look for the weights of {trunk} in {constants.HF_HUB_CACHE} ({error.strerror or error})"
+        raise DecathlonError(f"{problem}. Set HF_HOME to a folder of yours.") from None
     try:
         with _quiet():
             # asked first: the download would try again for a minute

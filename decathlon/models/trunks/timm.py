@@ -25,7 +25,8 @@ class TimmTrunk(Trunk):
         if bare not in timm.list_models():
             raise unknown("timm model", bare, timm.list_models())
         pretrained = bool(tag) if pretrained is None else pretrained
-        weights = _weights(model, self.name) if pretrained else None
+        published = _published(model, self.name) if tag or pretrained else None
+        weights = _weights(model, self.name, published) if pretrained else None
         try:
             self.model = timm.create_model(model, bool(weights), pretrained_cfg_overlay=weights, features_only=True)
         except (RuntimeError, AttributeError, ValueError) as error:
@@ -45,19 +46,24 @@ class TimmTrunk(Trunk):
         return TimmTrunk(self.name.removeprefix("timm:"), pretrained=False)
 
 
-def _weights(model: str, name: str) -> dict[str, object]:
-    """Return what makes timm read a model's weights from a file of safetensors, after looking that it fits.
-
-    Raises UsageError for an unknown tag or weights kept as pickle, DataError for a file of something else.
-    """
+def _published(model: str, name: str) -> str | None:
+    """Return the hub's repository for the weights of a tag, if any; raises UsageError for an unknown tag."""
     try:
         known = timm.models.get_pretrained_cfg(model)
     except RuntimeError:  # no weights of that tag
         bare = model.partition(".")[0]
         raise unknown("weights", name, [f"timm:{each}" for each in timm.list_pretrained(f"{bare}.*")]) from None
-    if known is None or not known.hf_hub_id:
+    return (known and known.hf_hub_id) or None
+
+
+def _weights(model: str, name: str, repository: str | None) -> dict[str, object]:
+    """Return what makes timm read a model's weights from a file of safetensors, after looking that it fits.
+
+    Raises UsageError for weights kept as pickle, DataError for a file of something else.
+    """
+    if repository is None:
         raise only_pickle(name)
-    file = fetch_weights(known.hf_hub_id, name)
+    file = fetch_weights(repository, name)
     weights = {"file": file, "source": "", "custom_load": False}
     try:
         # the whole model: for features alone timm takes any file, and leaves random what it does not hold
