@@ -108,7 +108,7 @@ def test_what_is_ignored_in_good_entries_costs_no_more(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     slow = request.node.get_closest_marker("slow")
-    size = (min(results.LARGEST, ground_truth.LARGEST) if slow else 20 * MIB) * 98 // 100
+    size = (min(results.LARGEST, ground_truth.LARGEST) if slow else 6 * MIB) * 98 // 100
     uses = _valid(tmp_path, IGNORED[kind], size)
 
     def use(name: str) -> str:

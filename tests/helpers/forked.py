@@ -18,7 +18,8 @@ from decathlon.data_prep.packing.workers import own_peak
 from decathlon.errors import DecathlonError
 
 Case = TypeVar("Case")
-SECONDS = 10  # the system ends a process that is busy with one case for longer
+SECONDS = 10  # of processor time: the system ends a process that is busy with one case for longer
+WAIT = 60  # seconds after which it ends one that waits
 MEMORY = 1 << 30  # bytes of address space beyond those that the process is born with
 REFUSED = "refused"
 
@@ -82,7 +83,8 @@ def _child(cases: list[Case], use: Callable[[Case], str], memory: int, told: int
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         before = own_peak()
         for case in cases:
-            signal.alarm(SECONDS)
+            signal.alarm(WAIT)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             began = time.process_time()  # whatever else the machine is doing
             word = use(case)
             row = [word, time.process_time() - began, own_peak() - before]
