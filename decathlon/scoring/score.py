@@ -217,7 +217,7 @@ def refuse_other_weights(
         same = told.get("weights") == record.weights
     else:
         mine = {"method": record.label, "regime": record.regime, "trunk": record.trunk.name, "seed": record.seed}
-        same = "weights" not in told or told["weights"] == record.weights
+        same = not record.weights or told.get("weights", record.weights) == record.weights
         same &= protocol is not None and all(told.get(key, value) == value for key, value in mine.items())
     if not same:
         split = " --split val" if name.endswith("-val.json") else ""
