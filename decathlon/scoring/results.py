@@ -22,7 +22,7 @@ from decathlon.system import schema
 from decathlon.system.checksums import read_sealed, seal
 from decathlon.system.files import read_bytes, replacing, write_bytes
 from decathlon.system.json_entries import SHORT, Room, entries, lines
-from decathlon.system.strict_json import dump_json, parse_json
+from decathlon.system.strict_json import dump_json, parse_json, too_long
 from decathlon.system.text import format_value, several
 
 REPREDICT = "Restore a copy or make both again with 'decathlon predict RUN --data FILE.h5 --force'"
@@ -96,9 +96,7 @@ def _unzipped(data: bytes, path: Path) -> bytes:
             if len(found) != 1:
                 raise DataError(f"{path} holds {several(len(found), 'results file')}. Zip one results.json.")
             if found[0].file_size > LARGEST:
-                raise DataError(
-                    f"{path} unpacks to {found[0].file_size:,} bytes. If it is genuine, unpack it yourself."
-                )
+                raise too_long(f"{path}:{found[0].filename}", found[0].file_size, LARGEST)
             return unpack(archive, found[0], f"{path}:{found[0].filename}")
     except zipfile.BadZipFile as error:
         raise DataError(f"{path} is not an intact zip ({error}). Copy it again.") from None
