@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ def parse(name: str, text: bytes, source: str, room: Room) -> TruthDomain:
             keys.add(key)
             found.begin(key, entry)
         elif key in SHAPE:
-            found.add(str(key), position, entry)
+            found.add(key, position, entry)
     check_seal(text, SEAL in keys, source, RESTORE)
     for key in SHAPE:
         if key not in keys or not found.ids[key]:
@@ -74,7 +74,7 @@ class _Lists:
         self.source = source
         self.images: str | None = None
         self.answers: dict[int, int] = {}
-        self.ids: dict[str, Collection[int]] = {
+        self.ids: dict[str, Any] = {
             "images": set(),
             "categories": set(),
             "annotations": self.answers,
@@ -88,24 +88,24 @@ class _Lists:
         if key == IMAGES_DIGEST:
             self.images = value
 
-    def add(self, key: str, position: int, entry: Any) -> None:
+    def add(self, key: Any, position: int, entry: Any) -> None:
         """Take an entry of a list; raises DataError for one of another shape, or the second of an image or id."""
-        ids = self.ids[key]
+        ids, answered = self.ids[key], key == "annotations"
         one: Any = None
         if type(entry) is dict:
-            one = entry.get("image_id" if key == "annotations" else "id")
+            one = entry.get("image_id" if answered else "id")
         plain = type(one) is int and abs(one) <= MOST
-        if not plain or key == "annotations" and type(entry.get("category_id")) is not int:
+        if not plain or answered and type(entry.get("category_id")) is not int:
             raise _no_truth(self.source, str(find_fault(entry, SHAPE[key][0], f"{key}[{position}]")))
-        if one in ids and key == "annotations":
-            problem = f"{self.source} has two annotations of image {one}"
-            raise DataError(f"{problem}. Keep one: an image has one category.")
         if one in ids:
+            if answered:
+                problem = f"{self.source} has two annotations of image {one}"
+                raise DataError(f"{problem}. Keep one: an image has one category.")
             raise DataError(f"{self.source} has duplicate ids in `{key}`. {RESTORE}.")
-        if isinstance(ids, set):
-            ids.add(one)
-        else:
+        if answered:
             self.answers[one] = entry["category_id"]
+        else:
+            ids.add(one)
 
 
 def _refuse_contradictions(found: _Lists) -> None:

@@ -237,7 +237,7 @@ class _Reader:
         block = self._data[self._read : self._read + _BLOCK]
         self._read += len(block)
         text = self._decode(block, self._read >= len(self._data))
-        self._room.take(self.name, inside=text.count("{") + text.count("["))
+        self._room.take(self.name, inside=len(block) - len(block.translate(None, b"{[")))  # one pass for both
         self._text = self._text[self.at :] + text
         self.at = self._tried = 0
         self._halves = "\\ud" in self._text or "\\uD" in self._text

@@ -104,6 +104,17 @@ def test_entries_under_other_keys_count_too(tmp_path: Path, monkeypatch: pytest.
         ground_truth.check_stripped(tmp_path / "a_test_stripped.json")
 
 
+def test_a_packed_file_has_as_few_answers(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = len(TINY.names) * COUNTS["val"]
+    monkeypatch.setattr(ground_truth, "MOST_ENTRIES", 2 * count)
+    assert sum(len(domain.answers) for domain in read_truth(tiny, "val").domains) == count
+    monkeypatch.setattr(ground_truth, "MOST_ENTRIES", 2 * count - 1)
+    with pytest.raises(
+        DataError, match=f"tiny.h5 has more than {count - 1} val images, the limit of what is scored"
+    ):
+        read_truth(tiny, "val")
+
+
 def test_a_zip_with_a_domain_twice_is_refused(tmp_path: Path) -> None:
     archive = tmp_path / "labels.zip"
     with zipfile.ZipFile(archive, "w") as file:

@@ -18,13 +18,13 @@ from decathlon.inference.export import export
 from decathlon.inference.network_file import load_merged
 from decathlon.models.surgery import bounded
 from decathlon.models.trunks.registry import build
-from decathlon.runs.loading import load_run
+from decathlon.runs.loading import load_run, recorded_method
 from decathlon.runs.record import RecordedTrunk
 from decathlon.runs.run_directory import Run
 from decathlon.runs.trunk_source import find_trunk
 from decathlon.system.files import sha256
 from decathlon.system.progress import TrainingProgress
-from decathlon.system.tensor_files import read_tensors, write_tensors
+from decathlon.system.tensor_files import count_numbers, read_tensors, write_tensors
 from tests.helpers.forked import REFUSED, forked, judged
 from tests.helpers.marks import quickly
 from tests.helpers.runs import RECIPE, go
@@ -66,6 +66,35 @@ def test_a_trunk_that_the_files_cannot_hold_is_not_built(
     readers: list[Callable[[Path], object]] = [load_run, verified, lambda path: find_trunk(str(path), 0)]
     came = forked(readers, use)
     assert came.counts == {REFUSED: 3} and came.slowest < 10 and came.memory < 300 << 20
+
+
+@pytest.mark.parametrize("file", ["domains/x.safetensors", "start.safetensors", "domains/boats.safetensors"])
+def test_neither_other_files_nor_holes_make_room(trained: Path, tmp_path: Path, file: str) -> None:
+    """A file of 100 GiB that nobody expects, or with a hole behind its tensors, holds what its header says."""
+    run = Run(Path(shutil.copytree(trained / "bn", tmp_path / "run")))
+    renamed(run, "wrn-10-400")
+    with (run.folder / file).open("a") as opened:
+        opened.truncate(100 << 30)
+    with pytest.raises(
+        VerificationError, match="does not hold the weights of bn over wrn-10-400 .it would have more"
+    ):
+        recorded_method(run, run.read())
+
+
+def test_a_link_that_leads_nowhere_is_no_file_of_the_run(trained: Path, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(trained / "bn", tmp_path / "run")))
+    for name in ("old.safetensors", "domains/old.safetensors"):
+        (run.folder / name).symlink_to("nowhere")
+    assert load_run(run.folder).networks
+    assert not [checked.wrong for checked in verify(run.folder) if checked.wrong]
+
+
+@pytest.mark.parametrize("shape", ["[-1]", "[true]", "[281474976710657]", "7", '{"": 0}', "null"])
+def test_a_header_with_impossible_shapes_counts_nothing(tmp_path: Path, shape: str) -> None:
+    text = f'{{"t":{{"dtype":"F32","shape":{shape},"data_offsets":[0,0]}}}}'.encode()
+    (tmp_path / "x.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(DecathlonError, match="header of .*x.safetensors is damaged: .*shape"):
+        count_numbers(tmp_path / "x.safetensors")
 
 
 def test_a_run_that_is_resumed_builds_no_more_either(run: Path) -> None:

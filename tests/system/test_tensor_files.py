@@ -221,6 +221,17 @@ def test_a_header_of_many_empty_tensors_is_refused_or_read_in_bounded_time(tmp_p
     assert came.counts == {REFUSED: 1} and came.slowest < 10 and came.memory < 300 << 20
 
 
+@pytest.mark.parametrize("where", ["header", "metadata"])
+def test_a_header_of_many_objects_is_not_parsed(tmp_path: Path, where: str) -> None:
+    many = "[" + '{"":0},' * 2_000_000 + "0]"
+    about = json.dumps({"__metadata__": {"about": f'{{"a": {"[" + "{}," * 3_000_000 + "0]"}}}'}})
+    text = (f'{{"__metadata__":{{"about":"{{}}"}},"x":{many}}}' if where == "header" else about).encode()
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(len(text).to_bytes(8, "little") + text)
+    came = forked([file], lambda file: judged(lambda: str(read_tensors(file))))
+    assert came.counts == {REFUSED: 1} and came.slowest < 2 and came.memory < 150 << 20
+
+
 def test_what_could_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("decathlon.system.tensor_files.MOST", 49)
     with pytest.raises(UsageError, match="50 tensors are too many for"):
