@@ -190,6 +190,7 @@ class _Reader:
                 break
             else:
                 self.at += read - 2  # without the brackets; the list may end before the cut
+                self._tried = self.at if found else self._tried
                 batch: list[Any] = self._unicode(found)
                 return batch
         return []

@@ -146,6 +146,19 @@ def test_where_entries_are_not_read_together_their_end_is_not_looked_for_again()
     assert reader._together() == [] and reader._tried == json_entries._TOGETHER
 
 
+def test_the_lists_of_a_short_file_are_each_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, real = list[Any](), json_entries._Reader.value
+
+    def value_alone(reader: json_entries._Reader) -> Any:
+        alone.append(real(reader))
+        return alone[-1]
+
+    monkeypatch.setattr(json_entries._Reader, "value", value_alone)
+    value = {key: [{"id": number} for number in range(50)] for key in ("images", "annotations", "categories")}
+    assert whole(json.dumps(value).encode()) == value
+    assert alone == list(value)  # the keys
+
+
 def test_json_that_is_parsed_as_a_whole_has_a_largest_size() -> None:
     with pytest.raises(DataError, match="^it has more than 400,000 lists and objects. Check that it is the right"):
         parse_json(b"[" + b"{}," * 400_000 + b"0]", "it")
