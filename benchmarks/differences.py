@@ -5,8 +5,8 @@ r"""Which differences between rows of the fair table are real: a paired bootstra
 
 Every folder is a run or a group of runs that was predicted. Two rows are compared on the same images: in each of
 many draws, images of every domain and seeds are drawn with replacement, the same ones for both rows, and the mean
-over the domains of the difference in accuracy is taken. A difference is called real where 95 % of the draws lie on
-one side of zero after Holm's correction for the number of pairs. NAME.md has the rows in order and every pair.
+over the domains of the difference in accuracy is taken. A difference is called real where its two-sided p is below
+5 % after Holm's correction for the number of pairs. NAME.md has the rows in order and every pair.
 """
 
 from __future__ import annotations

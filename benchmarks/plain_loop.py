@@ -1,4 +1,4 @@
-"""The loop that a user of timm and torchvision would write for the same networks, with its best known settings.
+"""The loop that a user of timm and torchvision would write for the same networks, with common settings.
 
 One DataLoader per domain over images in memory; torchvision's crop with padding and flip, one image at a time;
 batches of 64, all domains interleaved at random; timm's optimizer and cosine schedule; label smoothing.
@@ -26,7 +26,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """The best known settings of an optimizer on the mini benchmark."""
+    """The settings of an optimizer; they were not searched."""
 
     lr: float
     weight_decay: float

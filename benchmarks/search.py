@@ -6,8 +6,8 @@ r"""Search a recipe on the validation split, under one declared budget.
 
 Trials are drawn from all combinations of the values, without repetition; without --trials all of them are tried.
 Each trial is an ordinary run; test images are never looked at. Stopped and started again, it continues, and with
---workers some trials run side by side. After every trial the results are written: NAME.json, NAME.md and, of each
-pair of options that has a value for every trial, a picture NAME.png.
+--workers some trials run side by side. After every trial the results are written: NAME.json, NAME.md and NAME.png,
+a picture of the best accuracy at each pair of values of the first two options that have several.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
         if request.recipe.heads == "kept":
             starts = trained_heads(source, method, names, starts)
         starts, heads = own_heads(source, domains, starts)
-        changes = trunk_changes(source, packed, names)
+        changes = trunk_changes(source, method, packed, names)
         for change in changes:
             notes.append(
                 f"{source.source} was trained on other images of {change.now} than {packed.path} holds, and "

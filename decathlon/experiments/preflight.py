@@ -183,13 +183,15 @@ def continued_notes(source: TrunkSource, method: Method, names: list[str]) -> li
     return found
 
 
-def trunk_changes(source: TrunkSource, packed: PackedFile, names: list[str]) -> tuple[RecordedChange, ...]:
+def trunk_changes(
+    source: TrunkSource, method: Method, packed: PackedFile, names: list[str]
+) -> tuple[RecordedChange, ...]:
     """Return what the run of the trunk was trained on that this file does not hold, as the change that it is.
 
     Domains are compared by the images that are predicted: those of a trunk's training may be among them. What was
-    changed for the trunk's own run counts here too.
+    changed for the trunk's own run counts here too. A method that takes a trunk's structure alone takes none of it.
     """
-    if source.record is None:
+    if source.record is None or method.fresh:
         return ()
     found = [
         domain.name

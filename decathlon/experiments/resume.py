@@ -41,10 +41,7 @@ def resume(
         record = run.read()
         changes = find_changes(record, request, partly=bool(run.trained_domains(record)))
         if record.status == "done":
-            if request.data is not None:
-                with PackedFile(request.data) as packed:
-                    changes += data_change(record, packed)
-            _refuse_done(run, changes)
+            _refuse_done(run, record, changes, request.data)
             progress.console.print(f"{folder} has already finished training; there is nothing to do.")
             remove_state(run)  # a run that was killed in its last moment
             return run
@@ -91,7 +88,10 @@ def _device(run: Run, record: RunRecord) -> torch.device:
         ) from None
 
 
-def _refuse_done(run: Run, changes: list[Change]) -> None:
+def _refuse_done(run: Run, record: RunRecord, changes: list[Change], data: Path | None) -> None:
+    if data is not None:
+        with PackedFile(data) as packed:
+            changes = changes + data_change(record, packed)
     for change in changes:
         raise UsageError(
             f"{run.folder} has finished training with {change.describe()}. Train a new run under another name."

@@ -2,6 +2,7 @@
 
 `ema`: an exponential moving average over the steps, statistics of norms included. `tail`: the mean over the last
 epochs, after which the statistics are estimated again, as in Stochastic Weight Averaging (Izmailov et al. 2018).
+torch's AveragedModel and timm's ModelEmaV3 copy whole modules; here networks share tensors, which count once.
 """
 
 import contextlib

@@ -235,13 +235,12 @@ class Trainer:
         """Estimate the statistics of norms for averaged weights; a moving average has averaged them, too."""
         if self.recipe.average == "ema":
             return
-        counts = {name: min(PASSES, -(-len(pool) // self.recipe.batch)) for name, pool in self.pools.items()}
-        if self.model.method.mixed:
-            passes = [partial(self._pass, self.domains, number) for number in range(max(counts.values()))]
-            return estimate_statistics([self.model.networks[name] for name in self.domains], passes)
-        for name, count in counts.items():
-            passes = [partial(self._pass, (name,), number) for number in range(count)]
-            estimate_statistics([self.model.networks[name]], passes)
+        together = [self.domains] if self.model.method.mixed else [(name,) for name in self.domains]
+        for names in together:
+            longest = max(len(self.pools[name]) for name in names)
+            passes = range(min(PASSES, -(-longest // self.recipe.batch)))
+            networks = [self.model.networks[name] for name in names]
+            estimate_statistics(networks, [partial(self._pass, names, number) for number in passes])
 
     def _pass(self, names: tuple[str, ...], number: int) -> None:
         """Run the images of a numbered micro-batch of some domains, for the statistics of their norms."""
