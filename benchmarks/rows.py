@@ -1,4 +1,4 @@
-"""The rows of the fair table: every method, the trunk it is built over, and how many passes it has had."""
+"""The rows of the fair table: every method, the trunk it is built over, and the epochs that it trains."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Row:
     """A training run of the table.
 
     `over` names the row whose run is the trunk; empty: random weights. `freeze` None means the method's default.
-    `passes` are multiples of the recipe's epochs: a row over random weights trains twice as long as one that
-    starts from the trunk, so that both have seen every image equally often.
+    A row with both `phases` begins at random and trains as long as a trunk and a row over it, so that it has seen
+    every image as often.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Row:
     settings: tuple[str, ...] = ()
     over: str = TRUNK
     freeze: bool | None = None
-    passes: int = 1
+    phases: int = 1
 
     def arguments(self) -> list[str]:
         """Return the options of `decathlon train` that choose the method."""
@@ -57,12 +57,20 @@ ROWS = (
     Row("dense", "dense"),
     Row("split", "split"),
     Row("stan", "stan"),
-    Row("scratch", "scratch", over="", passes=2),
-    Row("split, wide", "split", ("preset=wide",), over="", passes=2),
-    Row("split, deep", "split", ("preset=deep",), over="", passes=2),
+    Row("scratch", "scratch", over="", phases=2),
+    Row("split, wide", "split", ("preset=wide",), over="", phases=2),
+    Row("split, deep", "split", ("preset=deep",), over="", phases=2),
 )
 
 
-def passes(row: Row, rows: dict[str, Row]) -> int:
-    """Return the training of a row's weights, that of its trunk included, in multiples of the recipe's epochs."""
-    return row.passes + (passes(rows[row.over], rows) if row.over else 0)
+def epochs(row: Row, first: int, second: int) -> int:
+    """Return the epochs that a row trains, given those of a trunk and those of a row over it."""
+    if row.over:
+        return second
+    return first + second if row.phases == 2 else first
+
+
+def seen(row: Row, rows: dict[str, Row], first: int, second: int) -> int:
+    """Return the epochs that a row's weights have seen, those of its trunk included."""
+    own = epochs(row, first, second)
+    return own + seen(rows[row.over], rows, first, second) if row.over else own

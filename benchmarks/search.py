@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,8 +22,9 @@ from typing import Any
 import click
 import torch
 
+from benchmarks import children
 from benchmarks.machine import command_line, machine
-from decathlon.errors import DecathlonError, UsageError
+from decathlon.errors import DecathlonError
 from decathlon.reports.tables import Column, Table, render
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.runs.record import read_status
@@ -86,27 +85,11 @@ def trial(out: Path, base: str, fixed: Options, varied: Options, train: list[str
     recipe = folder.with_name(f"{folder.name}.toml")
     lines = [f"base = {json.dumps(base)}", *(f"{name} = {json.dumps(v)}" for name, v in (fixed | varied).items())]
     write_bytes(recipe, ("\n".join(lines) + "\n").encode())
-    run, timed = Run(folder), folder.with_name(f"{folder.name}.json")
+    timed = folder.with_name(f"{folder.name}.json")
     seconds = read_json(timed)["seconds"] if timed.exists() else 0.0
-    if (status := read_status(folder)) in (None, "running"):
-        more = ["--resume"] if status else ["--recipe", str(recipe), *train]
-        command = [sys.executable, "-m", "decathlon.cli.main", "train", "-o", str(folder), *more]
-        log = folder.with_name(f"{folder.name}.log")
-        failed, used = timed_process(command, log)
-        seconds += used
-        write_json(timed, {"seconds": seconds})
-        if failed and read_status(folder) != "diverged":
-            raise UsageError(f"a trial failed; {log} says why.")
-    return {"varied": varied, "accuracy": accuracy(run), "cpu_seconds": seconds, "run": folder.name}
-
-
-def timed_process(command: list[str], log: Path) -> tuple[bool, float]:
-    """Run a command, appending to a log what it prints; return whether it failed, and its processor seconds."""
-    with log.open("ab") as out:
-        child = subprocess.Popen(command, stdout=out, stderr=out)
-        _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    return child.returncode != 0, used.ru_utime + used.ru_stime
+    seconds += children.train(folder, ["--recipe", str(recipe), *train], folder.with_name(f"{folder.name}.log"))
+    write_json(timed, {"seconds": seconds})
+    return {"varied": varied, "accuracy": accuracy(Run(folder)), "cpu_seconds": seconds, "run": folder.name}
 
 
 def accuracy(run: Run) -> float | None:
