@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import conv2d
+from torch.nn.functional import avg_pool2d, conv2d
 
 
 class PointwiseConv(nn.Conv2d):
-    """A 1x1 convolution that subsamples by slicing before it convolves at stride 1.
+    """A 1x1 convolution that subsamples before it convolves at stride 1.
 
-    The result is that of a strided 1x1 convolution. This avoids oneDNN's weight gradient for strided 1x1
+    The result is that of a strided 1x1 convolution. It subsamples by a pooling of single pixels: the gradient of a
+    slice is not channels_last, and every layer before it would then copy its own. This avoids oneDNN's weight gradient for strided 1x1
     convolutions with fewer than 16 input channels in channels_last, which corrupts the heap (seen in torch 2.15).
     """
 
@@ -23,8 +24,9 @@ class PointwiseConv(nn.Conv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, ceil(height/stride), ceil(width/stride))."""
-        vertical, horizontal = self.stride
-        return conv2d(input[:, :, ::vertical, ::horizontal], weight, bias)
+        if self.stride != (1, 1):
+            input = avg_pool2d(input, 1, self.stride)
+        return conv2d(input, weight, bias)
 
 
 def initialise(module: nn.Module) -> None:
