@@ -15,8 +15,9 @@ class PointwiseConv(nn.Conv2d):
     """A 1x1 convolution that subsamples before it convolves at stride 1.
 
     The result is that of a strided 1x1 convolution. It subsamples by a pooling of single pixels: the gradient of a
-    slice is not channels_last, and every layer before it would then copy its own. This avoids oneDNN's weight gradient for strided 1x1
-    convolutions with fewer than 16 input channels in channels_last, which corrupts the heap (seen in torch 2.15).
+    slice is not channels_last, and every layer before it would then copy its own. All this avoids oneDNN's weight
+    gradient for strided 1x1 convolutions with fewer than 16 input channels in channels_last, which corrupts the
+    heap (seen in torch 2.15).
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> None:

@@ -22,6 +22,12 @@ def test_all_combinations_or_a_fixed_draw_of_them() -> None:
     assert search.draw([LR, DECAY], 9) == search.draw([LR, DECAY], None)
 
 
+def test_a_star_changes_one_option_at_a_time() -> None:
+    centre = {"lr": 0.1, "weight_decay": 0.0}
+    changes = [{"lr": 0.2}, {"lr": 0.4}, {"weight_decay": 0.001}]
+    assert search.around([LR, DECAY]) == [centre, *(centre | change for change in changes)]
+
+
 def test_values_are_numbers_where_they_can_be() -> None:
     assert search._values("lr=0.1,1e-3") == ("lr", [0.1, 0.001])
     assert search._values("flip=true,false") == ("flip", [True, False])
