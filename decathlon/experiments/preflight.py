@@ -109,6 +109,24 @@ def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
     return found
 
 
+def _check_weighting(method: Method, recipe: Recipe, weighting: type[Weighting]) -> None:
+    """Raise UsageError where a weighting cannot see what it needs."""
+    name = recipe.weighting
+    if method.mixed and weighting.collect is not Weighting.collect:
+        raise UsageError(
+            f"weighting '{name}' needs the gradients of each domain, which batches of all domains "
+            "(norms=trunk) do not have. Use --weighting equal."
+        )
+    learns = method.regime == "joint" or any(parameter.ndim == 4 for parameter in method.shared.parameters())
+    if weighting.reads_shared and not learns:
+        raise UsageError(
+            f"weighting '{name}' reads the gradients of what domains train together, and here they share nothing "
+            "that learns. Let the trunk learn (--no-freeze), or use --weighting equal."
+        )
+    if weighting.needs_all and not recipe.together:
+        raise UsageError(f"weighting '{name}' needs the gradients of all domains in every step. Add --together.")
+
+
 def _letters(name: str) -> str:
     return re.sub(r"\d", "", name)
 
@@ -122,11 +140,7 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
         raise UsageError(
             "norms=trunk over a trunk that learns needs all domains in every step. Add --together, or --freeze."
         )
-    if method.mixed and weighting.collect is not Weighting.collect:
-        raise UsageError(
-            f"weighting '{recipe.weighting}' needs the gradients of each domain, which batches of all domains "
-            "(norms=trunk) do not have. Use --weighting equal."
-        )
+    _check_weighting(method, recipe, weighting)
     if method.mixed and len({recipe.for_domain(name).size for name in names}) > 1:
         raise UsageError("batches of all domains (norms=trunk) need one size. Set --size for all domains.")
     if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):

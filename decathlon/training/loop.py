@@ -124,6 +124,9 @@ class Training:
         """Validate, and write the metrics of an epoch that took `seconds` for `images`."""
         with trainer.evaluated():
             rows = _metrics(trainer, held_out)
+            trainer.weighting.validated(
+                {row["domain"]: 1 - row["val_accuracy"] for row in rows if "val_accuracy" in row}
+            )
             epoch = rows[0]["epoch"]
             if trainer.recipe.keep == "best":
                 accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
@@ -218,9 +221,15 @@ def _metrics(trainer: Trainer, held_out: dict[str, ImagePool]) -> list[dict[str,
     epoch, lr = trainer.step // trainer.epoch_steps, trainer.optimizers[0].param_groups[0]["lr"]
     validate = epoch % trainer.recipe.eval_every == 0 or epoch == trainer.recipe.epochs
     rows = []
-    for name, (loss, correct, images) in zip(trainer.domains, trainer.metrics.sums.tolist(), strict=True):
+    weights = trainer.weighting.weights()
+    for domain, (name, sums) in enumerate(zip(trainer.domains, trainer.metrics.sums.tolist(), strict=True)):
+        loss, weighted, correct, images = sums
         row = {"epoch": epoch, "step": trainer.step, "domain": name, "lr": lr}
         row |= {"train_loss": loss / images, "train_accuracy": correct / images}
+        if trainer.recipe.weighting != "equal":
+            row["weighted_loss"] = weighted / images
+        if weights is not None:
+            row["weight"] = float(weights[domain])
         if validate and name in held_out:
             network = trainer.model.networks[name]
             row["val_loss"], row["val_accuracy"] = evaluate(network, held_out[name], trainer.bf16)

@@ -28,7 +28,7 @@ from decathlon.training.feature_cache import TapCache
 from decathlon.training.mixed_batch import mixed_logits
 from decathlon.training.objective import OBJECTIVES, MicroBatch
 from decathlon.training.optimizer import counters, load_slots, make_optimizers, make_schedule
-from decathlon.training.weighting import WEIGHTINGS, Step
+from decathlon.training.weighting import WEIGHTINGS, Setting, Step
 
 
 class Trainer:
@@ -55,8 +55,9 @@ class Trainer:
         networks = {name: model.networks[name] for name in self.domains}
         self.optimizers = make_optimizers(model.method, model.shared, networks, recipe, bf16)
         self.objective = OBJECTIVES.find(recipe.objective)(recipe)
-        shared = chain(model.trunk.parameters(), model.shared.parameters())
-        self.weighting = WEIGHTINGS.find(recipe.weighting)(self.domains, [p for p in shared if p.requires_grad])
+        shared = tuple(p for p in chain(model.trunk.parameters(), model.shared.parameters()) if p.requires_grad)
+        facts = tuple(pool.domain for pool in pools.values())
+        self.weighting = WEIGHTINGS.find(recipe.weighting)(Setting(facts, shared, recipe, seed, model.device))
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.forward: Forward = plain_forward
         if recipe.compile:
@@ -167,9 +168,10 @@ class Trainer:
         name = self.domains[domain]
         batch = MicroBatch(name, self.model.networks[name], index, logits.float(), labels)
         loss = self.objective.loss(batch)
+        weighted = self.weighting.weigh(name, loss)
         shown = labels if labels.ndim == 1 else labels.argmax(1)  # of mixed images, what there is most of
-        self.metrics.add(domain, self.step, loss, (logits.argmax(1) == shown).sum(), len(index))
-        return self.weighting.weigh(name, loss)
+        self.metrics.add(domain, self.step, loss, weighted, (logits.argmax(1) == shown).sum(), len(index))
+        return weighted
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
         return epoch_plan(self._shares, self.recipe.sampling, self.recipe.together, self.seed, epoch)
