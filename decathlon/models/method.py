@@ -45,6 +45,20 @@ class Apart:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Where in its training a run is: the optimizer step, counted from 0, of all steps, and the run's seed."""
+
+    step: int
+    steps: int
+    seed: int
+
+    @property
+    def progress(self) -> float:
+        """The fraction of training that is done: 0 at the first step."""
+        return self.step / self.steps
+
+
+@dataclass(frozen=True)
 class Learned:
     """The result of a run over the same trunk: its method with options, what its domains share, and their deltas.
 
@@ -65,6 +79,11 @@ class Method:
     method's own paper. `options` holds the options with their defaults. `inside` marks a method whose trunk
     should itself have been trained with it, `fresh` one that takes the structure of a trunk alone. `shared` holds
     modules that all domains use beside the trunk: trained, stored and billed once.
+
+    Three hooks act in training, where modules alone cannot express a method: `begin` before the forward passes of a
+    step, `penalty` after the domains' backward passes, `end` after the update. What they change is kept in
+    parameters and buffers of `shared` or of the networks, which every checkpoint holds, or follows from the moment;
+    what they draw is a function of the moment too.
 
     A module that replaces a convolution and can be folded back into one offers `merged() -> nn.Conv2d`, equal to
     it in evaluation mode.
@@ -164,6 +183,19 @@ class Method:
     def unpack(self, stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the delta that was packed to `stored`; `like` has its names and shapes."""
         return dict(stored)
+
+    def begin(self, networks: Mapping[str, nn.Module], moment: Moment) -> None:
+        """Prepare the networks of the domains that are active in a step, by domain; default: nothing."""
+
+    def penalty(self, networks: Mapping[str, nn.Module], active: Sequence[str]) -> Tensor | None:
+        """Return a term of the loss, a scalar, over the networks of all domains that train together.
+
+        Its gradient must reach the `active` ones and what domains share alone. Default: none.
+        """
+        return None
+
+    def end(self, networks: Mapping[str, nn.Module], rate: float) -> None:
+        """Change the networks of the domains that were active after an update at a learning rate; default: not."""
 
     def network(self, trunk: Trunk) -> nn.Module:
         """Return one domain's body, (batch, 3, height, width) -> (batch, features).

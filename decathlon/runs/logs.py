@@ -15,7 +15,8 @@ MOST_LINES = 200_000
 PART, COUNT, ABOVE_ZERO = within(float, 0, 1), within(int, 1, 10**12), within(float, 1e-9, 1e9)
 METRICS = {
     "epoch": COUNT, "step": COUNT, "domain": str, "lr": float, "train_loss": float, "train_accuracy": PART,
-    "val_loss?": float, "val_accuracy?": PART, "best?": bool, "weighted_loss?": float, "weight?": float,
+    "val_loss?": float, "val_accuracy?": PART, "best?": bool,
+    "weighted_loss?": float, "weight?": float, "penalty?": float,
 }  # fmt: skip
 TIMING = {"epoch": COUNT, "images": COUNT, "seconds": within(float, 0, 1e9), "domains": [str]}
 FOOTPRINT = {

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import ImagePool, load_pool
 from decathlon.data.packed_file import PackedFile
@@ -222,12 +224,16 @@ def _metrics(trainer: Trainer, held_out: dict[str, ImagePool]) -> list[dict[str,
     validate = epoch % trainer.recipe.eval_every == 0 or epoch == trainer.recipe.epochs
     rows = []
     weights = trainer.weighting.weights()
+    with torch.no_grad():
+        penalty = trainer.penalty(trainer.domains)
     for domain, (name, sums) in enumerate(zip(trainer.domains, trainer.metrics.sums.tolist(), strict=True)):
         loss, weighted, correct, images = sums
         row = {"epoch": epoch, "step": trainer.step, "domain": name, "lr": lr}
         row |= {"train_loss": loss / images, "train_accuracy": correct / images}
         if trainer.recipe.weighting != "equal":
             row["weighted_loss"] = weighted / images
+        if penalty is not None:
+            row["penalty"] = float(penalty)
         if weights is not None:
             row["weight"] = float(weights[domain])
         if validate and name in held_out:

@@ -16,6 +16,7 @@ from decathlon.data.domain_sampling import epoch_plan, sample
 from decathlon.data.image_pool import ImagePool
 from decathlon.data.sampling_policy import shares
 from decathlon.errors import DataError, DivergedError, VerificationError
+from decathlon.models.method import Moment
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
 from decathlon.system.seeding import seeded
@@ -27,7 +28,7 @@ from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
 from decathlon.training.mixed_batch import mixed_logits
 from decathlon.training.objective import OBJECTIVES, MicroBatch
-from decathlon.training.optimizer import counters, load_slots, make_optimizers, make_schedule
+from decathlon.training.optimizer import load_optimizers, make_optimizers, make_schedule, optimizer_state
 from decathlon.training.weighting import WEIGHTINGS, Setting, Step
 
 
@@ -96,15 +97,21 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         if self.gradients:
             self.gradients.ready(self.model.networks[self.domains[domain]] for domain in plan[position])
-        self.weighting.begin(Step(self.step, self.epoch, tuple(self.domains[domain] for domain in plan[position])))
+        active = {self.domains[domain]: self.model.networks[self.domains[domain]] for domain in plan[position]}
+        self.model.method.begin(active, Moment(self.step, self.steps, self.seed))
+        self.weighting.begin(Step(self.step, self.epoch, tuple(active)))
         if self.model.method.mixed:
             self._mixed_batch(plan[position])
         else:
             for domain in plan[position]:
                 self._micro_batch(domain)
         self.weighting.finish()
+        penalty = self.penalty(tuple(active))
+        if penalty is not None:
+            penalty.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
+        self.model.method.end(active, self.optimizers[0].param_groups[0]["lr"])
         self.step += 1
         whole = self.step % self.epoch_steps == 0
         if self.average and self.recipe.average == "ema":
@@ -114,6 +121,10 @@ class Trainer:
         if whole:
             self.metrics.settle()
         return self.recipe.batch * len(plan[position])
+
+    def penalty(self, active: tuple[str, ...]) -> Tensor | None:
+        """Return the method's own term of the loss, if it has one."""
+        return self.model.method.penalty({name: self.model.networks[name] for name in self.domains}, active)
 
     def _micro_batch(self, domain: int) -> None:
         """Run forward and backward for the next images of one domain."""
@@ -194,14 +205,8 @@ class Trainer:
         if self.average:
             averages, counted = self.average.state()
             tensors, kept = tensors | averages, kept | counted
-        values: dict[str, Any] = {}
-        for which, optimizer in enumerate(self.optimizers):
-            for number, slots in optimizer.state_dict()["state"].items():
-                for slot, value in slots.items():
-                    name = f"optimizer.{which}.{number}.{slot}"
-                    (tensors if isinstance(value, Tensor) else values)[name] = value
-        groups = [counters(optimizer) for optimizer in self.optimizers]
-        return tensors, {"step": self.step, "optimizer": values, "groups": groups, **kept}
+        slots, values = optimizer_state(self.optimizers)
+        return tensors | slots, {"step": self.step, **values, **kept}
 
     def weights(self) -> dict[str, Tensor]:
         """Return all tensors of the model that training changes."""
@@ -274,16 +279,13 @@ class Trainer:
         behind = self._plan(self.epoch)[: self.step % self.epoch_steps]
         self._taken = [sum(domain in active for active in behind) for domain in range(len(self.domains))]
         own, _ = self.state()
-        slots: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
-        weighting: dict[str, Tensor] = {}
-        trained = {name: tensor for name, tensor in tensors.items() if not name.startswith(("best.", "average."))}
-        for name, value in (trained | values["optimizer"]).items():
-            if name.startswith("optimizer."):
-                _, which, number, slot = name.split(".", 3)
-                slots[int(which)].setdefault(int(number), {})[slot] = value
-            elif name.startswith("weighting."):
-                weighting[name.removeprefix("weighting.")] = value
-            else:
+        weighting = {
+            name.removeprefix("weighting."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("weighting.")
+        }
+        for name, value in tensors.items():
+            if not name.startswith(("best.", "average.", "optimizer.", "weighting.")):
                 own[name].copy_(value)
         if weighting.keys() != self.weighting.state().keys():
             raise VerificationError(
@@ -293,8 +295,7 @@ class Trainer:
         self.best.load_state(tensors, values)
         if self.average:
             self.average.load_state(tensors, values)
-        for optimizer, own_slots, counted in zip(self.optimizers, slots, values["groups"], strict=True):
-            load_slots(optimizer, own_slots, counted)
+        load_optimizers(self.optimizers, tensors, values)
 
 
 def _check_labels(name: str, pool: ImagePool) -> None:
