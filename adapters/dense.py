@@ -45,6 +45,6 @@ class Dense(Reader):
     regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""
         return DenseTaps(replace(share(trunk), norm=self.norm))

@@ -18,6 +18,6 @@ class Finetune(Method):
     regimes = ("private",)
     published = Convention(heads=False, norms="in", nine=False)
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return a trainable copy: (batch, 3, height, width) -> (batch, features)."""
         return own(trunk)

@@ -19,6 +19,6 @@ class Scratch(Method):
     fresh = True
     published = Convention(heads=False, norms="in", nine=False)
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return a trunk of the same structure with random weights: (batch, 3, h, w) -> (batch, features)."""
         return trunk.fresh().requires_grad_(True)

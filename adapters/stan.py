@@ -20,6 +20,6 @@ class Stan(Method):
     regimes = ("private",)
     published = Convention(heads=True, norms="in", nine=False)
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""
         return MaskedTaps(own(trunk), tap_blocks(trunk))

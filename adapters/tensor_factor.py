@@ -142,7 +142,10 @@ class TensorFactor(Method):
         for path in self.bases.paths():
             weights = torch.stack([delta.pop(f"body.{path}.weight") for delta in starts.values()])
             mean = weights.mean(0)
-            cast(nn.Conv2d, self.trunk.get_submodule(path)).weight.copy_(mean)
+            conv = cast(nn.Conv2d, self.trunk.get_submodule(path))
+            conv.weight.copy_(mean)
+            if conv.bias is not None:  # one for all domains
+                conv.bias.copy_(torch.stack([delta.pop(f"body.{path}.bias") for delta in starts.values()]).mean(0))
             bases = self.bases.at(path)
             if isinstance(bases, TuckerColumns):
                 found = bases.start(weights - mean)

@@ -14,7 +14,7 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.models.image_size import refuse_size
 from decathlon.models.method import Method, Reader
-from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
+from decathlon.models.multi_domain_model import MultiDomainModel, domain_network
 from decathlon.runs.record import Fit, RecordedChange
 from decathlon.runs.trunk_source import TrunkSource
 from decathlon.system.seeding import seeded
@@ -117,7 +117,8 @@ def _check_weighting(method: Method, recipe: Recipe, weighting: type[Weighting])
             f"weighting '{name}' needs the gradients of each domain, which batches of all domains "
             "(norms=trunk) do not have. Use --weighting equal."
         )
-    learns = method.regime == "joint" or any(parameter.ndim == 4 for parameter in method.shared.parameters())
+    convs = any(parameter.ndim == 4 for parameter in method.shared.parameters())
+    learns = method.regime == "joint" or (convs and method.regime != "private")
     if weighting.reads_shared and not learns:
         raise UsageError(
             f"weighting '{name}' reads the gradients of what domains train together, and here they share nothing "
@@ -155,7 +156,7 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
 def check_size(model: MultiDomainModel, recipe: Recipe, names: list[str]) -> None:
     """Refuse images that are too small for the trunk, or for what a method reads in it."""
     with seeded("size"):
-        network = DomainNetwork(model.method.network(model.trunk), model.trunk.features, 1).to(model.device)
+        network = domain_network(model.method, model.trunk, names[0], 1).to(model.device)
     own = [recipe.for_domain(name) for name in names]
     sizes = {one.size: "--size" for one in own}
     sizes |= {one.eval_cut: "--eval-size" for one in own if one.eval_cut not in sizes}

@@ -172,7 +172,7 @@ def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Domai
         body: nn.Module = trunk
         if not about["plain"]:
             run = about["run"]
-            body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk)
+            body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk, about["domain"])
         network = without_adapters(DomainNetwork(body, features, classes))
     for norm in about["folded"]:
         drop_norm(network, norm)

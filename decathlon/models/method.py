@@ -77,7 +77,8 @@ class Method:
     `regimes` lists how the trunk may be used, the default first: `joint` (learns from all domains), `frozen`
     (unchanged, shared) or `private` (one trunk per domain). `published` is the counting convention of the
     method's own paper. `options` holds the options with their defaults. `inside` marks a method whose trunk
-    should itself have been trained with it, `fresh` one that takes the structure of a trunk alone. `shared` holds
+    should itself have been trained with it, `fresh` one that takes the structure of a trunk alone, `coupled` one
+    whose domains train together though each has a trunk of its own. `shared` holds
     modules that all domains use beside the trunk: trained, stored and billed once.
 
     Three hooks act in training, where modules alone cannot express a method: `begin` before the forward passes of a
@@ -93,6 +94,7 @@ class Method:
     published: ClassVar[Convention] = Convention(heads=False, norms="out", nine=True)
     inside: ClassVar[bool] = False
     fresh: ClassVar[bool] = False
+    coupled: ClassVar[bool] = False
     options: Options = Options()
 
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
@@ -197,9 +199,10 @@ class Method:
     def end(self, networks: Mapping[str, nn.Module], rate: float) -> None:
         """Change the networks of the domains that were active after an update at a learning rate; default: not."""
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return one domain's body, (batch, 3, height, width) -> (batch, features).
 
+        A body whose features are not as many as the trunk's says so in its attribute `features`.
         `trunk` is the shared trunk, or a copy that shares its convolutions and starts from the domain's norms.
         """
         return replace(share(trunk), self.conv, self.norm)

@@ -160,7 +160,8 @@ def domain_groups(names: tuple[str, ...], model: MultiDomainModel, recipe: Recip
 
     Raises UsageError where a domain has options of its own that a trainer has once: length and learning rate.
     """
-    together = model.method.regime == "joint" or any(True for _ in model.shared.parameters())
+    method = model.method
+    together = method.regime == "joint" or method.coupled or any(True for _ in model.shared.parameters())
     if not together or len(names) == 1:
         return [(name,) for name in names]
     for name in names:
