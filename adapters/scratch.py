@@ -1,7 +1,7 @@
 """scratch: every domain trains its own trunk from random weights.
 
-The first row of the Visual Decathlon table (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045): what can
-be learned from the data of one domain alone. Starts at random. Stored per domain: a whole trunk, ratio 10 for ten
+The first row of the Visual Decathlon table (Rebuffi et al. 2017, https://arxiv.org/abs/1705.08045): what can be
+learned from the data of one domain alone. Starts at random. Stored per domain: a whole trunk, ratio 10 for ten
 domains.
 """
 

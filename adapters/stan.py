@@ -1,8 +1,8 @@
 """stan: attention masks on the taps of a domain's own trunk.
 
-The single-task form of MTAN (Liu, Johns, Davison 2019, https://arxiv.org/abs/1803.10704): masks, convolutions and
-trunk as in `mtan`, all of them the domain's. Starts at random beside the given trunk.
-Stored per domain: a whole trunk, masks and the convolutions behind them.
+The single-task form of MTAN (Liu, Johns, Davison 2019, https://arxiv.org/abs/1803.10704): masks, convolutions
+and trunk as in `mtan`, all of them the domain's. Starts at random beside the given trunk. Stored per domain: a
+whole trunk, masks and the convolutions behind them.
 """
 
 from torch import nn

@@ -142,6 +142,11 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
             "norms=trunk over a trunk that learns needs all domains in every step. Add --together, or --freeze."
         )
     _check_weighting(method, recipe, weighting)
+    if method.sequential and (recipe.sampling != "sequential" or recipe.together):
+        raise UsageError(
+            f"method '{method.name()}' trains one domain after the other. Add --sampling sequential, without "
+            "--together."
+        )
     if method.mixed and len({recipe.for_domain(name).size for name in names}) > 1:
         raise UsageError("batches of all domains (norms=trunk) need one size. Set --size for all domains.")
     if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):

@@ -164,6 +164,10 @@ def _checked(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
+def _has(tensors: Mapping[str, Tensor], place: str) -> bool:
+    return any(name.startswith(f"{place}.") for name in tensors)
+
+
 def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> DomainNetwork:
     """Return an untrained network into which the tensors of a file fit."""
     classes, features = tensors["head.weight"].shape
@@ -173,7 +177,11 @@ def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Domai
         if not about["plain"]:
             run = about["run"]
             body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk, about["domain"])
-        network = without_adapters(DomainNetwork(body, features, classes))
+        network = DomainNetwork(body, features, classes)
+        for name, part in network.named_modules():
+            if callable(leave_out := getattr(part, "leave_out", None)) and not _has(tensors, name):
+                leave_out()
+        network = without_adapters(network)
     for norm in about["folded"]:
         drop_norm(network, norm)
     for name, part in network.named_modules():

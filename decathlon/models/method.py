@@ -78,16 +78,17 @@ class Method:
     (unchanged, shared) or `private` (one trunk per domain). `published` is the counting convention of the
     method's own paper. `options` holds the options with their defaults. `inside` marks a method whose trunk
     should itself have been trained with it, `fresh` one that takes the structure of a trunk alone, `coupled` one
-    whose domains train together though each has a trunk of its own. `shared` holds
+    whose domains train together though each has a trunk of its own, `sequential` one that needs the domains one
+    after the other. `shared` holds
     modules that all domains use beside the trunk: trained, stored and billed once.
 
     Three hooks act in training, where modules alone cannot express a method: `begin` before the forward passes of a
     step, `penalty` after the domains' backward passes, `end` after the update. What they change is kept in
-    parameters and buffers of `shared` or of the networks, which every checkpoint holds, or follows from the moment;
-    what they draw is a function of the moment too.
+    parameters and buffers of `shared` or of the networks, or in the tensors of `state`, all of which every
+    checkpoint holds; what they draw is a function of the moment.
 
-    A module that replaces a convolution and can be folded back into one offers `merged() -> nn.Conv2d`, equal to
-    it in evaluation mode.
+    A module that can be replaced by a plainer one, a convolution by one without adapter, offers
+    `merged() -> nn.Module`, equal to it in evaluation mode; one that a domain may do without offers `leave_out()`.
     """
 
     regimes: ClassVar[tuple[Regime, ...]] = ("frozen", "joint")
@@ -95,6 +96,7 @@ class Method:
     inside: ClassVar[bool] = False
     fresh: ClassVar[bool] = False
     coupled: ClassVar[bool] = False
+    sequential: ClassVar[bool] = False
     options: Options = Options()
 
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
@@ -162,6 +164,10 @@ class Method:
         self.shared.load_state_dict(dict(learned.shared))
         return {domain: learned.deltas[domain] for domain in domains if domain in learned.deltas}
 
+    def notes(self) -> list[str]:
+        """Return what a user should know before training begins; default: nothing."""
+        return []
+
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Return the module that replaces one convolution; default: the convolution itself."""
         return conv
@@ -198,6 +204,10 @@ class Method:
 
     def end(self, networks: Mapping[str, nn.Module], rate: float) -> None:
         """Change the networks of the domains that were active after an update at a learning rate; default: not."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return the tensors that training needs beside the networks, with the same names at every step."""
+        return {}
 
     def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return one domain's body, (batch, 3, height, width) -> (batch, features).

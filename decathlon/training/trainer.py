@@ -199,6 +199,7 @@ class Trainer:
         self._check_weights()
         tensors = {"tally": self.metrics.sums}  # the key of the file format
         tensors |= {f"weighting.{name}": tensor for name, tensor in self.weighting.state().items()}
+        tensors |= {f"method.{name}": tensor for name, tensor in self.model.method.state().items()}
         tensors |= self.weights()
         best, kept = self.best.state()
         tensors |= best

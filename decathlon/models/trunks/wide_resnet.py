@@ -18,7 +18,10 @@ from decathlon.models.trunks.trunk import Trunk
 
 
 class Block(nn.Module):
-    """x + two BN-ReLU-conv units; the first block of a stage halves the map and widens it."""
+    """x + two BN-ReLU-conv units; the first block of a stage halves the map and widens it.
+
+    `plain` says that its input has the shape of its output, so that a network could do without it.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, stride_first: bool, bias: bool) -> None:
         super().__init__()
@@ -27,8 +30,8 @@ class Block(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, first, 1, bias=bias)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, second, 1, bias=bias)
-        plain = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if plain else PointwiseConv(inputs, outputs, stride, bias)
+        self.plain = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if self.plain else PointwiseConv(inputs, outputs, stride, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
