@@ -1,4 +1,4 @@
-"""What the training images of a domain go through beside crop and flip; the transforms are torchvision's.
+"""What the training images of a domain go through beside crop and flip; most transforms are torchvision's.
 
 Everything random is a function of the run's seed, the domain and the number of the micro-batch.
 """
@@ -47,6 +47,11 @@ class Augmentation:
             with seeded(self.seed, "policy", name, number):
                 pixels = torch.stack([self._changed(image) for image in pixels])
             images = self.pool.normalised(pixels)
+        if self.recipe.color:
+            with seeded(self.seed, "color", name, number):
+                scale, shift = self.pool.scale, self.pool.shift  # of a level 0..255 to its normalised value
+                levels = coloured((images - shift) / (255 * scale), self.recipe.color)
+                images = levels * (255 * scale) + shift
         if self.recipe.cutout:
             with seeded(self.seed, "cutout", name, number):
                 images = cut_out(images, round(self.recipe.cutout * self.pool.size))
@@ -70,13 +75,28 @@ def _changes(recipe: Recipe, domain: Domain) -> list[v2.Transform]:
     """Return the transforms of single images, uint8 (3, height, width)."""
     fill = [round(255 * value) for value in domain.mean]
     made: list[v2.Transform] = []
-    if recipe.color:
-        made.append(v2.ColorJitter(*[recipe.color] * 3))
     if recipe.policy == "randaugment":
         made.append(v2.RandAugment(magnitude=recipe.magnitude, fill=fill))
     elif recipe.policy == "trivialaugment" and domain.flip:
         made.append(v2.TrivialAugmentWide(fill=fill))
     return made
+
+
+def coloured(images: Tensor, strength: float) -> Tensor:
+    """Change brightness, contrast and saturation of images (batch, 3, height, width) in 0..1, each by its own.
+
+    What torchvision's ColorJitter does to one image, in an order that is one for the batch: image by image it took
+    a sixth of a training step on a CPU (wrn-16-1, 32 pixels), and on a GPU it would take thousands of launches.
+    """
+    grey = torch.tensor([0.2989, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
+    factors = (1 + strength * (2 * torch.rand(3, len(images), 1, 1, 1) - 1)).to(images.device)
+    for change in torch.randperm(3).tolist():
+        other = torch.zeros((), device=images.device)  # brightness: towards black
+        if change:  # saturation: towards grey; contrast: towards the mean of the grey
+            other = (images * grey).sum(1, keepdim=True)
+            other = other.mean((2, 3), keepdim=True) if change == 1 else other
+        images = torch.lerp(other.expand_as(images), images, factors[change]).clamp(0, 1)
+    return images
 
 
 def cut_out(images: Tensor, side: int) -> Tensor:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import functional as F  # type: ignore[import-untyped]
 
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import ImagePool
 from decathlon.errors import UsageError
 from decathlon.experiments.resume import resume
 from decathlon.system.progress import TrainingProgress
-from decathlon.training.augmentation import Augmentation, cut_out, grown_size, resized
+from decathlon.training.augmentation import Augmentation, coloured, cut_out, grown_size, resized
 from tests.helpers.marks import slow
 from tests.helpers.packs import TINY
 from tests.helpers.runs import RECIPE, digests, dying_at, go
@@ -74,6 +75,31 @@ def test_padding_shows_the_mean_colour_and_moves_an_image() -> None:
     assert float((fill.abs() * TINY["boats"].std[0] * 255).max()) <= 1.0  # half a level of rounding
     whole = source.batch(INDEX, seed=(1,), pad=0)
     assert torch.equal(whole, source.batch(INDEX, seed=(1,)))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_colours_change_as_torchvision_changes_those_of_one_image(seed: int) -> None:
+    images = torch.rand(5, 3, 9, 9, generator=torch.Generator().manual_seed(seed))
+    torch.manual_seed(seed)
+    found = coloured(images, 0.4)
+    torch.manual_seed(seed)
+    factors = (1 + 0.4 * (2 * torch.rand(3, 5) - 1)).T.tolist()
+    changes = [F.adjust_brightness, F.adjust_contrast, F.adjust_saturation]
+    order = torch.randperm(3).tolist()
+    for image, one, given in zip(images, found, factors, strict=True):
+        for change in order:
+            image = changes[change](image, given[change])
+        torch.testing.assert_close(one, image, rtol=1e-5, atol=1e-5)
+
+
+def test_normalised_images_are_coloured_in_their_own_range() -> None:
+    source = pool()
+    images = Augmentation(Recipe(size=16, color=1.0), source, 7).images(INDEX, 3)
+    levels = (images - source.shift) / (255 * source.scale)
+    assert float(levels.min()) >= -1e-5 and float(levels.max()) <= 1 + 1e-5
+    barely = Augmentation(Recipe(size=16, color=1e-6), source, 7).images(INDEX, 3)
+    plain = Augmentation(Recipe(size=16), source, 7).images(INDEX, 3)
+    torch.testing.assert_close(barely, plain, rtol=1e-3, atol=1e-4)
 
 
 def test_a_square_is_cut_out_anywhere() -> None:
