@@ -2,30 +2,26 @@
 
 import contextlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.dropout import _DropoutNd
 
 from decathlon.config.recipe import Recipe
-from decathlon.data.domain_sampling import epoch_plan, sample
+from decathlon.data.domain_sampling import epoch_plan
 from decathlon.data.image_pool import ImagePool
 from decathlon.data.sampling_policy import shares
 from decathlon.errors import DataError, DivergedError, VerificationError
 from decathlon.models.method import Moment
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
-from decathlon.system.seeding import seeded
-from decathlon.training.augmentation import Augmentation, grown_size, resized
-from decathlon.training.averaging import PASSES, WeightAverage, estimate_statistics
-from decathlon.training.best_epoch import BestEpoch
+from decathlon.training.batches import Batches
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
+from decathlon.training.kept_weights import PASSES, BestEpoch, WeightAverage, estimate_statistics
 from decathlon.training.mixed_batch import mixed_logits
 from decathlon.training.objective import OBJECTIVES, MicroBatch
 from decathlon.training.optimizer import load_optimizers, make_optimizers, make_schedule, optimizer_state
@@ -69,9 +65,7 @@ class Trainer:
         self.best = BestEpoch()
         self.average = WeightAverage(self.weights()) if recipe.average != "none" else None
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
-        self._augmentation = {name: Augmentation(recipe.for_domain(name), pools[name], seed) for name in pools}
-        parts = (part for network in networks.values() for part in network.modules())
-        self._drops = any(isinstance(part, _DropoutNd) and part.p > 0 for part in parts)
+        self.batches = Batches(pools, recipe, seed, networks.values())
         limit = 1e9 * recipe.cache_taps / len(pools)
         self.caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
 
@@ -129,14 +123,14 @@ class Trainer:
     def _micro_batch(self, domain: int) -> None:
         """Run forward and backward for the next images of one domain."""
         name, number = self.domains[domain], self._next(domain)
-        network, index = self.model.networks[name], self._sample(name, number)
+        network, index = self.model.networks[name], self.batches.sample(name, number)
         network.train()
         labels = self.pools[name].labels_of(index)
         if name in self.caches:
             logits = self.caches[name].logits(index)
         else:
-            images, labels = self._images(name, index, number, labels)
-            with autocast(self.model.device, self.bf16), self._dropout(name, number):
+            images, labels = self.batches.training(name, index, number, labels, self.epoch)
+            with autocast(self.model.device, self.bf16), self.batches.dropout(name, number):
                 logits = self.forward(network, images)
         self._loss(domain, index, logits, labels).backward()  # type: ignore[no-untyped-call]
         self.weighting.collect(name)
@@ -145,34 +139,21 @@ class Trainer:
         """Run forward and backward once, for the next images of several domains together."""
         names = [self.domains[domain] for domain in domains]
         numbers = [self._next(domain) for domain in domains]
-        indices = [self._sample(name, number) for name, number in zip(names, numbers, strict=True)]
+        indices = [self.batches.sample(name, number) for name, number in zip(names, numbers, strict=True)]
         networks = [self.model.networks[name].train() for name in names]
         labels = [self.pools[name].labels_of(index) for name, index in zip(names, indices, strict=True)]
-        pairs = [self._images(*each) for each in zip(names, indices, numbers, labels, strict=True)]
-        with autocast(self.model.device, self.bf16), self._dropout("all", self.step):
+        each = zip(names, indices, numbers, labels, strict=True)
+        pairs = [self.batches.training(*one, self.epoch) for one in each]
+        with autocast(self.model.device, self.bf16), self.batches.dropout("all", self.step):
             logits = mixed_logits(networks, [images for images, _ in pairs])
         labels = [soft for _, soft in pairs]
-        losses = [self._loss(*each) for each in zip(domains, indices, logits, labels, strict=True)]
+        losses = [self._loss(*one) for one in zip(domains, indices, logits, labels, strict=True)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
 
     def _next(self, domain: int) -> int:
         """Return the number of a domain's next micro-batch, counted from the start of training."""
         self._taken[domain] += 1
         return self.epoch * self._batches(domain) + self._taken[domain] - 1
-
-    def _sample(self, name: str, number: int) -> Tensor:
-        pool = self.pools[name]
-        return sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
-
-    def _images(self, name: str, index: Tensor, number: int, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images of a domain, augmented by the number of the micro-batch, and labels, mixed as they are."""
-        augmentation = self._augmentation[name]
-        images = resized(augmentation.images(index, number), grown_size(self.recipe, self.epoch))
-        return augmentation.mix(images, labels, number)
-
-    def _dropout(self, name: str, number: int) -> AbstractContextManager[None]:
-        """Make what dropout draws a function of the micro-batch, as everything random is."""
-        return seeded(self.seed, "dropout", name, number) if self._drops else nullcontext()
 
     def _loss(self, domain: int, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the weighted loss of a domain's images, and add them to the metrics."""
@@ -253,11 +234,9 @@ class Trainer:
     def _pass(self, names: tuple[str, ...], number: int) -> None:
         """Run the images of a numbered micro-batch of some domains, for the statistics of their norms."""
         networks = [self.model.networks[name] for name in names]
-        indices = [self._sample(name, number) for name in names]
-        images = [
-            self._augmentation[name].images(index, number) for name, index in zip(names, indices, strict=True)
-        ]
-        with autocast(self.model.device, self.bf16), self._dropout(names[0], number):
+        indices = [self.batches.sample(name, number) for name in names]
+        images = [self.batches.images(name, index, number) for name, index in zip(names, indices, strict=True)]
+        with autocast(self.model.device, self.bf16), self.batches.dropout(names[0], number):
             if self.model.method.mixed:
                 mixed_logits(networks, images)
             else:

@@ -18,7 +18,7 @@ from decathlon.runs.loading import load_run
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.system.progress import TrainingProgress
 from decathlon.training import loop
-from decathlon.training.averaging import WeightAverage, estimate_statistics
+from decathlon.training.kept_weights import WeightAverage, estimate_statistics
 from tests.helpers.marks import slow
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
