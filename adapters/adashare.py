@@ -27,7 +27,6 @@ from decathlon.models.footprint import Convention
 from decathlon.models.method import Apart, Method, Moment, Options, Regime, option
 from decathlon.models.surgery import replace, share
 from decathlon.models.trunks.trunk import Trunk
-from decathlon.system.seeding import generator
 
 RUN, SKIP = 0, 1
 HOT, COLD = 5.0, 0.5  # temperatures at the beginning and the end of the policy phase
@@ -149,7 +148,7 @@ class Adashare(Method):
         blocks = len(gates(next(iter(networks.values()))))
         self.freed = freed(blocks, learned)
         for domain, network in networks.items():
-            drawn = generator(moment.seed, "policy", moment.step, domain)
+            drawn = moment.generator("policy", domain)
             for number, part in enumerate(gates(network)):
                 part.noise, part.temperature = None, HOT * (COLD / HOT) ** learned
                 if blocks - number <= self.freed:

@@ -52,11 +52,16 @@ class Relationship(Method):
 
     def penalty(self, networks: Mapping[str, nn.Module], active: Sequence[str]) -> Tensor:
         """Return the prior's term over all domains, with a gradient for the active ones."""
-        stacked = list(self.tensors(networks, active))
-        domains = relation([tensor.detach() for tensor in stacked])
+        stacked = list(self._tensors(networks, active))
+        domains = covariance_of([tensor.detach() for tensor in stacked])
         return self.options.strength * torch.stack([term(tensor, domains) for tensor in stacked]).sum()
 
-    def tensors(self, networks: Mapping[str, nn.Module], active: Sequence[str]) -> Iterator[Tensor]:
+    @torch.no_grad()
+    def relation(self, networks: Mapping[str, nn.Module]) -> Tensor:
+        """Return the covariance of the domains in the prior."""
+        return covariance_of(list(self._tensors(networks, ())))
+
+    def _tensors(self, networks: Mapping[str, nn.Module], active: Sequence[str]) -> Iterator[Tensor]:
         """Yield the tensors (domains, outputs, inputs) under the prior; rows of inactive domains are constant."""
         columns = [list(self._parts(network)) for network in networks.values()]
         for parts in zip(*columns, strict=True):
@@ -90,7 +95,7 @@ def sides(tensor: Tensor, domains: Tensor) -> tuple[Tensor, Tensor]:
     return outputs, covariance(torch.einsum("doi,doj->ij", white, tensor))
 
 
-def relation(tensors: Sequence[Tensor]) -> Tensor:
+def covariance_of(tensors: Sequence[Tensor]) -> Tensor:
     """Return the covariance of the domains (domains, domains) over all tensors (domains, outputs, inputs)."""
     first = covariance(torch.stack([tensor.flatten(1) @ tensor.flatten(1).T for tensor in tensors]).sum(0))
     products = []

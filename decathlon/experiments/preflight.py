@@ -142,6 +142,11 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
             "norms=trunk over a trunk that learns needs all domains in every step. Add --together, or --freeze."
         )
     _check_weighting(method, recipe, weighting)
+    if recipe.affinity and (method.regime != "joint" or method.mixed or len(names) < 2):
+        raise UsageError(
+            "affinity needs the gradients of several domains in a trunk that learns from each. Leave it out, or "
+            "let the trunk learn (--no-freeze)."
+        )
     if method.sequential and (recipe.sampling != "sequential" or recipe.together):
         raise UsageError(
             f"method '{method.name()}' trains one domain after the other. Add --sampling sequential, without "

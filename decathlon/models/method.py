@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from decathlon.config.options import override
@@ -12,6 +13,7 @@ from decathlon.models.footprint import Convention
 from decathlon.models.layers import FrozenNorm
 from decathlon.models.surgery import own_norm, replace, share
 from decathlon.models.trunks.trunk import Trunk
+from decathlon.system.seeding import generator
 
 Regime = Literal["joint", "frozen", "private"]
 TRUNKS = {
@@ -56,6 +58,10 @@ class Moment:
     def progress(self) -> float:
         """The fraction of training that is done: 0 at the first step."""
         return self.step / self.steps
+
+    def generator(self, *parts: str) -> torch.Generator:
+        """Return a generator for what is drawn in this step."""
+        return generator(self.seed, *parts, self.step)
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,10 @@ class Method:
 
     def end(self, networks: Mapping[str, nn.Module], rate: float) -> None:
         """Change the networks of the domains that were active after an update at a learning rate; default: not."""
+
+    def relation(self, networks: Mapping[str, nn.Module]) -> Tensor | None:
+        """Return the covariance of the domains (domains, domains) that the method learned; default: none."""
+        return None
 
     def state(self) -> Mapping[str, Tensor]:
         """Return the tensors that training needs beside the networks, with the same names at every step."""

@@ -224,6 +224,7 @@ def _metrics(trainer: Trainer, held_out: dict[str, ImagePool]) -> list[dict[str,
     epoch, lr = trainer.step // trainer.epoch_steps, trainer.optimizers[0].param_groups[0]["lr"]
     validate = epoch % trainer.recipe.eval_every == 0 or epoch == trainer.recipe.epochs
     rows = []
+    cosines = trainer.affinity.cosines() if trainer.affinity else {}
     weights = trainer.weighting.weights()
     with torch.no_grad():
         penalty = trainer.penalty(trainer.domains)
@@ -237,6 +238,8 @@ def _metrics(trainer: Trainer, held_out: dict[str, ImagePool]) -> list[dict[str,
             row["penalty"] = float(penalty)
         if weights is not None:
             row["weight"] = float(weights[domain])
+        if cosines:
+            row["gradient_cosines"] = cosines[name]
         if validate and name in held_out:
             network = trainer.model.networks[name]
             row["val_loss"], row["val_accuracy"] = evaluate(network, held_out[name], trainer.bf16)

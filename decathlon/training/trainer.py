@@ -21,6 +21,7 @@ from decathlon.training.batches import Batches
 from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
+from decathlon.training.gradient_affinity import GradientAffinity
 from decathlon.training.kept_weights import PASSES, BestEpoch, WeightAverage, estimate_statistics
 from decathlon.training.mixed_batch import mixed_logits
 from decathlon.training.objective import OBJECTIVES, MicroBatch
@@ -55,6 +56,7 @@ class Trainer:
         shared = tuple(p for p in chain(model.trunk.parameters(), model.shared.parameters()) if p.requires_grad)
         facts = tuple(pool.domain for pool in pools.values())
         self.weighting = WEIGHTINGS.find(recipe.weighting)(Setting(facts, shared, recipe, seed, model.device))
+        self.affinity = GradientAffinity(self.domains, shared) if recipe.affinity else None
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.forward: Forward = plain_forward
         if recipe.compile:
@@ -93,6 +95,8 @@ class Trainer:
             self.gradients.ready(self.model.networks[self.domains[domain]] for domain in plan[position])
         active = {self.domains[domain]: self.model.networks[self.domains[domain]] for domain in plan[position]}
         self.model.method.begin(active, Moment(self.step, self.steps, self.seed))
+        if self.affinity:
+            self.affinity.begin(position == 0)
         self.weighting.begin(Step(self.step, self.epoch, tuple(active)))
         if self.model.method.mixed:
             self._mixed_batch(plan[position])
@@ -133,7 +137,11 @@ class Trainer:
             with autocast(self.model.device, self.bf16), self.batches.dropout(name, number):
                 logits = self.forward(network, images)
         self._loss(domain, index, logits, labels).backward()  # type: ignore[no-untyped-call]
+        if self.affinity:
+            self.affinity.collect(name)
         self.weighting.collect(name)
+        if self.affinity and self.weighting.takes_out:
+            self.affinity.forget()
 
     def _mixed_batch(self, domains: tuple[int, ...]) -> None:
         """Run forward and backward once, for the next images of several domains together."""
@@ -181,6 +189,8 @@ class Trainer:
         tensors = {"tally": self.metrics.sums}  # the key of the file format
         tensors |= {f"weighting.{name}": tensor for name, tensor in self.weighting.state().items()}
         tensors |= {f"method.{name}": tensor for name, tensor in self.model.method.state().items()}
+        if self.affinity:
+            tensors |= {f"affinity.{name}": tensor for name, tensor in self.affinity.state().items()}
         tensors |= self.weights()
         best, kept = self.best.state()
         tensors |= best

@@ -51,11 +51,12 @@ class Weighting:
     """Base of all weightings. One file in `training/weightings/` holds one; its defaults change nothing.
 
     `reads_shared` says that it reads gradients of what domains share, so that they must train something together;
-    `needs_all` that all domains have to be in every step.
+    `needs_all` that all domains have to be in every step, `takes_out` that `collect` takes gradients out.
     """
 
     reads_shared: ClassVar[bool] = False
     needs_all: ClassVar[bool] = False
+    takes_out: ClassVar[bool] = False
 
     def __init__(self, setting: Setting) -> None:
         self.setting, self.shared = setting, setting.shared

@@ -201,10 +201,10 @@ def test_the_relation_of_domains_is_found_and_none_is_assumed() -> None:
     torch.manual_seed(0)
     alike, other = torch.randn(8, 8), torch.randn(8, 8)
     tensor = torch.stack((alike, alike + 0.1 * torch.randn(8, 8), other))
-    found = relationship.relation([tensor])
+    found = relationship.covariance_of([tensor])
     correlation = found / found.diagonal().sqrt().outer(found.diagonal().sqrt())
     assert correlation[0, 1] > 0.8 and abs(correlation[0, 2]) < 0.4
-    torch.testing.assert_close(relationship.relation([torch.zeros(3, 4, 4)]), torch.eye(3))
+    torch.testing.assert_close(relationship.covariance_of([torch.zeros(3, 4, 4)]), torch.eye(3))
 
 
 @pytest.mark.parametrize("on", ["adapters", "norms"])

@@ -28,6 +28,7 @@ class Aggregation(Weighting):
     mean: ClassVar[bool] = False
     reads_shared = True
     needs_all = True
+    takes_out = True
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
