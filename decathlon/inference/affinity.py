@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor, nn
+
 from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.inference.similarity import Measure, features, matrix, table
-from decathlon.runs.loading import load_run
+from decathlon.models.trunks.trunk import Trunk
+from decathlon.runs.loading import LoadedRun, load_run
 from decathlon.runs.logs import read_metrics
 from decathlon.runs.run_directory import Run
 from decathlon.runs.seed_group import refuse_group
@@ -32,16 +35,42 @@ def affinity(
         return by_prior(folder)
     measure: Measure = "rsa" if by == "rsa" else "cka"
     run = load_run(folder, "cpu")
-    assert data is not None
-    with PackedFile(data) as packed:
-        missing = [name for name in run.networks if name not in packed.benchmark.names]
-        if missing:
-            raise UsageError(f"{data} does not hold {missing[0]}, which {folder} learned. Name another file.")
-        taps = features(run, packed, images)
+    taps = _taps(run, data, images)
     if not -len(taps) <= tap < len(taps):
         raise UsageError(f"{run.record.trunk.name} has taps 0 to {len(taps) - 1}, not {tap}. Choose one of them.")
     title = f"{folder}: {measure.upper()} of features at tap {tap % len(taps)}, {images} images a domain"
     return table(taps[tap], measure), title
+
+
+def _taps(run: LoadedRun, data: Path | None, images: int) -> list[dict[str, Tensor]]:
+    assert data is not None
+    with PackedFile(data) as packed:
+        missing = [name for name in run.networks if name not in packed.benchmark.names]
+        if missing:
+            raise UsageError(f"{data} does not hold {missing[0]}, which {run.folder} learned. Name another file.")
+        return features(run, packed, images)
+
+
+def affinities(
+    folder: Path, by: str, data: Path | None, images: int
+) -> tuple[list[Affinity], Trunk, list[nn.Module]]:
+    """Return a table for every stage of a run's trunk, the trunk, and its stages.
+
+    A stage's table is that of the features at its end; the one of gradients is the same for all stages. Raises
+    UsageError for a trunk whose stages have no names of their own.
+    """
+    refuse_group(folder)
+    run = load_run(folder, "cpu")
+    trunk = run.model.trunk
+    count = len(trunk.tap_channels) - 1
+    stages = [getattr(trunk, f"stage{number}", None) for number in range(1, count + 1)]
+    known = [stage for stage in stages if isinstance(stage, nn.Module)]
+    if len(known) < count:
+        raise UsageError(f"{trunk.name} has no stages that could branch. Use a trunk like wrn-28-4 or resnet26.")
+    if by == "gradients":
+        return [by_gradients(folder, None)[0]] * count, trunk, known
+    measure: Measure = "rsa" if by == "rsa" else "cka"
+    return [table(tap, measure) for tap in _taps(run, data, images)[1:]], trunk, known
 
 
 def by_gradients(folder: Path, epoch: int | None) -> tuple[Affinity, str]:

@@ -27,6 +27,11 @@ from decathlon.models.trunks.wide_resnet import WideResNet
 from decathlon.system import plugins
 
 CPU = torch.device("cpu")
+# options that are texts: no list of choices says what to try
+TEXTS: dict[str, list[dict[str, Any]]] = {
+    "branch": [{"tree": "first,second/first|second/first|second"}],
+    "successive": [{"exit": "second:1"}],
+}
 
 
 def variants(name: str) -> list[dict[str, Any]]:
@@ -37,7 +42,7 @@ def variants(name: str) -> list[dict[str, Any]]:
         default = getattr(options, option)
         others = [not default] if kind is bool else [value for value in get_args(kind) if value != default]
         found += [{option: value} for value in others]
-    return found
+    return found + TEXTS.get(name, [])
 
 
 def case(name: str, regime: Regime, chosen: dict[str, Any]) -> Any:

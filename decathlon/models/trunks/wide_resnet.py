@@ -57,12 +57,13 @@ class WideResNet(Trunk):
         self.tap_channels = (16, 16 * width, 32 * width, 64 * width)
         self.stem = nn.Conv2d(3, 16, 3, padding=1, bias=conv_bias)
         self.stage1, self.stage2, self.stage3 = (
-            self._stage(inputs, outputs) for inputs, outputs in pairwise(self.tap_channels)
+            self.stage(inputs, outputs) for inputs, outputs in pairwise(self.tap_channels)
         )
         self.bn = nn.BatchNorm2d(self.features)
         initialise(self)
 
-    def _stage(self, inputs: int, outputs: int) -> nn.Sequential:
+    def stage(self, inputs: int, outputs: int) -> nn.Sequential:
+        """Return a new stage, which halves the map: (batch, inputs, h, w) -> (batch, outputs, h/2, w/2)."""
         options = self.stride_first, self.conv_bias
         rest = (Block(outputs, outputs, 1, *options) for _ in range((self.depth - 4) // 6 - 1))
         return nn.Sequential(Block(inputs, outputs, 2, *options), *rest)
