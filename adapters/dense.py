@@ -1,15 +1,16 @@
 """dense: a network of its own for every domain on the taps of a shared trunk, without masks.
 
 The baseline that shares the trunk as MTAN does, but has no attention (Liu, Johns, Davison 2019,
-https://arxiv.org/abs/1803.10704): "a shared network together with task-specific networks, where each task-specific
-network receives all features from the shared network". For taps g_j, j = 0..3, and domain d:
+https://arxiv.org/abs/1803.10704): "a shared network together with task-specific networks, where each
+task-specific network receives all features from the shared network". For taps g_j, j = 0..3, and domain d:
 
     light:  t_j = pool(relu(BN(F_dj * [g_j ; t_{j-1}])))          F_dj: 3x3 with bias, in the places of MTAN's F_j
-    full:   t_j = stage_dj([g_{j-1} ; t_{j-1}]), j = 1..3          stage_dj: as the trunk's; t_0 is left out
+    full:   t_j = stage_dj([g_{j-1} ; t_{j-1}]), j = 1..3          stage_dj: as the trunk's; there is no t_0
 
-`encoder=full` is the size of the published baseline: every domain has the stages of a whole trunk, which read twice
-the channels; it is for wide ResNets. `light`, the default, is MTAN with private convolutions and without masks. The
-features are t_3, pooled. Starts at random. Stored per domain: F_dj or stage_dj, and the norms.
+`encoder=full` is the size of the published baseline: every domain has the stages of a whole trunk, which read
+twice the channels, and a head on [g_3 ; t_3], pooled; it is for wide ResNets. `light`, the default, is MTAN with
+private convolutions and without masks; its head is on t_3, pooled. Starts at random. Stored per domain: F_dj or
+stage_dj, and the norms.
 """
 
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class FullEncoder(nn.Module):
             like.stage(channels[j] * (2 if j else 1), channels[j + 1]) for j in range(len(channels) - 1)
         )
         self.bn = nn.BatchNorm2d(like.features)
+        self.features = 2 * like.features
         initialise(self.stages)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -71,7 +73,7 @@ class FullEncoder(nn.Module):
         out: Tensor = self.stages[0](taps[0])
         for tap, stage in zip(taps[1:-1], self.stages[1:], strict=True):
             out = stage(torch.cat((tap, out), 1))
-        return relu(self.bn(out)).mean((2, 3))
+        return torch.cat((taps[-1], relu(self.bn(out))), 1).mean((2, 3))
 
 
 @dataclass(frozen=True)
