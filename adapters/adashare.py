@@ -113,6 +113,7 @@ def gates(network: nn.Module) -> list[Gate]:
 class Adashare(Method):
     """Gated blocks; norms per domain."""
 
+    group = "masks"
     regimes = ("joint", "frozen")
     coupled = True
     published = Convention(heads=True, norms="once", nine=False)

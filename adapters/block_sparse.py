@@ -56,6 +56,7 @@ def shrink(difference: Tensor, by: float) -> None:
 class BlockSparse(Method):
     """Differences in few filters at every convolution; norms per domain."""
 
+    group = "sharing"
     regimes = ("frozen", "joint")
     published = Convention(heads=False, norms="out", nine=True)
     options: BlockSparseOptions = BlockSparseOptions()

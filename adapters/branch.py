@@ -67,6 +67,7 @@ def _fault(stage: Sequence[str], first: Sequence[str]) -> str:
 class Branch(Method):
     """A trunk that learns from all domains, and further branches of its stages; norms per domain."""
 
+    group = "sharing"
     regimes = ("joint",)
     published = Convention(heads=True, norms="once", nine=False)
     options: BranchOptions = BranchOptions()

@@ -70,6 +70,7 @@ class Mixture(nn.Module):
 class CrossStitch(Method):
     """Mixed columns at every convolution; norms per domain."""
 
+    group = "sharing"
     regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
     options: CrossStitchOptions = CrossStitchOptions()

@@ -86,6 +86,7 @@ class DenseOptions(ReaderOptions):
 class Dense(Reader):
     """Convolutions on the taps of a trunk trained with them (the default), or of a frozen one."""
 
+    group = "sharing"
     regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
     options: DenseOptions = DenseOptions()

@@ -15,6 +15,7 @@ from decathlon.models.trunks.trunk import Trunk
 class Finetune(Method):
     """A copy of the trunk, all of it trainable."""
 
+    group = "baselines"
     regimes = ("private",)
     published = Convention(heads=False, norms="in", nine=False)
 

@@ -97,6 +97,7 @@ class MaskedTaps(nn.Module):
 class Mtan(Reader):
     """Masks over a trunk trained with them (the default), or over a frozen trunk."""
 
+    group = "masks"
     regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
     options: MtanOptions = MtanOptions()

@@ -62,6 +62,7 @@ class LowRankConv(nn.Module):
 class ParallelSvd(Method):
     """Low-rank adapters at every 3x3 convolution, stem included; norms per domain."""
 
+    group = "adapters"
     regimes = ("frozen",)
     published = Convention(heads=False, norms="in", nine=True, shared=False)
     options: ParallelSvdOptions = ParallelSvdOptions()

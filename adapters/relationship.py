@@ -41,6 +41,7 @@ class RelationshipOptions(PenaltyOptions):
 class Relationship(Method):
     """Adapters at every 3x3 convolution, from zero; norms per domain."""
 
+    group = "sharing"
     regimes = ("frozen", "joint")
     coupled = True
     published = Convention(heads=False, norms="out", nine=True)

@@ -15,6 +15,7 @@ from decathlon.models.trunks.trunk import Trunk
 class Scratch(Method):
     """A new trunk for every domain; the given trunk provides only the structure."""
 
+    group = "baselines"
     regimes = ("private",)
     fresh = True
     published = Convention(heads=False, norms="in", nine=False)

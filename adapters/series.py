@@ -57,6 +57,7 @@ class SeriesConv(nn.Module):
 class Series(Method):
     """Adapters at every 3x3 convolution, stem included; norms per domain."""
 
+    group = "adapters"
     published = Convention(heads=False, norms="out", nine=True)
     inside = True
     options: AdapterOptions = AdapterOptions()

@@ -63,6 +63,7 @@ class TapMixture(nn.Module):
 class Sluice(CrossStitch):
     """Mixed columns, and mixed taps in front of the head."""
 
+    group = "sharing"
     options: SluiceOptions = SluiceOptions()
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:

@@ -54,6 +54,7 @@ def private_weights(networks: Mapping[str, nn.Module]) -> Iterator[tuple[str, di
 class Soft(Method):
     """A copy of the trunk, all of it trainable, near the other domains' copies."""
 
+    group = "sharing"
     regimes = ("private",)
     coupled = True
     published = Convention(heads=False, norms="in", nine=False)

@@ -29,6 +29,7 @@ class SplitOptions(ReaderOptions):
 class Split(Reader):
     """Nothing but norms and heads over a trunk that learns from all domains."""
 
+    group = "baselines"
     regimes = ("joint",)
     published = Convention(heads=True, norms="once", nine=False)
     options: SplitOptions = SplitOptions()

@@ -17,6 +17,7 @@ from decathlon.models.trunks.trunk import Trunk
 class Stan(Method):
     """A copy of the given trunk with masks on its taps; all of it trains."""
 
+    group = "baselines"
     regimes = ("private",)
     published = Convention(heads=True, norms="in", nine=False)
 

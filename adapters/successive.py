@@ -69,6 +69,7 @@ class Exit(nn.Module):
 class Successive(Method):
     """Norms and heads over a trunk that learns from one domain after the other."""
 
+    group = "sharing"
     regimes = ("joint",)
     sequential = True
     published = Convention(heads=True, norms="once", nine=False)

@@ -105,6 +105,7 @@ def start(columns: Columns, differences: Tensor) -> Tensor:
 class TensorFactor(Method):
     """A combination of bases at every convolution; norms per domain."""
 
+    group = "sharing"
     regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
     options: TensorFactorOptions = TensorFactorOptions()

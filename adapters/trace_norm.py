@@ -41,6 +41,7 @@ def trace_norm(rows: Sequence[Tensor], active: Sequence[int]) -> Tensor:
 class TraceNorm(Method):
     """A copy of the trunk, all of it trainable, in common directions with the other domains' copies."""
 
+    group = "sharing"
     regimes = ("private",)
     coupled = True
     published = Convention(heads=False, norms="in", nine=False)

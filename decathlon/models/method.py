@@ -15,6 +15,7 @@ from decathlon.models.surgery import own_norm, replace, share
 from decathlon.models.trunks.trunk import Trunk
 from decathlon.system.seeding import generator
 
+Group = Literal["baselines", "adapters", "masks", "sharing"]
 Regime = Literal["joint", "frozen", "private"]
 TRUNKS = {
     "joint": "trained with all domains (--no-freeze)", "frozen": "frozen (--freeze)", "private": "one per domain",
@@ -80,13 +81,13 @@ class Learned:
 class Method:
     """Base of all methods; a subclass overrides the finest hook that can express it.
 
-    `regimes` lists how the trunk may be used, the default first: `joint` (learns from all domains), `frozen`
-    (unchanged, shared) or `private` (one trunk per domain). `published` is the counting convention of the
-    method's own paper. `options` holds the options with their defaults. `inside` marks a method whose trunk
-    should itself have been trained with it, `fresh` one that takes the structure of a trunk alone, `coupled` one
-    whose domains train together though each has a trunk of its own, `sequential` one that needs the domains one
-    after the other. `shared` holds
-    modules that all domains use beside the trunk: trained, stored and billed once.
+    `group` is the heading of `decathlon methods` that the method stands under. `regimes` lists how the trunk may
+    be used, the default first: `joint` (learns from all domains), `frozen` (unchanged, shared) or `private` (one
+    trunk per domain). `published` is the counting convention of the method's own paper. `options` holds the
+    options with their defaults. `inside` marks a method whose trunk should itself have been trained with it,
+    `fresh` one that takes the structure of a trunk alone, `coupled` one whose domains train together though each
+    has a trunk of its own, `sequential` one that needs the domains one after the other. `shared` holds modules
+    that all domains use beside the trunk: trained, stored and billed once.
 
     Three hooks act in training, where modules alone cannot express a method: `begin` before the forward passes of a
     step, `penalty` after the domains' backward passes, `end` after the update. What they change is kept in
@@ -97,6 +98,7 @@ class Method:
     `merged() -> nn.Module`, equal to it in evaluation mode; one that a domain may do without offers `leave_out()`.
     """
 
+    group: ClassVar[Group] = "adapters"
     regimes: ClassVar[tuple[Regime, ...]] = ("frozen", "joint")
     published: ClassVar[Convention] = Convention(heads=False, norms="out", nine=True)
     inside: ClassVar[bool] = False
