@@ -85,6 +85,8 @@ class Recipe:
     sampling: str = "proportional"
     together: bool = False  # one micro-batch of every domain in every optimizer step
     objective: str = "cross-entropy"  # what a micro-batch is trained on; an unknown one lists all
+    auxiliaries: str = ""  # losses beside it, dropped after training, with weights, as rotation=0.5,reconstruct
+    teacher: str = ""  # a finished run, for auxiliary objective hint
     weighting: str = "equal"  # how the domains' losses are balanced; an unknown one lists all
     affinity: bool = False  # record how alike the domains' gradients of the trunk are, for `decathlon affinity`
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware supports it

@@ -19,6 +19,7 @@ from decathlon.runs.record import Fit, RecordedChange
 from decathlon.runs.trunk_source import TrunkSource
 from decathlon.system.seeding import seeded
 from decathlon.system.text import several
+from decathlon.training.auxiliary import read_auxiliaries
 from decathlon.training.objective import OBJECTIVES
 from decathlon.training.weighting import WEIGHTINGS, Weighting
 
@@ -142,6 +143,11 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
             "norms=trunk over a trunk that learns needs all domains in every step. Add --together, or --freeze."
         )
     _check_weighting(method, recipe, weighting)
+    if read_auxiliaries(recipe) and (method.mixed or recipe.cache_taps or recipe.compile):
+        raise UsageError(
+            "auxiliary objectives read the taps of one domain's images. Leave out --auxiliary, or norms=trunk, "
+            "cache_taps and --compile."
+        )
     if recipe.affinity and (method.regime != "joint" or method.mixed or len(names) < 2):
         raise UsageError(
             "affinity needs the gradients of several domains in a trunk that learns from each. Leave it out, or "

@@ -7,12 +7,17 @@ whole modules; here networks share tensors, which count once.
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from decathlon.models.multi_domain_model import MultiDomainModel
+from decathlon.system.device import autocast
+from decathlon.training.batches import Batches
+from decathlon.training.forward import mixed_logits
 
 WARMUP = 10  # a young average forgets faster: its decay is at most (1 + steps) / (WARMUP + steps)
 PASSES = 32  # batches per domain that statistics are estimated from
@@ -99,9 +104,27 @@ class WeightAverage:
         self.count = int(values["averaged"])
 
 
-@torch.no_grad()
-def estimate_statistics(networks: Iterable[nn.Module], passes: Iterable[Callable[[], object]]) -> None:
-    """Set the running statistics of the networks' norms to those of some forward passes, which count the same.
+def estimate_statistics(model: MultiDomainModel, batches: Batches, bf16: bool) -> None:
+    """Estimate the statistics of the norms of all networks from the images they train on."""
+    domains = tuple(batches.pools)
+    for names in [domains] if model.method.mixed else [(name,) for name in domains]:
+        longest = max(len(batches.pools[name]) for name in names)
+        passes = range(min(PASSES, -(-longest // batches.recipe.batch)))
+        networks = [model.networks[name] for name in names]
+        with estimating(networks):
+            for number in passes:
+                indices = [batches.sample(name, number) for name in names]
+                images = [batches.images(name, index, number) for name, index in zip(names, indices, strict=True)]
+                with autocast(model.device, bf16), batches.dropout(names[0], number):
+                    if model.method.mixed:
+                        mixed_logits(networks, images)
+                    else:
+                        networks[0](images[0])
+
+
+@contextlib.contextmanager
+def estimating(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Take the running statistics of the networks' norms from the forward passes in the block; all count the same.
 
     Norms that stay in evaluation mode, as those of a frozen trunk do, keep theirs.
     """
@@ -110,7 +133,7 @@ def estimate_statistics(networks: Iterable[nn.Module], passes: Iterable[Callable
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all passes
-    for each in passes:
-        each()
+    with torch.no_grad():
+        yield
     for norm, momentum in norms.items():
         norm.momentum = momentum

@@ -94,6 +94,13 @@ def make_optimizers(
     return made
 
 
+def make_head_optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return an optimizer that trains parameters as those of heads train, without weight decay."""
+    other = dataclasses.replace(recipe, optimizer=recipe.auxiliary or recipe.optimizer, weight_decay=0.0)
+    rate = recipe.lr * recipe.head_lr * (recipe.aux_lr if recipe.auxiliary else 1.0)
+    return make_optimizer([{"params": parameters}], dataclasses.replace(other, lr=rate))
+
+
 def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe, bf16: bool = False) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over parameter groups; the names are those of timm.
 

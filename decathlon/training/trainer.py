@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -17,15 +17,21 @@ from decathlon.errors import DataError, DivergedError, VerificationError
 from decathlon.models.method import Moment
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
+from decathlon.training.auxiliary import Auxiliaries
 from decathlon.training.batches import Batches
-from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
 from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
+from decathlon.training.forward import Forward, Gradients, compiled_forward, mixed_logits, plain_forward
 from decathlon.training.gradient_affinity import GradientAffinity
-from decathlon.training.kept_weights import PASSES, BestEpoch, WeightAverage, estimate_statistics
-from decathlon.training.mixed_batch import mixed_logits
+from decathlon.training.kept_weights import BestEpoch, WeightAverage, estimate_statistics
 from decathlon.training.objective import OBJECTIVES, MicroBatch
-from decathlon.training.optimizer import load_optimizers, make_optimizers, make_schedule, optimizer_state
+from decathlon.training.optimizer import (
+    load_optimizers,
+    make_head_optimizer,
+    make_optimizers,
+    make_schedule,
+    optimizer_state,
+)
 from decathlon.training.weighting import WEIGHTINGS, Setting, Step
 
 
@@ -57,6 +63,9 @@ class Trainer:
         facts = tuple(pool.domain for pool in pools.values())
         self.weighting = WEIGHTINGS.find(recipe.weighting)(Setting(facts, shared, recipe, seed, model.device))
         self.affinity = GradientAffinity(self.domains, shared) if recipe.affinity else None
+        self.auxiliaries = Auxiliaries(Setting(facts, shared, recipe, seed, model.device), model.trunk)
+        if learned := list(self.auxiliaries.modules.parameters()):
+            self.optimizers.append(make_head_optimizer(learned, recipe))
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.forward: Forward = plain_forward
         if recipe.compile:
@@ -134,9 +143,20 @@ class Trainer:
             logits = self.caches[name].logits(index)
         else:
             images, labels = self.batches.training(name, index, number, labels, self.epoch)
-            with autocast(self.model.device, self.bf16), self.batches.dropout(name, number):
+            with (
+                autocast(self.model.device, self.bf16),
+                self.batches.dropout(name, number),
+                self.auxiliaries.reading(network) as taps,
+            ):
                 logits = self.forward(network, images)
-        self._loss(domain, index, logits, labels).backward()  # type: ignore[no-untyped-call]
+        batch = MicroBatch(name, network, index, logits.float(), labels)
+        loss = self._loss(domain, batch)
+        if self.auxiliaries.weights:
+            batch = replace(batch, images=images, taps=taps[0], number=number, progress=self.step / self.steps)
+            with autocast(self.model.device, self.bf16):
+                beside = self.auxiliaries.loss(batch)
+            loss = loss if beside is None else loss + beside
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.affinity:
             self.affinity.collect(name)
         self.weighting.collect(name)
@@ -155,7 +175,8 @@ class Trainer:
         with autocast(self.model.device, self.bf16), self.batches.dropout("all", self.step):
             logits = mixed_logits(networks, [images for images, _ in pairs])
         labels = [soft for _, soft in pairs]
-        losses = [self._loss(*one) for one in zip(domains, indices, logits, labels, strict=True)]
+        parts = zip(names, networks, indices, [part.float() for part in logits], labels, strict=True)
+        losses = [self._loss(domain, MicroBatch(*part)) for domain, part in zip(domains, parts, strict=True)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
 
     def _next(self, domain: int) -> int:
@@ -163,14 +184,13 @@ class Trainer:
         self._taken[domain] += 1
         return self.epoch * self._batches(domain) + self._taken[domain] - 1
 
-    def _loss(self, domain: int, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, domain: int, batch: MicroBatch) -> Tensor:
         """Return the weighted loss of a domain's images, and add them to the metrics."""
-        name = self.domains[domain]
-        batch = MicroBatch(name, self.model.networks[name], index, logits.float(), labels)
-        loss = self.objective.loss(batch)
-        weighted = self.weighting.weigh(name, loss)
+        loss, labels = self.objective.loss(batch), batch.labels
+        weighted = self.weighting.weigh(batch.domain, loss)
         shown = labels if labels.ndim == 1 else labels.argmax(1)  # of mixed images, what there is most of
-        self.metrics.add(domain, self.step, loss, weighted, (logits.argmax(1) == shown).sum(), len(index))
+        correct = (batch.logits.argmax(1) == shown).sum()
+        self.metrics.add(domain, self.step, loss, weighted, correct, len(batch.index))
         return weighted
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
@@ -189,6 +209,7 @@ class Trainer:
         tensors = {"tally": self.metrics.sums}  # the key of the file format
         tensors |= {f"weighting.{name}": tensor for name, tensor in self.weighting.state().items()}
         tensors |= {f"method.{name}": tensor for name, tensor in self.model.method.state().items()}
+        tensors |= {f"auxiliary.{name}": tensor for name, tensor in self.auxiliaries.state().items()}
         if self.affinity:
             tensors |= {f"affinity.{name}": tensor for name, tensor in self.affinity.state().items()}
         tensors |= self.weights()
@@ -232,25 +253,8 @@ class Trainer:
 
     def _estimate(self) -> None:
         """Estimate the statistics of norms for averaged weights; a moving average has averaged them, too."""
-        if self.recipe.average == "ema":
-            return
-        together = [self.domains] if self.model.method.mixed else [(name,) for name in self.domains]
-        for names in together:
-            longest = max(len(self.pools[name]) for name in names)
-            passes = range(min(PASSES, -(-longest // self.recipe.batch)))
-            networks = [self.model.networks[name] for name in names]
-            estimate_statistics(networks, [partial(self._pass, names, number) for number in passes])
-
-    def _pass(self, names: tuple[str, ...], number: int) -> None:
-        """Run the images of a numbered micro-batch of some domains, for the statistics of their norms."""
-        networks = [self.model.networks[name] for name in names]
-        indices = [self.batches.sample(name, number) for name in names]
-        images = [self.batches.images(name, index, number) for name, index in zip(names, indices, strict=True)]
-        with autocast(self.model.device, self.bf16), self.batches.dropout(names[0], number):
-            if self.model.method.mixed:
-                mixed_logits(networks, images)
-            else:
-                networks[0](images[0])
+        if self.recipe.average != "ema":
+            estimate_statistics(self.model, self.batches, self.bf16)
 
     def _check_weights(self) -> None:
         """Raise DivergedError for weights that are not finite: a gradient may overflow where the loss does not."""

@@ -17,7 +17,7 @@ from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.resnet26 import ResNet26
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.training.mixed_batch import mixed_logits
+from decathlon.training.forward import mixed_logits
 from decathlon.training.optimizer import make_optimizers
 from tests.conftest import outside
 
