@@ -23,7 +23,8 @@ from decathlon.training.weighting import Setting
 class Auxiliary(nn.Module):
     """Base of all auxiliary objectives. One file in `training/auxiliaries/` holds one.
 
-    `taught` says that it needs a teacher. Its parameters train as heads do. Every domain's network has a trunk inside that is like `trunk`.
+    `taught` says that it needs a teacher. Its parameters train as heads do. Every domain's network has a trunk
+    inside that is like `trunk`.
     """
 
     taught: ClassVar[bool] = False
