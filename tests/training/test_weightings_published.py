@@ -160,12 +160,13 @@ def test_score_weights_are_the_slopes_of_the_decathlon_score() -> None:
     weighting = score.Score(setting(errors=(0.2, 0.1, None)))
     assert weighting.weights().tolist() == [1, 1, 1]
     weighting.validated({"d0": 0.3, "d1": 0.05})
-    errors = torch.tensor([0.3, 0.05], dtype=torch.float64, requires_grad=True)
-    most = torch.tensor([0.4, 0.2], dtype=torch.float64)
+    assert weighting.weights()[2] == pytest.approx(1)  # not validated yet
+    weighting.validated({"d2": 0.5})
+    errors = torch.tensor([0.3, 0.05, 0.5], dtype=torch.float64, requires_grad=True)
+    most = torch.tensor([0.4, 0.2, 0.75], dtype=torch.float64)  # without a baseline error: that of a guess
     (1000 * ((most - errors) / most) ** 2).sum().backward()  # type: ignore[no-untyped-call]
     assert errors.grad is not None
-    slopes = -errors.grad
-    wanted = torch.cat((slopes, slopes.mean()[None]))  # the third has no baseline error
+    wanted = -errors.grad
     torch.testing.assert_close(weighting.weights(), wanted / wanted.mean())
     weighting.validated({"d0": 0.9})  # no points, but not without a weight
     assert 0.05 < float(weighting.weights()[0]) < 0.2 and float(weighting.weights().mean()) == pytest.approx(1)
