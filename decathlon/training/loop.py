@@ -72,6 +72,8 @@ class Training:
             self.progress.console.print(f"Note: {name} stays in host memory: its pixels do not fit on the GPU.")
         for cache in trainer.caches.values():
             self.progress.console.print(cache.describe())
+        if told := trainer.weighting.describe():
+            self.progress.console.print(told)
         if state:
             trainer.load_state(*state)
         what = names[0] if len(names) == 1 else f"{len(names)} domains"

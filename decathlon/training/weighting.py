@@ -78,6 +78,10 @@ class Weighting:
     def validated(self, errors: Mapping[str, float]) -> None:
         """Take the errors in 0..1 of a validation, by domain; domains without a validation split are absent."""
 
+    def describe(self) -> str | None:
+        """Return a line for the user at the start of training; default: none."""
+        return None
+
     def weights(self) -> Tensor | None:
         """Return the present weights (domains,) in the order of `domains`, None where there are none to show."""
         return None

@@ -42,6 +42,12 @@ class Aggregation(Weighting):
         self.rows = torch.empty(0)
         self.taken, self.step = 0, 0
 
+    def describe(self) -> str:
+        """Say how much memory the gradients of all domains take."""
+        size = len(self.domains) * sum(parameter.numel() * 4 for parameter in self.shared)
+        name, count = self.setting.recipe.weighting, len(self.domains)
+        return f"{name}: the gradients of {count} domains take {size / 1e6:.1f} MB."
+
     def begin(self, step: Step) -> None:
         """Allocate the matrix, the first time, and start with its first row."""
         size = sum(parameter.numel() for parameter in self.shared)
