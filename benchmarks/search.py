@@ -154,10 +154,12 @@ def picture(found: Found, names: list[str], path: Path) -> None:
         best[place] = max(100 * row["accuracy"], torch.nan_to_num(best[place], nan=0.0).item())
     figure = Figure(figsize=(1.5 + 0.8 * len(kinds[across]), 1.2 + 0.6 * len(kinds[down])))
     axes = figure.subplots()
+    middle = (best[~best.isnan()].min() + best[~best.isnan()].max()) / 2
     axes.imshow(best.numpy(), cmap="viridis", aspect="auto", origin="lower")
     for place in itertools.product(range(len(kinds[down])), range(len(kinds[across]))):
         if not torch.isnan(best[place]):
-            axes.text(place[1], place[0], f"{best[place]:.1f}", ha="center", va="center", color="white")
+            colour = "black" if best[place] > middle else "white"
+            axes.text(place[1], place[0], f"{best[place]:.1f}", ha="center", va="center", color=colour)
     axes.set(xlabel=across, ylabel=down, title="validation accuracy, %")
     axes.set_xticks(range(len(kinds[across])), [str(value) for value in kinds[across]])
     axes.set_yticks(range(len(kinds[down])), [str(value) for value in kinds[down]])
