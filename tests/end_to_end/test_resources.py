@@ -35,6 +35,7 @@ from tests.helpers.marks import quickly, slow
 from tests.helpers.runs import digests, go
 
 OPTIONS = "--method bn --trunk wrn-10-1 --epochs 3 --batch 8 --size 16 --lr 0.05 --precision fp32".split()
+OPTIONS += ["--recipe", "sgd"]
 CUDA = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 139.80 GiB"
 CPU = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4194304000 bytes. Error code 12"
 FREE = "or end other programs that hold memory, then continue with: decathlon train --resume -o "

@@ -79,9 +79,9 @@ def test_a_whole_recipe_is_compared_knob_by_knob(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     same = "--epochs 3 --batch 8 --size 16 --lr 0.05 --precision fp32".split()
-    code, said = decathlon(monkeypatch, capsys, "train", "--resume", "-o", run, "--recipe", "common", *same)
+    code, said = decathlon(monkeypatch, capsys, "train", "--resume", "-o", run, "--recipe", "sgd", *same)
     assert code == 0, said
-    code, said = decathlon(monkeypatch, capsys, "train", "--resume", "-o", run, "--recipe", "common")
+    code, said = decathlon(monkeypatch, capsys, "train", "--resume", "-o", run, "--recipe", "sgd")
     assert code == 2 and "has finished training with batch 8, not 64" in said
 
 
