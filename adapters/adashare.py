@@ -139,9 +139,10 @@ class Adashare(Method):
             gate(block)
         return body
 
-    def apart(self, body: nn.Module) -> Apart:
+    def apart(self, body: nn.Module) -> Apart | None:
         """Train the policies with Adam."""
-        return Apart("adam", self.options.lr, tuple(part.logits for part in gates(body)))
+        logits = tuple(part.logits for part in gates(body))
+        return Apart("adam", self.options.lr, logits) if logits else None
 
     def begin(self, networks: Mapping[str, nn.Module], moment: Moment) -> None:
         """Draw the noise of a step, in the policy phase; let every policy hold after it."""

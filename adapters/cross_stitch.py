@@ -16,7 +16,7 @@ Stored per domain: C numbers a convolution, and the norms; shared beside the tru
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +75,8 @@ class CrossStitch(Method):
     published = Convention(heads=True, norms="once", nine=False)
     options: CrossStitchOptions = CrossStitchOptions()
 
+    body: ClassVar[str] = "body"  # where the trunk stands in a domain's network
+
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
         super().__init__(trunk, regime, options)
         self.columns = Beside(trunk, self._columns)
@@ -94,18 +96,22 @@ class CrossStitch(Method):
         if learned is not None and self.continues(learned):
             return super().prepare(learned, domains)
         count = self.options.columns
+        if count == 1:
+            return {}
         rest = torch.full((count, count), (1 - OWN) / (count - 1))
         rows = rest.fill_diagonal_(OWN)
         return {
             domain: {
-                f"body.{path}.edit.coefficients": rows[number % count].clone() for path in self.columns.paths()
+                f"{self.body}.{path}.edit.coefficients": rows[number % count].clone()
+                for path in self.columns.paths()
             }
             for number, domain in enumerate(domains)
         }
 
-    def apart(self, body: nn.Module) -> Apart:
+    def apart(self, body: nn.Module) -> Apart | None:
         """Train the mixtures with Adam."""
-        return Apart("adam", self.options.lr, coefficients(body))
+        mixtures = coefficients(body)
+        return Apart("adam", self.options.lr, mixtures) if mixtures else None
 
 
 def coefficients(body: nn.Module) -> tuple[nn.Parameter, ...]:

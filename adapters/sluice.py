@@ -65,6 +65,7 @@ class Sluice(CrossStitch):
 
     group = "sharing"
     options: SluiceOptions = SluiceOptions()
+    body = "body.trunk"
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Mix the weight of any convolution, where there are several columns."""

@@ -46,6 +46,11 @@ def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: 
             f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out along "
             "with their norms. Name the run that trained the trunk itself."
         )
+    if method.sequential and recipe.sampling != "sequential":
+        found.append(
+            f"{method.name()} holds the trunk near what the domain before left, and here turns are single steps. "
+            "Add --sampling sequential."
+        )
     found += _without_effect(method, recipe)
     size = source.record.recipe.size if source.record else recipe.size
     if size != recipe.size:
@@ -153,11 +158,6 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
             "affinity needs the gradients of several domains in a trunk that learns from each. Leave it out, or "
             "let the trunk learn (--no-freeze)."
         )
-    if method.sequential and (recipe.sampling != "sequential" or recipe.together):
-        raise UsageError(
-            f"method '{method.name()}' trains one domain after the other. Add --sampling sequential, without "
-            "--together."
-        )
     if method.mixed and len({recipe.for_domain(name).size for name in names}) > 1:
         raise UsageError("batches of all domains (norms=trunk) need one size. Set --size for all domains.")
     if recipe.cache_taps and not (isinstance(method, Reader) and method.regime == "frozen"):
@@ -256,7 +256,7 @@ def own_heads(source: TrunkSource, domains: list[Domain], starts: Starts) -> tup
     learned = {domain.name: domain.categories for domain in source.record.domains} if source.record else {}
     kept, notes = dict(starts), []
     for domain in [domain for domain in domains if domain.name in starts]:
-        if domain.category_ids != learned[domain.name]:
+        if domain.category_ids != learned.get(domain.name, domain.category_ids):
             start = starts[domain.name]
             kept[domain.name] = {name: start[name] for name in start if not name.startswith("head.")}
             notes.append(f"{source.source} learned other categories of {domain.name}, whose head starts anew.")
