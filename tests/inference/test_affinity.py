@@ -20,6 +20,7 @@ from decathlon.inference.affinity import affinity
 from decathlon.system.progress import TrainingProgress
 from decathlon.training.gradient_affinity import GradientAffinity
 from tests.conftest import outside
+from tests.helpers.aggregators import need
 from tests.helpers.packs import TINY
 from tests.helpers.runs import RECIPE, digests, dying_at, go, make_trainer
 
@@ -71,7 +72,7 @@ def test_cosines_are_those_of_the_gradients_summed_over_an_epoch() -> None:
 @pytest.mark.parametrize("weighting", ["equal", "pcgrad"])
 def test_what_a_weighting_takes_out_is_measured_all_the_same(tiny: Path, weighting: str) -> None:
     if weighting == "pcgrad":
-        pytest.importorskip("torchjd")
+        need("pcgrad")
     trainer = make_trainer(
         tiny, recipe=RECIPE.override({"affinity": True, "together": True, "weighting": weighting})
     )

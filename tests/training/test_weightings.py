@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import weightings
 from decathlon.training.weighting import WEIGHTINGS, Setting, Step
+from tests.helpers.aggregators import need
+from tests.helpers.marks import slow
 from tests.helpers.runs import RECIPE, digests, dying_at, go, make_trainer
 
 every = pytest.mark.parametrize("name", WEIGHTINGS.names())
@@ -62,6 +65,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @every
 def test_a_step_moves_every_domain_of_it_and_repeats_to_the_bit(name: str, tiny: Path) -> None:
+    need(name)
     recipe = RECIPE.override({"weighting": name, "together": True})
     states = []
     for _ in range(2):
@@ -77,6 +81,7 @@ def test_a_step_moves_every_domain_of_it_and_repeats_to_the_bit(name: str, tiny:
 
 @every
 def test_a_state_comes_back(name: str, tiny: Path) -> None:
+    need(name)
     recipe = RECIPE.override({"weighting": name, "together": True})
     one, two = make_trainer(tiny, recipe=recipe), make_trainer(tiny, recipe=recipe)
     for _ in range(3):
@@ -85,6 +90,35 @@ def test_a_state_comes_back(name: str, tiny: Path) -> None:
     two.load_state({key: tensor.clone() for key, tensor in tensors.items()}, values)
     restored = two.weighting.state()
     assert all(torch.equal(tensor, restored[key]) for key, tensor in one.weighting.state().items())
+
+
+@pytest.mark.parametrize("name", [*map(slow, WEIGHTINGS.names())])
+def test_a_killed_run_ends_with_the_same_bits(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    need(name)
+    recipe = RECIPE.override({"weighting": name, "together": WEIGHTINGS.find(name).needs_all})
+    whole = digests(go(tiny, tmp_path / "whole", recipe=recipe))
+    steps = 3 if recipe.together else 9
+    with dying_at(monkeypatch, steps + steps // 2):
+        go(tiny, tmp_path / "run", recipe=recipe)
+    assert digests(resume(tmp_path / "run", None, TrainingProgress())) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "change", "message"),
+    [
+        ("pcgrad", "bn", {}, "needs the gradients of all domains in every step. Add --together"),
+        ("pcgrad", "parallel", {"together": True}, "here they share nothing that learns"),
+        ("gradnorm", "parallel", {}, "here they share nothing that learns"),
+    ],
+)
+def test_what_a_weighting_needs_is_asked_for_before_training(
+    tiny: Path, tmp_path: Path, name: str, method: str, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        go(tiny, tmp_path / "run", method, recipe=RECIPE.override({"weighting": name} | change))
+    assert not (tmp_path / "run").exists()
 
 
 @every

@@ -15,6 +15,7 @@ from decathlon.data.domains import Category, Domain
 from decathlon.training.weighting import WEIGHTINGS, Setting, Step, Weighting
 from decathlon.training.weightings import dwa, geometric, gradnorm, random, score, uncertainty
 from tests.conftest import outside
+from tests.helpers.aggregators import need
 
 
 def golden() -> dict[str, Tensor]:
@@ -194,7 +195,7 @@ def aggregated(name: str, rows: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", RESULTS)
 @pytest.mark.parametrize("case", [0, 1])
 def test_an_aggregator_has_the_result_of_torchjd(name: str, case: int) -> None:
-    pytest.importorskip("torchjd")
+    need(name)
     numbers, (key, off) = golden(), RESULTS[name]
     wanted = numbers[f"aggregate/{case}/{key}"]
     scale = 3 if WEIGHTINGS.find(name).mean else 1  # type: ignore[attr-defined]
@@ -203,7 +204,7 @@ def test_an_aggregator_has_the_result_of_torchjd(name: str, case: int) -> None:
 
 
 def test_pcgrad_of_gradients_that_do_not_conflict_is_their_sum_and_of_two_that_do_the_closed_form() -> None:
-    pytest.importorskip("torchjd")
+    need("pcgrad")
     rows = golden()["aggregate/1/gradients"].float()
     torch.testing.assert_close(aggregated("pcgrad", rows), rows.sum(0), rtol=1e-5, atol=1e-5)
     one, two = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 1.0])
@@ -214,7 +215,7 @@ def test_pcgrad_of_gradients_that_do_not_conflict_is_their_sum_and_of_two_that_d
 
 @pytest.mark.parametrize("name", ["pcgrad", "mgda", "upgrad", "cagrad", "aligned-mtl", "imtl-g"])
 def test_equal_gradients_make_their_plain_sum(name: str) -> None:
-    pytest.importorskip("torchjd")
+    need(name)
     rows = torch.randn(1, 20, generator=torch.Generator().manual_seed(0)).expand(3, -1).contiguous()
     found, wanted = aggregated(name, rows), rows.sum(0)
     scale = 1.4 if name == "cagrad" else 1.0  # 1 + c where all agree: it does not rescale

@@ -34,9 +34,9 @@ class Aggregation(Weighting):
         super().__init__(setting)
         try:
             self.aggregator = getattr(importlib.import_module("torchjd.aggregation"), self.kind)(**self.options)
-        except ImportError as error:
+        except ImportError:
             raise UsageError(
-                f"weighting '{setting.recipe.weighting}' needs {error.name or 'torchjd'}. Install it with "
+                f"weighting '{setting.recipe.weighting}' needs TorchJD with its solvers. Install them with "
                 "pip install 'visual-decathlon[aggregators]'."
             ) from None
         self.rows = torch.empty(0)
