@@ -74,7 +74,11 @@ class BlockSparse(Method):
 
     def bits(self, name: str, tensor: Tensor) -> int:
         """Count the filters that are not 0, and the whole bytes of a bit for each filter."""
-        return 8 * len(_packed(tensor)) if name.endswith(SPARSE) else super().bits(name, tensor)
+        if not name.endswith(SPARSE):
+            return super().bits(name, tensor)
+        # counted without a run, as if all filters differed
+        kept = len(tensor) if tensor.is_meta else int(tensor.flatten(1).any(1).sum())
+        return 32 * kept * tensor[0].numel() + 8 * -(-len(tensor) // 8)
 
     def pack(self, delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Store a bit for every filter, then the numbers of those that are not 0, as bytes."""
