@@ -12,5 +12,6 @@ from decathlon.models.method import Method
 class DomainNorm(Method):
     """The defaults of `Method`: the trunk's convolutions, the domain's own norms."""
 
+    group = "baselines"
     regimes = ("joint", "frozen")
     published = Convention(heads=False, norms="in", nine=True)

@@ -48,6 +48,7 @@ class Recombine(nn.Module):
 class Dan(Method):
     """Recombined filters at every convolution."""
 
+    group = "adapters"
     regimes = ("frozen",)
     published = Convention(heads=False, norms="out", nine=True)
     options: DanOptions = DanOptions()

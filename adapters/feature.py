@@ -11,5 +11,6 @@ from decathlon.models.method import Reader
 class Feature(Reader):
     """The unchanged trunk, its norms in evaluation mode."""
 
+    group = "baselines"
     regimes = ("frozen",)
     published = Convention(heads=False, norms="once", nine=True)

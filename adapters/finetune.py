@@ -15,9 +15,10 @@ from decathlon.models.trunks.trunk import Trunk
 class Finetune(Method):
     """A copy of the trunk, all of it trainable."""
 
+    group = "baselines"
     regimes = ("private",)
     published = Convention(heads=False, norms="in", nine=False)
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return a trainable copy: (batch, 3, height, width) -> (batch, features)."""
         return own(trunk)

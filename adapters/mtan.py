@@ -97,6 +97,7 @@ class MaskedTaps(nn.Module):
 class Mtan(Reader):
     """Masks over a trunk trained with them (the default), or over a frozen trunk."""
 
+    group = "masks"
     regimes = ("joint", "frozen")
     published = Convention(heads=True, norms="once", nine=False)
     options: MtanOptions = MtanOptions()
@@ -115,7 +116,7 @@ class Mtan(Reader):
             self._started(self.trunk)
         return super().prepare(learned, domains)
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return one domain's body: (batch, 3, height, width) -> (batch, features)."""
         blocks = cast(nn.ModuleList, self.shared["blocks"])
         body = MaskedTaps(replace(share(trunk), norm=self.norm), replace(share(blocks), norm=own_norm))

@@ -96,6 +96,7 @@ def adaptable(conv: nn.Conv2d) -> bool:
 class Parallel(Method):
     """Adapters at every 3x3 convolution, stem included; norms per domain."""
 
+    group = "adapters"
     published = Convention(heads=False, norms="out", nine=True)
     options: ParallelOptions = ParallelOptions()
 

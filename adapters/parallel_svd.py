@@ -11,7 +11,7 @@ with sqrt(S) on each side. Then beta, gamma_d, norms and heads continue to train
 parallel run. Starts at that run, as near as the rank allows. Stored per domain: gamma_d and norms; shared: beta.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,7 +23,7 @@ from decathlon.errors import UsageError
 from decathlon.models.footprint import Convention
 from decathlon.models.layers import PointwiseConv, initialise, with_centre
 from decathlon.models.method import Learned, Method, Options, Regime, option
-from decathlon.models.surgery import share
+from decathlon.models.surgery import Beside
 from decathlon.models.trunks.trunk import Trunk
 
 
@@ -62,25 +62,27 @@ class LowRankConv(nn.Module):
 class ParallelSvd(Method):
     """Low-rank adapters at every 3x3 convolution, stem included; norms per domain."""
 
+    group = "adapters"
     regimes = ("frozen",)
     published = Convention(heads=False, norms="in", nine=True, shared=False)
     options: ParallelSvdOptions = ParallelSvdOptions()
 
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
         super().__init__(trunk, regime, options)
-        betas = nn.ModuleDict()
-        for site, conv in _sites(trunk):
-            rank = max(1, int(self.options.rank * min(conv.in_channels, conv.out_channels)))
-            betas[site.replace(".", "/")] = PointwiseConv(rank, conv.out_channels)
-        initialise(betas)
-        self.shared["betas"] = betas
-        # a copy of the trunk holds the same weight objects, so they identify the beta of a convolution
-        self._beta = {id(conv.weight): betas[site.replace(".", "/")] for site, conv in _sites(trunk)}
+        self.betas = Beside(trunk, self._beta)
+        initialise(self.betas)
+        self.shared["betas"] = self.betas
+
+    def _beta(self, conv: nn.Conv2d) -> PointwiseConv | None:
+        if not adaptable(conv):
+            return None
+        rank = max(1, int(self.options.rank * min(conv.in_channels, conv.out_channels)))
+        return PointwiseConv(rank, conv.out_channels)
 
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Put an adapter beside a convolution that has a shared factor."""
-        beta = self._beta.get(id(conv.weight))
-        return conv if beta is None else LowRankConv(conv, cast(PointwiseConv, share(beta)))
+        beta = self.betas.of(conv)
+        return conv if beta is None else LowRankConv(conv, cast(PointwiseConv, beta))
 
     def continues(self, learned: Learned) -> bool:
         """Continue with the adapters of a parallel run, or with factors of the same rank."""
@@ -99,9 +101,8 @@ class ParallelSvd(Method):
             if domain not in learned.deltas:
                 raise UsageError(f"the parallel run has no adapters of {domain}. Leave it out, or train it there.")
         starts = {domain: dict(learned.deltas[domain]) for domain in domains}
-        betas = cast(nn.ModuleDict, self.shared["betas"])
-        for site, _ in _sites(self.trunk):
-            beta = cast(PointwiseConv, betas[site.replace(".", "/")])
+        for site in self.betas.paths():
+            beta = cast(PointwiseConv, self.betas.at(site))
             name = f"body.{site}.adapter.weight"
             adapters = torch.cat([start.pop(name)[:, :, 0, 0] for start in starts.values()], 1)
             left, values, right = torch.linalg.svd(adapters.double(), full_matrices=False)
@@ -111,10 +112,3 @@ class ParallelSvd(Method):
             for start, gamma in zip(starts.values(), gammas, strict=True):
                 start[f"body.{site}.gamma.weight"] = gamma[:, :, None, None].clone()
         return starts
-
-
-def _sites(trunk: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
-    """Yield the convolutions of a trunk that have adapters, by place."""
-    for name, part in trunk.named_modules():
-        if isinstance(part, nn.Conv2d) and adaptable(part):
-            yield name, part

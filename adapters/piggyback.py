@@ -60,6 +60,7 @@ class Mask(nn.Module):
 class Piggyback(Method):
     """Masks at every convolution, packed eight to a byte when stored."""
 
+    group = "masks"
     regimes = ("frozen",)
     published = Convention(heads=False, norms="out", nine=True)
     options: PiggybackOptions = PiggybackOptions()

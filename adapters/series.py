@@ -5,10 +5,10 @@ Rebuffi, Bilen, Vedaldi 2017, "Learning multiple visual domains with residual ad
 
     z = y + A_d * BN_d(y)
 
-and the norm that follows in the trunk is the domain's too. The trunk must have been trained with adapters inside:
-over an ordinary one the paper loses ten points on CIFAR-100. So train it with --no-freeze first, name that run
-with --trunk; the norms inside the adapters start from it too. Starts at random, A_d from N(0, 2 / outputs).
-Stored per domain: A_d (689,152 on ResNet-26) and the norms.
+and the norm that follows in the trunk is the domain's too. The trunk must have been trained with adapters
+inside: over an ordinary one the paper loses ten points on CIFAR-100. So train it with --no-freeze first, name
+that run with --trunk; the norms inside the adapters start from it too. Starts at random, A_d from N(0, 2 /
+outputs). Stored per domain: A_d (689,152 on ResNet-26) and the norms.
 """
 
 import torch
@@ -57,6 +57,7 @@ class SeriesConv(nn.Module):
 class Series(Method):
     """Adapters at every 3x3 convolution, stem included; norms per domain."""
 
+    group = "adapters"
     published = Convention(heads=False, norms="out", nine=True)
     inside = True
     options: AdapterOptions = AdapterOptions()

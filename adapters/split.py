@@ -1,9 +1,9 @@
 """split: hard sharing, one trunk for all domains with their own norms and heads.
 
-The plainest baseline of Liu, Johns, Davison 2019 (https://arxiv.org/abs/1803.10704), with a wide and
-a deep form of about MTAN's size: with `preset=wide` the trunk wrn-28-4 becomes wrn-28-5, with `preset=deep`
-wrn-40-4 (in general one step wider, or two blocks a stage deeper). The same network as `bn` with a trunk that
-learns. `norms=trunk` leaves nothing but heads to the domains: one set of norms, with statistics of batches of all
+The plainest baseline of Liu, Johns, Davison 2019 (https://arxiv.org/abs/1803.10704), with a wide and a deep form
+of about MTAN's size: with `preset=wide` the trunk wrn-28-4 becomes wrn-28-5, with `preset=deep` wrn-40-4 (in
+general one step wider, or two blocks a stage deeper). The same network as `bn` with a trunk that learns.
+`norms=trunk` leaves nothing but heads to the domains: one set of norms, with statistics of batches of all
 domains, the network of Universal Representations before distillation (Li et al. 2022,
 https://arxiv.org/abs/2204.02744). Ratios are counted in trunks of the given name. Starts at the trunk exactly.
 Stored per domain: the norms.
@@ -29,6 +29,7 @@ class SplitOptions(ReaderOptions):
 class Split(Reader):
     """Nothing but norms and heads over a trunk that learns from all domains."""
 
+    group = "baselines"
     regimes = ("joint",)
     published = Convention(heads=True, norms="once", nine=False)
     options: SplitOptions = SplitOptions()

@@ -25,7 +25,7 @@ from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.registry import build
 from decathlon.system.device import autocast, use_bf16
-from decathlon.training.compiled import Forward, Gradients, plain_forward
+from decathlon.training.forward import Forward, Gradients, plain_forward
 from decathlon.training.trainer import Trainer
 
 CLASSES = 100

@@ -29,7 +29,7 @@ from benchmarks.machine import command_line, machine
 from benchmarks.timing import Case, measure
 from decathlon.reports.tables import Column, Table, render
 from decathlon.system.files import write_bytes, write_json
-from decathlon.training.compiled import compiled_forward, plain_forward
+from decathlon.training.forward import compiled_forward, plain_forward
 
 Make = Callable[..., Case]  # of a setting, a forward pass and whether it is replayed as CUDA graphs
 WAYS = ("eager", "compiled", "graphs")

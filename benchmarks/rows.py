@@ -13,7 +13,8 @@ class Row:
 
     `over` names the row whose run is the trunk; empty: random weights. `freeze` None means the method's default.
     A row with both `phases` begins at random and trains as long as a trunk and a row over it, so that it has seen
-    every image as often.
+    every image as often. `train` are further options of `decathlon train`. A setting tree=@N of method branch
+    stands for the tree that `decathlon branch` chooses for N trunks from the first run of the row it is over.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Row:
     over: str = TRUNK
     freeze: bool | None = None
     phases: int = 1
+    train: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
         """Return the options of `decathlon train` that choose the method."""
@@ -30,7 +32,7 @@ class Row:
             arguments += ["--set", setting]
         if self.freeze is not None:
             arguments.append("--freeze" if self.freeze else "--no-freeze")
-        return arguments
+        return [*arguments, *self.train]
 
 
 INSIDE = "series trunk"
@@ -61,6 +63,40 @@ ROWS = (
     Row("split, wide", "split", ("preset=wide",), over="", phases=2),
     Row("split, deep", "split", ("preset=deep",), over="", phases=2),
 )
+SHARING = (
+    Row("cross-stitch", "cross-stitch"),
+    Row("tensor-factor", "tensor-factor"),
+    Row("tensor-factor, tucker", "tensor-factor", ("form=tucker",)),
+    Row("tensor-factor, from finetune", "tensor-factor", over=FINETUNE),
+    Row("trace-norm", "trace-norm"),
+    Row("soft", "soft"),
+    Row("soft, trunk", "soft", ("centre=trunk",)),
+    Row("block-sparse", "block-sparse"),
+    Row("relationship", "relationship"),
+    Row("branch", "branch", ("tree=@3",)),
+    Row("adashare", "adashare"),
+    Row("sluice", "sluice"),
+    Row("successive", "successive", train=("--sampling", "sequential")),
+    Row("dense, full", "dense", ("encoder=full",)),
+)
+LOSSES = ("dwa", "uncertainty", "gradnorm", "score", "random", "geometric")
+AGGREGATORS = ("equal", "pcgrad", "mgda", "cagrad", "upgrad", "nash-mtl", "aligned-mtl", "imtl-g", "fairgrad")
+# the score needs a validation before each of its changes
+WEIGHTED = tuple(
+    Row(
+        f"{method}, {name}",
+        method,
+        train=("--weighting", name, *(("--eval-every", "1") if name == "score" else ())),
+    )
+    for method in ("mtan", "split")
+    for name in LOSSES
+) + tuple(
+    Row(f"{method}, together, {name}", method, train=("--together", "--weighting", name))
+    for method in ("mtan", "split")
+    for name in AGGREGATORS
+)
+KNOWN = {row.name: row for row in (*ROWS, *SHARING, *WEIGHTED)}
+TABLES = {"methods": ROWS, "sharing": (*ROWS[:2], *SHARING), "weighting": (*ROWS[:2], *WEIGHTED)}
 
 
 def epochs(row: Row, first: int, second: int) -> int:

@@ -23,16 +23,16 @@ import click
 from benchmarks import children
 from benchmarks.machine import command_line, machine
 from benchmarks.report import markdown
-from benchmarks.rows import FINETUNE, ROWS, TRUNK, Row, epochs, seen
+from benchmarks.rows import FINETUNE, KNOWN, TABLES, TRUNK, Row, epochs, seen
 from decathlon.cli.main import command as decathlon
 from decathlon.errors import DecathlonError, DivergedError, UsageError
+from decathlon.inference.affinity import affinities
+from decathlon.inference.branching import choose_tree, stage_sizes, to_text
 from decathlon.reports.footprint_report import count_run
 from decathlon.runs.logs import TIMING, read_lines
 from decathlon.runs.run_directory import TIMING_FILE, Run
 from decathlon.runs.seed_group import find_group
 from decathlon.system.files import read_json, write_bytes, write_json
-
-KNOWN = {row.name: row for row in ROWS}
 
 
 @click.command(help=__doc__)
@@ -42,14 +42,17 @@ KNOWN = {row.name: row for row in ROWS}
 @click.option("--results", type=click.Path(path_type=Path), required=True, help="Results, without an ending.")
 @click.option("--trunk", default="wrn-16-1", show_default=True, help="A trunk's name.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--rows", "kind", type=click.Choice(list(TABLES)), default="methods", show_default=True, help="Which rows."
+)
 @click.option("--only", multiple=True, metavar="ROW", help="Rows to train, in addition to the trunk and finetune.")
 @click.option("--epochs", "first", type=click.IntRange(1), default=60, show_default=True, help="Of the trunk.")
 @click.option("--second", type=click.IntRange(1), help="Epochs of each row over it. [default: as many]")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Rows side by side.")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def command(
-    data: Path, truth: Path, out: Path, results: Path, trunk: str, seeds: int, only: tuple[str, ...], first: int,
-    second: int | None, workers: int, options: tuple[str, ...],
+    data: Path, truth: Path, out: Path, results: Path, trunk: str, seeds: int, kind: str, only: tuple[str, ...],
+    first: int, second: int | None, workers: int, options: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Train the rows; OPTIONS after -- go to every `decathlon train`."""
     unknown = [name for name in only if name not in KNOWN]
@@ -59,7 +62,8 @@ def command(
     _remember(out, settings | {"options": list(options)})
     about = settings | {"machine": machine(), "data": data.name, "command": command_line("table")}
     common = ["--data", str(data), "--seeds", str(seeds), *options]
-    rows = [row for row in ROWS if not only or row.name in {TRUNK, FINETUNE, *_over(only)}]
+    chosen = {TRUNK, FINETUNE, *_over(only)} if only else {row.name for row in TABLES[kind]}
+    rows = [row for row in KNOWN.values() if row.name in chosen]
     table = FairTable(out, data, truth, trunk, (first, second or first), common)
     with ThreadPoolExecutor(workers) as pool:
         trained = table.start(pool, rows)
@@ -88,6 +92,7 @@ class FairTable:
     phases: tuple[int, int]
     common: list[str]
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    trees: dict[str, str] = field(default_factory=dict)
 
     def start(self, pool: Executor, rows: list[Row]) -> dict[str, Future[float]]:
         """Train rows side by side, each after the row that it is built over."""
@@ -123,7 +128,18 @@ class FairTable:
     def options(self, row: Row) -> list[str]:
         """Return the options of `decathlon train` for a row."""
         over = str(self.folder(row.over)) if row.over else self.trunk
-        return [*self.common, *row.arguments(), "--trunk", over, "--epochs", str(epochs(row, *self.phases))]
+        arguments = [self.tree(row, each) if each.startswith("tree=@") else each for each in row.arguments()]
+        return [*self.common, *arguments, "--trunk", over, "--epochs", str(epochs(row, *self.phases))]
+
+    def tree(self, row: Row, setting: str) -> str:
+        """Return the setting of a tree with the tree that is chosen for its budget."""
+        if setting not in self.trees:
+            group = find_group(self.folder(row.over))
+            assert group is not None
+            tables, trunk, stages = affinities(next(iter(group.runs.values())), "rsa", self.data, 20)
+            tree, _ = choose_tree(tables, stage_sizes(trunk, stages), float(setting.partition("@")[2]))
+            self.trees[setting] = f"tree={to_text(tree)}"
+        return self.trees[setting]
 
     def add(self, row: Row, trained: Future[float]) -> None:
         """Wait for a row and measure it, or note that it diverged.

@@ -14,9 +14,10 @@ def command(name: str | None) -> None:
     decathlon methods
     decathlon methods piggyback
     """
-    from decathlon.models.registry import explain, methods
+    from decathlon.models.registry import explain, grouped
 
     if name:
         click.echo(explain(name))
-    else:
-        click.echo("\n".join(f"{known:20} {about}" for known, about in methods().items()))
+        return
+    for group, members in grouped().items():
+        click.echo(f"{group}\n" + "\n".join(f"  {known:16} {about}" for known, about in members.items()) + "\n")

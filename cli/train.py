@@ -26,7 +26,12 @@ RECIPE_OPTIONS = {
     "together": (bool, "One micro-batch of every domain in every optimizer step."),
     "sampling": (str, "proportional, uniform, power:a, round-robin or sequential."),
     "objective": (str, "What a micro-batch is trained on: cross-entropy."),
-    "weighting": (str, "How the domains' losses are balanced: equal."),
+    "auxiliaries": (str, "Losses beside it, dropped after training, as rotation=0.5,reconstruct."),
+    "teacher": (str, "A finished run, for auxiliary objective hint."),
+    "weighting": (
+        str,
+        "How the domains' losses are balanced: equal, dwa, uncertainty, …; an unknown one lists all.",
+    ),
     "precision": (str, "auto, fp32 or bf16."),
     "compile": (bool, "Compile the networks with torch.compile, once for all domains."),
     "cuda_graphs": (bool, "Replay compiled networks as CUDA graphs, for small batches; needs --compile."),

@@ -35,6 +35,7 @@ COLLECTIONS = [
     "cli",
     "data_prep.originals.domains",
     "kernels",
+    "training.auxiliaries",
     "training.objectives",
     "training.weightings",
 ]
@@ -58,7 +59,7 @@ COMMANDS = [
     "predict",
 ]
 COMMANDS += ["score", "params", "leaderboard", "methods", "domains", "recipes", "trunks", "quickstart", "merge"]
-COMMANDS += ["data fetch", "data build", "verify"]
+COMMANDS += ["data fetch", "data build", "verify", "affinity", "branch"]
 
 
 PACKAGES = {name: path for name, path in modules().items() if path.name == "__init__.py"}

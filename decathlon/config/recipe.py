@@ -85,7 +85,10 @@ class Recipe:
     sampling: str = "proportional"
     together: bool = False  # one micro-batch of every domain in every optimizer step
     objective: str = "cross-entropy"  # what a micro-batch is trained on; an unknown one lists all
+    auxiliaries: str = ""  # losses beside it, dropped after training, with weights, as rotation=0.5,reconstruct
+    teacher: str = ""  # a finished run, for auxiliary objective hint
     weighting: str = "equal"  # how the domains' losses are balanced; an unknown one lists all
+    affinity: bool = False  # record how alike the domains' gradients of the trunk are, for `decathlon affinity`
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # `auto`: bf16 where the hardware supports it
     compile: bool = False  # torch.compile of the networks without heads; takes a minute or so before the first step
     cuda_graphs: bool = False  # needs compile: replay a step's launches, for batches too small to fill a GPU

@@ -67,7 +67,7 @@ def train(request: Request, progress: TrainingProgress | None = None) -> Run:
                 f"{source.source} was trained on other images of {change.now} than {packed.path} holds, and "
                 "perhaps on some that will be predicted. The protocol of this run will say so."
             )
-        for note in [*notes, *continued_notes(source, method, names), *heads]:
+        for note in [*notes, *continued_notes(source, method, names), *heads, *method.notes()]:
             progress.console.print(f"Note: {note}")
         model = MultiDomainModel(method, request.seed, device, source.norms_for(method, names), starts)
         check_size(model, request.recipe, names)

@@ -14,11 +14,12 @@ from decathlon.data.packed_file import PackedFile
 from decathlon.errors import UsageError
 from decathlon.models.image_size import refuse_size
 from decathlon.models.method import Method, Reader
-from decathlon.models.multi_domain_model import DomainNetwork, MultiDomainModel
+from decathlon.models.multi_domain_model import MultiDomainModel, domain_network
 from decathlon.runs.record import Fit, RecordedChange
 from decathlon.runs.trunk_source import TrunkSource
 from decathlon.system.seeding import seeded
 from decathlon.system.text import several
+from decathlon.training.auxiliary import read_auxiliaries
 from decathlon.training.objective import OBJECTIVES
 from decathlon.training.weighting import WEIGHTINGS, Weighting
 
@@ -44,6 +45,11 @@ def preflight_notes(source: TrunkSource, method: Method, recipe: Recipe, names: 
         found.append(
             f"{source.source} holds {source.learned.method} adapters, which {method.name()} leaves out along "
             "with their norms. Name the run that trained the trunk itself."
+        )
+    if method.sequential and recipe.sampling != "sequential":
+        found.append(
+            f"{method.name()} holds the trunk near what the domain before left, and here turns are single steps. "
+            "Add --sampling sequential."
         )
     found += _without_effect(method, recipe)
     size = source.record.recipe.size if source.record else recipe.size
@@ -109,6 +115,25 @@ def _misspelled(recipe: Recipe, names: tuple[str, ...]) -> list[str]:
     return found
 
 
+def _check_weighting(method: Method, recipe: Recipe, weighting: type[Weighting]) -> None:
+    """Raise UsageError where a weighting cannot see what it needs."""
+    name = recipe.weighting
+    if method.mixed and weighting.collect is not Weighting.collect:
+        raise UsageError(
+            f"weighting '{name}' needs the gradients of each domain, which batches of all domains "
+            "(norms=trunk) do not have. Use --weighting equal."
+        )
+    convs = any(parameter.ndim == 4 for parameter in method.shared.parameters())
+    learns = method.regime == "joint" or (convs and method.regime != "private")
+    if weighting.reads_shared and not learns:
+        raise UsageError(
+            f"weighting '{name}' reads the gradients of what domains train together, and here they share nothing "
+            "that learns. Let the trunk learn (--no-freeze), or use --weighting equal."
+        )
+    if weighting.needs_all and not recipe.together:
+        raise UsageError(f"weighting '{name}' needs the gradients of all domains in every step. Add --together.")
+
+
 def _letters(name: str) -> str:
     return re.sub(r"\d", "", name)
 
@@ -122,10 +147,16 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
         raise UsageError(
             "norms=trunk over a trunk that learns needs all domains in every step. Add --together, or --freeze."
         )
-    if method.mixed and weighting.collect is not Weighting.collect:
+    _check_weighting(method, recipe, weighting)
+    if read_auxiliaries(recipe) and (method.mixed or recipe.cache_taps or recipe.compile):
         raise UsageError(
-            f"weighting '{recipe.weighting}' needs the gradients of each domain, which batches of all domains "
-            "(norms=trunk) do not have. Use --weighting equal."
+            "auxiliary objectives read the taps of one domain's images. Leave out --auxiliary, or norms=trunk, "
+            "cache_taps and --compile."
+        )
+    if recipe.affinity and (method.regime != "joint" or method.mixed or len(names) < 2):
+        raise UsageError(
+            "affinity needs the gradients of several domains in a trunk that learns from each. Leave it out, or "
+            "let the trunk learn (--no-freeze)."
         )
     if method.mixed and len({recipe.for_domain(name).size for name in names}) > 1:
         raise UsageError("batches of all domains (norms=trunk) need one size. Set --size for all domains.")
@@ -141,7 +172,7 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
 def check_size(model: MultiDomainModel, recipe: Recipe, names: list[str]) -> None:
     """Refuse images that are too small for the trunk, or for what a method reads in it."""
     with seeded("size"):
-        network = DomainNetwork(model.method.network(model.trunk), model.trunk.features, 1).to(model.device)
+        network = domain_network(model.method, model.trunk, names[0], 1).to(model.device)
     own = [recipe.for_domain(name) for name in names]
     sizes = {one.size: "--size" for one in own}
     sizes |= {one.eval_cut: "--eval-size" for one in own if one.eval_cut not in sizes}
@@ -225,7 +256,7 @@ def own_heads(source: TrunkSource, domains: list[Domain], starts: Starts) -> tup
     learned = {domain.name: domain.categories for domain in source.record.domains} if source.record else {}
     kept, notes = dict(starts), []
     for domain in [domain for domain in domains if domain.name in starts]:
-        if domain.category_ids != learned[domain.name]:
+        if domain.category_ids != learned.get(domain.name, domain.category_ids):
             start = starts[domain.name]
             kept[domain.name] = {name: start[name] for name in start if not name.startswith("head.")}
             notes.append(f"{source.source} learned other categories of {domain.name}, whose head starts anew.")

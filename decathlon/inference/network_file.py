@@ -164,6 +164,10 @@ def _checked(path: Path, about: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
+def _has(tensors: Mapping[str, Tensor], place: str) -> bool:
+    return any(name.startswith(f"{place}.") for name in tensors)
+
+
 def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> DomainNetwork:
     """Return an untrained network into which the tensors of a file fit."""
     classes, features = tensors["head.weight"].shape
@@ -172,8 +176,12 @@ def _structure(tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Domai
         body: nn.Module = trunk
         if not about["plain"]:
             run = about["run"]
-            body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk)
-        network = without_adapters(DomainNetwork(body, features, classes))
+            body = make_method(run["method"], run["regime"], run["options"], trunk).network(trunk, about["domain"])
+        network = DomainNetwork(body, features, classes)
+        for name, part in network.named_modules():
+            if callable(leave_out := getattr(part, "leave_out", None)) and not _has(tensors, name):
+                leave_out()
+        network = without_adapters(network)
     for norm in about["folded"]:
         drop_norm(network, norm)
     for name, part in network.named_modules():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from decathlon.config.options import override
@@ -12,7 +13,9 @@ from decathlon.models.footprint import Convention
 from decathlon.models.layers import FrozenNorm
 from decathlon.models.surgery import own_norm, replace, share
 from decathlon.models.trunks.trunk import Trunk
+from decathlon.system.seeding import generator
 
+Group = Literal["baselines", "adapters", "masks", "sharing"]
 Regime = Literal["joint", "frozen", "private"]
 TRUNKS = {
     "joint": "trained with all domains (--no-freeze)", "frozen": "frozen (--freeze)", "private": "one per domain",
@@ -45,6 +48,24 @@ class Apart:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Where in its training a run is: the optimizer step, counted from 0, of all steps, and the run's seed."""
+
+    step: int
+    steps: int
+    seed: int
+
+    @property
+    def progress(self) -> float:
+        """The fraction of training that is done: 0 at the first step."""
+        return self.step / self.steps
+
+    def generator(self, *parts: str) -> torch.Generator:
+        """Return a generator for what is drawn in this step."""
+        return generator(self.seed, *parts, self.step)
+
+
+@dataclass(frozen=True)
 class Learned:
     """The result of a run over the same trunk: its method with options, what its domains share, and their deltas.
 
@@ -60,20 +81,30 @@ class Learned:
 class Method:
     """Base of all methods; a subclass overrides the finest hook that can express it.
 
-    `regimes` lists how the trunk may be used, the default first: `joint` (learns from all domains), `frozen`
-    (unchanged, shared) or `private` (one trunk per domain). `published` is the counting convention of the
-    method's own paper. `options` holds the options with their defaults. `inside` marks a method whose trunk
-    should itself have been trained with it, `fresh` one that takes the structure of a trunk alone. `shared` holds
-    modules that all domains use beside the trunk: trained, stored and billed once.
+    `group` is the heading of `decathlon methods` that the method stands under. `regimes` lists how the trunk may
+    be used, the default first: `joint` (learns from all domains), `frozen` (unchanged, shared) or `private` (one
+    trunk per domain). `published` is the counting convention of the method's own paper. `options` holds the
+    options with their defaults. `inside` marks a method whose trunk should itself have been trained with it,
+    `fresh` one that takes the structure of a trunk alone, `coupled` one whose domains train together though each
+    has a trunk of its own, `sequential` one that needs the domains one after the other. `shared` holds modules
+    that all domains use beside the trunk: trained, stored and billed once.
 
-    A module that replaces a convolution and can be folded back into one offers `merged() -> nn.Conv2d`, equal to
-    it in evaluation mode.
+    Three hooks act in training, where modules alone cannot express a method: `begin` before the forward passes of a
+    step, `penalty` after the domains' backward passes, `end` after the update. What they change is kept in
+    parameters and buffers of `shared` or of the networks, or in the tensors of `state`, all of which every
+    checkpoint holds; what they draw is a function of the moment.
+
+    A module that can be replaced by a plainer one, a convolution by one without adapter, offers
+    `merged() -> nn.Module`, equal to it in evaluation mode; one that a domain may do without offers `leave_out()`.
     """
 
+    group: ClassVar[Group] = "adapters"
     regimes: ClassVar[tuple[Regime, ...]] = ("frozen", "joint")
     published: ClassVar[Convention] = Convention(heads=False, norms="out", nine=True)
     inside: ClassVar[bool] = False
     fresh: ClassVar[bool] = False
+    coupled: ClassVar[bool] = False
+    sequential: ClassVar[bool] = False
     options: Options = Options()
 
     def __init__(self, trunk: Trunk, regime: Regime | None = None, options: Options | None = None) -> None:
@@ -141,6 +172,10 @@ class Method:
         self.shared.load_state_dict(dict(learned.shared))
         return {domain: learned.deltas[domain] for domain in domains if domain in learned.deltas}
 
+    def notes(self) -> list[str]:
+        """Return what a user should know before training begins; default: nothing."""
+        return []
+
     def conv(self, conv: nn.Conv2d) -> nn.Module:
         """Return the module that replaces one convolution; default: the convolution itself."""
         return conv
@@ -165,9 +200,31 @@ class Method:
         """Return the delta that was packed to `stored`; `like` has its names and shapes."""
         return dict(stored)
 
-    def network(self, trunk: Trunk) -> nn.Module:
+    def begin(self, networks: Mapping[str, nn.Module], moment: Moment) -> None:
+        """Prepare the networks of the domains that are active in a step, by domain; default: nothing."""
+
+    def penalty(self, networks: Mapping[str, nn.Module], active: Sequence[str]) -> Tensor | None:
+        """Return a term of the loss, a scalar, over the networks of all domains that train together.
+
+        Its gradient must reach the `active` ones and what domains share alone. Default: none.
+        """
+        return None
+
+    def end(self, networks: Mapping[str, nn.Module], rate: float) -> None:
+        """Change the networks of the domains that were active after an update at a learning rate; default: not."""
+
+    def relation(self, networks: Mapping[str, nn.Module]) -> Tensor | None:
+        """Return the covariance of the domains (domains, domains) that the method learned; default: none."""
+        return None
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return the tensors that training needs beside the networks, with the same names at every step."""
+        return {}
+
+    def network(self, trunk: Trunk, domain: str) -> nn.Module:
         """Return one domain's body, (batch, 3, height, width) -> (batch, features).
 
+        A body whose features are not as many as the trunk's says so in its attribute `features`.
         `trunk` is the shared trunk, or a copy that shares its convolutions and starts from the domain's norms.
         """
         return replace(share(trunk), self.conv, self.norm)

@@ -44,7 +44,7 @@ class MultiDomainModel:
         """Build the network of a domain; its random weights depend on the seed and the domain's name alone."""
         trunk = with_norms(self.trunk, self.norms[domain]) if domain in self.norms else self.trunk
         with seeded(self.seed, "network", domain):
-            network = DomainNetwork(self.method.network(trunk), self.trunk.features, classes)
+            network = domain_network(self.method, trunk, domain, classes)
         places = dict(named_norms(self.trunk))
         inside = {place: norm for place, norm in self.norms.get(domain, {}).items() if place not in places}
         _set_norms(trunk_in(network) or nn.Module(), inside)
@@ -115,7 +115,9 @@ class MultiDomainModel:
         name = self.method.unit_name(self.trunk.name, self.method.options)
         with torch.device("meta"):
             unit = self.trunk if name == self.trunk.name else build(name, empty=True)
-        return count(self.trunk, self.shared, self.networks, self.method.bits, default, self.method.published, unit)
+        # networks of their own need in prediction nothing that they shared in training
+        shared = nn.ModuleDict() if self.method.regime == "private" else self.shared
+        return count(self.trunk, shared, self.networks, self.method.bits, default, self.method.published, unit)
 
     @torch.no_grad()
     def average_norms(self) -> None:
@@ -166,6 +168,12 @@ class DomainNetwork(nn.Module):
         """Map (batch, 3, height, width) to logits (batch, classes)."""
         logits: Tensor = self.head(self.body(images))
         return logits
+
+
+def domain_network(method: Method, trunk: Trunk, domain: str, classes: int) -> DomainNetwork:
+    """Return the network of a domain, with random weights where it has any of its own."""
+    body = method.network(trunk, domain)
+    return DomainNetwork(body, getattr(body, "features", trunk.features), classes)
 
 
 def _unwrapped(network: nn.Module, name: str) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 from decathlon.config.options import choices, read_settings
 from decathlon.errors import UsageError
-from decathlon.models.method import TRUNKS, Method
+from decathlon.models.method import TRUNKS, Group, Method
 from decathlon.system.plugins import Plugins
 
 METHODS: Plugins[Method] = Plugins("method", "decathlon.adapters", Method)
@@ -15,6 +15,17 @@ METHODS: Plugins[Method] = Plugins("method", "decathlon.adapters", Method)
 def methods() -> dict[str, str]:
     """Return every known method by name with the first line of its docstring, or the error it fails with."""
     return {name: _line(name) for name in METHODS.names()}
+
+
+def grouped() -> dict[str, dict[str, str]]:
+    """Return what `methods` does, by the groups of methods; those that cannot be imported stand last."""
+    found: dict[str, dict[str, str]] = {group: {} for group in (*get_args(Group), "broken")}
+    for name, about in methods().items():
+        try:
+            found[find_method(name).group][name] = about
+        except UsageError:
+            found["broken"][name] = about
+    return {group: members for group, members in found.items() if members}
 
 
 def find_method(name: str) -> type[Method]:

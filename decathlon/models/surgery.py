@@ -97,6 +97,37 @@ def replace(
     return module
 
 
+def named_convs(trunk: nn.Module) -> Iterator[tuple[str, nn.Conv2d]]:
+    """Yield every convolution of a trunk with its path."""
+    for name, part in trunk.named_modules():
+        if isinstance(part, nn.Conv2d):
+            yield name, part
+
+
+class Beside(nn.ModuleDict):
+    """Modules that all domains share beside the trunk, one for each of some of its convolutions, by path."""
+
+    def __init__(self, trunk: nn.Module, make: Callable[[nn.Conv2d], nn.Module | None]) -> None:
+        made = ((path, conv, make(conv)) for path, conv in named_convs(trunk))
+        kept = [(path, conv, module) for path, conv, module in made if module is not None]
+        super().__init__({path.replace(".", "/"): module for path, _, module in kept})
+        # a copy of the trunk holds the same weight objects, so they identify the module of a convolution
+        self._of = {id(conv.weight): path for path, conv, _ in kept}
+
+    def at(self, path: str) -> nn.Module:
+        """Return the module of the convolution at a path."""
+        return self[path.replace(".", "/")]
+
+    def of(self, conv: nn.Conv2d) -> nn.Module | None:
+        """Return a module for a network of a domain, which shares its tensors; None where there is none."""
+        path = self._of.get(id(conv.weight))
+        return None if path is None else share(self.at(path))
+
+    def paths(self) -> list[str]:
+        """Return the paths of the convolutions that have one."""
+        return list(self._of.values())
+
+
 def named_norms(trunk: nn.Module) -> Iterator[tuple[str, nn.BatchNorm2d]]:
     """Yield every batch norm of a trunk with its path; a frozen one is unwrapped."""
     inside = {id(part.norm) for part in trunk.modules() if isinstance(part, FrozenNorm)}

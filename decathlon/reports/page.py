@@ -18,15 +18,21 @@ def write_plot(boards: Sequence[Board], path: Path) -> None:
 
     One board only: points against different baselines are different units.
     """
-    form = path.suffix.lower().removeprefix(".")
-    if form not in METADATA:
-        raise UsageError(f"cannot draw {path}. Give it the ending .png, .pdf or .svg.")
+    form = picture_form(path)
     picture = next(filter(None, (draw_points(board, form) for board in boards)), None)
     if picture is None:
         raise UsageError(
             "there are no points to draw. Score the runs against a baseline, see 'decathlon score --help'."
         )
     write_bytes(path, picture)
+
+
+def picture_form(path: Path) -> str:
+    """Return the format of a picture by its name; raises UsageError for another ending."""
+    form = path.suffix.lower().removeprefix(".")
+    if form not in METADATA:
+        raise UsageError(f"cannot draw {path}. Give it the ending .png, .pdf or .svg.")
+    return form
 
 
 def write_page(boards: Sequence[Board], path: Path) -> None:

@@ -16,6 +16,8 @@ PART, COUNT, ABOVE_ZERO = within(float, 0, 1), within(int, 1, 10**12), within(fl
 METRICS = {
     "epoch": COUNT, "step": COUNT, "domain": str, "lr": float, "train_loss": float, "train_accuracy": PART,
     "val_loss?": float, "val_accuracy?": PART, "best?": bool,
+    "weighted_loss?": float, "weight?": float, "penalty?": float,
+    "gradient_cosines?": {str: within(float, -1, 1)},
 }  # fmt: skip
 TIMING = {"epoch": COUNT, "images": COUNT, "seconds": within(float, 0, 1e9), "domains": [str]}
 FOOTPRINT = {

@@ -11,7 +11,7 @@ EVERY = 100  # micro-batches between two reads: one wait in seconds of work, and
 
 
 class EpochMetrics:
-    """Loss, correct answers and images summed by domain: `sums`, float64 (domains, 3), in host memory.
+    """Loss, weighted loss, correct answers and images summed by domain: `sums` (domains, 4), in host memory.
 
     Reading a number from a GPU waits for all the work queued on it. With `deferred`, values therefore stay on the
     device until `settle`, which the end of an epoch and every checkpoint call; otherwise each is read at once,
@@ -25,21 +25,19 @@ class EpochMetrics:
 
     def __init__(self, names: tuple[str, ...], deferred: bool) -> None:
         self.names, self.deferred = names, deferred
-        self.sums = torch.zeros(len(names), 3, dtype=torch.float64)
+        self.sums = torch.zeros(len(names), 4, dtype=torch.float64)
         self._open: list[tuple[int, int, int]] = []  # domain, step and images of pending values
-        self._losses: list[Tensor] = []
-        self._correct: list[Tensor] = []
+        self._values: list[Tensor] = []  # of each: loss, weighted loss, correct answers
 
     def clear(self) -> None:
         """Start an epoch."""
         self.sums.zero_()
         self._forget()
 
-    def add(self, domain: int, step: int, loss: Tensor, correct: Tensor, images: int) -> None:
-        """Add a micro-batch: its mean loss and its number of correct answers (both scalars on the device)."""
+    def add(self, domain: int, step: int, loss: Tensor, weighted: Tensor, correct: Tensor, images: int) -> None:
+        """Add a micro-batch: its mean loss, that as weighted, and its correct answers (scalars on the device)."""
         self._open.append((domain, step, images))
-        self._losses.append(loss.detach())
-        self._correct.append(correct)
+        self._values.append(torch.stack((loss.detach(), weighted.detach(), correct.to(loss.dtype))))
         if not self.deferred or len(self._open) == EVERY:
             self.settle()
 
@@ -47,15 +45,17 @@ class EpochMetrics:
         """Read pending values into `sums`; raises DivergedError for the first loss that is not finite."""
         if not self._open:
             return
-        losses, correct = torch.stack(self._losses).tolist(), torch.stack(self._correct).tolist()
-        for (domain, step, images), loss, right in zip(self._open, losses, correct, strict=True):
-            if not math.isfinite(loss):
+        for (domain, step, images), values in zip(self._open, torch.stack(self._values).tolist(), strict=True):
+            loss, weighted, right = values
+            if not math.isfinite(loss) or not math.isfinite(weighted):
                 raise DivergedError(
                     f"the loss of {self.names[domain]} became {loss} at step {step}. "
                     "Try a smaller --lr, or --precision fp32."
                 )
-            self.sums[domain] += torch.tensor([loss * images, right, images], dtype=torch.float64)
+            self.sums[domain] += torch.tensor(
+                [loss * images, weighted * images, right, images], dtype=torch.float64
+            )
         self._forget()
 
     def _forget(self) -> None:
-        self._open, self._losses, self._correct = [], [], []
+        self._open, self._values = [], []

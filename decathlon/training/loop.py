@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from decathlon.config.recipe import Recipe
 from decathlon.data.image_pool import ImagePool, load_pool
 from decathlon.data.packed_file import PackedFile
@@ -70,6 +72,8 @@ class Training:
             self.progress.console.print(f"Note: {name} stays in host memory: its pixels do not fit on the GPU.")
         for cache in trainer.caches.values():
             self.progress.console.print(cache.describe())
+        if told := trainer.weighting.describe():
+            self.progress.console.print(told)
         if state:
             trainer.load_state(*state)
         what = names[0] if len(names) == 1 else f"{len(names)} domains"
@@ -124,6 +128,9 @@ class Training:
         """Validate, and write the metrics of an epoch that took `seconds` for `images`."""
         with trainer.evaluated():
             rows = _metrics(trainer, held_out)
+            trainer.weighting.validated(
+                {row["domain"]: 1 - row["val_accuracy"] for row in rows if "val_accuracy" in row}
+            )
             epoch = rows[0]["epoch"]
             if trainer.recipe.keep == "best":
                 accuracies = [row["val_accuracy"] for row in rows if "val_accuracy" in row]
@@ -155,7 +162,8 @@ def domain_groups(names: tuple[str, ...], model: MultiDomainModel, recipe: Recip
 
     Raises UsageError where a domain has options of its own that a trainer has once: length and learning rate.
     """
-    together = model.method.regime == "joint" or any(True for _ in model.shared.parameters())
+    method = model.method
+    together = method.regime == "joint" or method.coupled or any(True for _ in model.shared.parameters())
     if not together or len(names) == 1:
         return [(name,) for name in names]
     for name in names:
@@ -218,9 +226,22 @@ def _metrics(trainer: Trainer, held_out: dict[str, ImagePool]) -> list[dict[str,
     epoch, lr = trainer.step // trainer.epoch_steps, trainer.optimizers[0].param_groups[0]["lr"]
     validate = epoch % trainer.recipe.eval_every == 0 or epoch == trainer.recipe.epochs
     rows = []
-    for name, (loss, correct, images) in zip(trainer.domains, trainer.metrics.sums.tolist(), strict=True):
+    cosines = trainer.affinity.cosines() if trainer.affinity else {}
+    weights = trainer.weighting.weights()
+    with torch.no_grad():
+        penalty = trainer.penalty(trainer.domains)
+    for domain, (name, sums) in enumerate(zip(trainer.domains, trainer.metrics.sums.tolist(), strict=True)):
+        loss, weighted, correct, images = sums
         row = {"epoch": epoch, "step": trainer.step, "domain": name, "lr": lr}
         row |= {"train_loss": loss / images, "train_accuracy": correct / images}
+        if trainer.recipe.weighting != "equal":
+            row["weighted_loss"] = weighted / images
+        if penalty is not None:
+            row["penalty"] = float(penalty)
+        if weights is not None:
+            row["weight"] = float(weights[domain])
+        if cosines:
+            row["gradient_cosines"] = cosines[name]
         if validate and name in held_out:
             network = trainer.model.networks[name]
             row["val_loss"], row["val_accuracy"] = evaluate(network, held_out[name], trainer.bf16)

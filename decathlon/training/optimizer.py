@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from timm.scheduler.scheduler import Scheduler
-from torch import nn
+from torch import Tensor, nn
 
 from decathlon.config.recipe import Recipe
 from decathlon.models.method import Method
@@ -94,6 +94,13 @@ def make_optimizers(
     return made
 
 
+def make_head_optimizer(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return an optimizer that trains parameters as those of heads train, without weight decay."""
+    other = dataclasses.replace(recipe, optimizer=recipe.auxiliary or recipe.optimizer, weight_decay=0.0)
+    rate = recipe.lr * recipe.head_lr * (recipe.aux_lr if recipe.auxiliary else 1.0)
+    return make_optimizer([{"params": parameters}], dataclasses.replace(other, lr=rate))
+
+
 def make_optimizer(groups: list[dict[str, Any]], recipe: Recipe, bf16: bool = False) -> torch.optim.Optimizer:
     """Return the recipe's optimizer over parameter groups; the names are those of timm.
 
@@ -120,6 +127,31 @@ def counters(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
     ]
 
 
+def optimizer_state(optimizers: Sequence[torch.optim.Optimizer]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return what optimizers keep: tensors by optimizer, parameter and slot, and the plain values beside them."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, Any] = {}
+    for which, optimizer in enumerate(optimizers):
+        for number, slots in optimizer.state_dict()["state"].items():
+            for slot, value in slots.items():
+                name = f"optimizer.{which}.{number}.{slot}"
+                (tensors if isinstance(value, Tensor) else values)[name] = value
+    return tensors, {"optimizer": values, "groups": [counters(optimizer) for optimizer in optimizers]}
+
+
+def load_optimizers(
+    optimizers: Sequence[torch.optim.Optimizer], tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
+    """Restore optimizers from what `optimizer_state` returned, which may stand among other tensors."""
+    slots: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
+    for name, value in (dict(tensors) | values["optimizer"]).items():
+        if name.startswith("optimizer."):
+            _, which, number, slot = name.split(".", 3)
+            slots[int(which)].setdefault(int(number), {})[slot] = value
+    for optimizer, own_slots, counted in zip(optimizers, slots, values["groups"], strict=True):
+        load_slots(optimizer, own_slots, counted)
+
+
 def load_slots(
     optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Any]], counted: list[dict[str, float]]
 ) -> None:
@@ -133,7 +165,7 @@ def load_slots(
     optimizer.load_state_dict({"state": slots, "param_groups": restored})
     for parameter, state in optimizer.state.items():
         for slot, value in state.items():
-            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
                 state[slot] = torch.empty_like(parameter).copy_(value)
 
 

@@ -2,33 +2,37 @@
 
 import contextlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.dropout import _DropoutNd
 
 from decathlon.config.recipe import Recipe
-from decathlon.data.domain_sampling import epoch_plan, sample
+from decathlon.data.domain_sampling import epoch_plan
 from decathlon.data.image_pool import ImagePool
 from decathlon.data.sampling_policy import shares
 from decathlon.errors import DataError, DivergedError, VerificationError
+from decathlon.models.method import Moment
 from decathlon.models.multi_domain_model import MultiDomainModel
 from decathlon.system.device import asynchronous, autocast
-from decathlon.system.seeding import seeded
-from decathlon.training.augmentation import Augmentation, grown_size, resized
-from decathlon.training.averaging import PASSES, WeightAverage, estimate_statistics
-from decathlon.training.best_epoch import BestEpoch
-from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
+from decathlon.training.auxiliary import Auxiliaries
+from decathlon.training.batches import Batches
 from decathlon.training.epoch_metrics import EpochMetrics
 from decathlon.training.feature_cache import TapCache
-from decathlon.training.mixed_batch import mixed_logits
+from decathlon.training.forward import Forward, Gradients, compiled_forward, mixed_logits, plain_forward
+from decathlon.training.gradient_affinity import GradientAffinity
+from decathlon.training.kept_weights import BestEpoch, WeightAverage, estimate_statistics
 from decathlon.training.objective import OBJECTIVES, MicroBatch
-from decathlon.training.optimizer import counters, load_slots, make_optimizers, make_schedule
-from decathlon.training.weighting import WEIGHTINGS, Step
+from decathlon.training.optimizer import (
+    load_optimizers,
+    make_head_optimizer,
+    make_optimizers,
+    make_schedule,
+    optimizer_state,
+)
+from decathlon.training.weighting import WEIGHTINGS, Setting, Step
 
 
 class Trainer:
@@ -55,8 +59,13 @@ class Trainer:
         networks = {name: model.networks[name] for name in self.domains}
         self.optimizers = make_optimizers(model.method, model.shared, networks, recipe, bf16)
         self.objective = OBJECTIVES.find(recipe.objective)(recipe)
-        shared = chain(model.trunk.parameters(), model.shared.parameters())
-        self.weighting = WEIGHTINGS.find(recipe.weighting)(self.domains, [p for p in shared if p.requires_grad])
+        shared = tuple(p for p in chain(model.trunk.parameters(), model.shared.parameters()) if p.requires_grad)
+        facts = tuple(pool.domain for pool in pools.values())
+        self.weighting = WEIGHTINGS.find(recipe.weighting)(Setting(facts, shared, recipe, seed, model.device))
+        self.affinity = GradientAffinity(self.domains, shared) if recipe.affinity else None
+        self.auxiliaries = Auxiliaries(Setting(facts, shared, recipe, seed, model.device), model.trunk)
+        if learned := list(self.auxiliaries.modules.parameters()):
+            self.optimizers.append(make_head_optimizer(learned, recipe))
         self.schedules = [make_schedule(optimizer, recipe, self.steps) for optimizer in self.optimizers]
         self.forward: Forward = plain_forward
         if recipe.compile:
@@ -67,9 +76,7 @@ class Trainer:
         self.best = BestEpoch()
         self.average = WeightAverage(self.weights()) if recipe.average != "none" else None
         self._taken = [0] * len(self.domains)  # micro-batches of this epoch so far
-        self._augmentation = {name: Augmentation(recipe.for_domain(name), pools[name], seed) for name in pools}
-        parts = (part for network in networks.values() for part in network.modules())
-        self._drops = any(isinstance(part, _DropoutNd) and part.p > 0 for part in parts)
+        self.batches = Batches(pools, recipe, seed, networks.values())
         limit = 1e9 * recipe.cache_taps / len(pools)
         self.caches = {name: TapCache(networks[name], pools[name], bf16, limit) for name in pools if limit}
 
@@ -95,15 +102,23 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         if self.gradients:
             self.gradients.ready(self.model.networks[self.domains[domain]] for domain in plan[position])
-        self.weighting.begin(Step(self.step, self.epoch, tuple(self.domains[domain] for domain in plan[position])))
+        active = {self.domains[domain]: self.model.networks[self.domains[domain]] for domain in plan[position]}
+        self.model.method.begin(active, Moment(self.step, self.steps, self.seed))
+        if self.affinity:
+            self.affinity.begin(position == 0)
+        self.weighting.begin(Step(self.step, self.epoch, tuple(active)))
         if self.model.method.mixed:
             self._mixed_batch(plan[position])
         else:
             for domain in plan[position]:
                 self._micro_batch(domain)
         self.weighting.finish()
+        penalty = self.penalty(tuple(active))
+        if penalty is not None:
+            penalty.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
+        self.model.method.end(active, self.optimizers[0].param_groups[0]["lr"])
         self.step += 1
         whole = self.step % self.epoch_steps == 0
         if self.average and self.recipe.average == "ema":
@@ -114,33 +129,54 @@ class Trainer:
             self.metrics.settle()
         return self.recipe.batch * len(plan[position])
 
+    def penalty(self, active: tuple[str, ...]) -> Tensor | None:
+        """Return the method's own term of the loss, if it has one."""
+        return self.model.method.penalty({name: self.model.networks[name] for name in self.domains}, active)
+
     def _micro_batch(self, domain: int) -> None:
         """Run forward and backward for the next images of one domain."""
         name, number = self.domains[domain], self._next(domain)
-        network, index = self.model.networks[name], self._sample(name, number)
+        network, index = self.model.networks[name], self.batches.sample(name, number)
         network.train()
         labels = self.pools[name].labels_of(index)
         if name in self.caches:
             logits = self.caches[name].logits(index)
         else:
-            images, labels = self._images(name, index, number, labels)
-            with autocast(self.model.device, self.bf16), self._dropout(name, number):
+            images, labels = self.batches.training(name, index, number, labels, self.epoch)
+            with (
+                autocast(self.model.device, self.bf16),
+                self.batches.dropout(name, number),
+                self.auxiliaries.reading(network) as taps,
+            ):
                 logits = self.forward(network, images)
-        self._loss(domain, index, logits, labels).backward()  # type: ignore[no-untyped-call]
+        batch = MicroBatch(name, network, index, logits.float(), labels)
+        loss = self._loss(domain, batch)
+        if self.auxiliaries.weights:
+            batch = replace(batch, images=images, taps=taps[0], number=number, progress=self.step / self.steps)
+            with autocast(self.model.device, self.bf16):
+                beside = self.auxiliaries.loss(batch)
+            loss = loss if beside is None else loss + beside
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.affinity:
+            self.affinity.collect(name)
         self.weighting.collect(name)
+        if self.affinity and self.weighting.takes_out:
+            self.affinity.forget()
 
     def _mixed_batch(self, domains: tuple[int, ...]) -> None:
         """Run forward and backward once, for the next images of several domains together."""
         names = [self.domains[domain] for domain in domains]
         numbers = [self._next(domain) for domain in domains]
-        indices = [self._sample(name, number) for name, number in zip(names, numbers, strict=True)]
+        indices = [self.batches.sample(name, number) for name, number in zip(names, numbers, strict=True)]
         networks = [self.model.networks[name].train() for name in names]
         labels = [self.pools[name].labels_of(index) for name, index in zip(names, indices, strict=True)]
-        pairs = [self._images(*each) for each in zip(names, indices, numbers, labels, strict=True)]
-        with autocast(self.model.device, self.bf16), self._dropout("all", self.step):
+        each = zip(names, indices, numbers, labels, strict=True)
+        pairs = [self.batches.training(*one, self.epoch) for one in each]
+        with autocast(self.model.device, self.bf16), self.batches.dropout("all", self.step):
             logits = mixed_logits(networks, [images for images, _ in pairs])
         labels = [soft for _, soft in pairs]
-        losses = [self._loss(*each) for each in zip(domains, indices, logits, labels, strict=True)]
+        parts = zip(names, networks, indices, [part.float() for part in logits], labels, strict=True)
+        losses = [self._loss(domain, MicroBatch(*part)) for domain, part in zip(domains, parts, strict=True)]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
 
     def _next(self, domain: int) -> int:
@@ -148,28 +184,14 @@ class Trainer:
         self._taken[domain] += 1
         return self.epoch * self._batches(domain) + self._taken[domain] - 1
 
-    def _sample(self, name: str, number: int) -> Tensor:
-        pool = self.pools[name]
-        return sample(len(pool), self.recipe.batch, number, self.seed, name, pool.home)
-
-    def _images(self, name: str, index: Tensor, number: int, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images of a domain, augmented by the number of the micro-batch, and labels, mixed as they are."""
-        augmentation = self._augmentation[name]
-        images = resized(augmentation.images(index, number), grown_size(self.recipe, self.epoch))
-        return augmentation.mix(images, labels, number)
-
-    def _dropout(self, name: str, number: int) -> AbstractContextManager[None]:
-        """Make what dropout draws a function of the micro-batch, as everything random is."""
-        return seeded(self.seed, "dropout", name, number) if self._drops else nullcontext()
-
-    def _loss(self, domain: int, index: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, domain: int, batch: MicroBatch) -> Tensor:
         """Return the weighted loss of a domain's images, and add them to the metrics."""
-        name = self.domains[domain]
-        batch = MicroBatch(name, self.model.networks[name], index, logits.float(), labels)
-        loss = self.objective.loss(batch)
+        loss, labels = self.objective.loss(batch), batch.labels
+        weighted = self.weighting.weigh(batch.domain, loss)
         shown = labels if labels.ndim == 1 else labels.argmax(1)  # of mixed images, what there is most of
-        self.metrics.add(domain, self.step, loss, (logits.argmax(1) == shown).sum(), len(index))
-        return self.weighting.weigh(name, loss)
+        correct = (batch.logits.argmax(1) == shown).sum()
+        self.metrics.add(domain, self.step, loss, weighted, correct, len(batch.index))
+        return weighted
 
     def _plan(self, epoch: int) -> list[tuple[int, ...]]:
         return epoch_plan(self._shares, self.recipe.sampling, self.recipe.together, self.seed, epoch)
@@ -186,20 +208,18 @@ class Trainer:
         self._check_weights()
         tensors = {"tally": self.metrics.sums}  # the key of the file format
         tensors |= {f"weighting.{name}": tensor for name, tensor in self.weighting.state().items()}
+        tensors |= {f"method.{name}": tensor for name, tensor in self.model.method.state().items()}
+        tensors |= {f"auxiliary.{name}": tensor for name, tensor in self.auxiliaries.state().items()}
+        if self.affinity:
+            tensors |= {f"affinity.{name}": tensor for name, tensor in self.affinity.state().items()}
         tensors |= self.weights()
         best, kept = self.best.state()
         tensors |= best
         if self.average:
             averages, counted = self.average.state()
             tensors, kept = tensors | averages, kept | counted
-        values: dict[str, Any] = {}
-        for which, optimizer in enumerate(self.optimizers):
-            for number, slots in optimizer.state_dict()["state"].items():
-                for slot, value in slots.items():
-                    name = f"optimizer.{which}.{number}.{slot}"
-                    (tensors if isinstance(value, Tensor) else values)[name] = value
-        groups = [counters(optimizer) for optimizer in self.optimizers]
-        return tensors, {"step": self.step, "optimizer": values, "groups": groups, **kept}
+        slots, values = optimizer_state(self.optimizers)
+        return tensors | slots, {"step": self.step, **values, **kept}
 
     def weights(self) -> dict[str, Tensor]:
         """Return all tensors of the model that training changes."""
@@ -233,27 +253,8 @@ class Trainer:
 
     def _estimate(self) -> None:
         """Estimate the statistics of norms for averaged weights; a moving average has averaged them, too."""
-        if self.recipe.average == "ema":
-            return
-        together = [self.domains] if self.model.method.mixed else [(name,) for name in self.domains]
-        for names in together:
-            longest = max(len(self.pools[name]) for name in names)
-            passes = range(min(PASSES, -(-longest // self.recipe.batch)))
-            networks = [self.model.networks[name] for name in names]
-            estimate_statistics(networks, [partial(self._pass, names, number) for number in passes])
-
-    def _pass(self, names: tuple[str, ...], number: int) -> None:
-        """Run the images of a numbered micro-batch of some domains, for the statistics of their norms."""
-        networks = [self.model.networks[name] for name in names]
-        indices = [self._sample(name, number) for name in names]
-        images = [
-            self._augmentation[name].images(index, number) for name, index in zip(names, indices, strict=True)
-        ]
-        with autocast(self.model.device, self.bf16), self._dropout(names[0], number):
-            if self.model.method.mixed:
-                mixed_logits(networks, images)
-            else:
-                networks[0](images[0])
+        if self.recipe.average != "ema":
+            estimate_statistics(self.model, self.batches, self.bf16)
 
     def _check_weights(self) -> None:
         """Raise DivergedError for weights that are not finite: a gradient may overflow where the loss does not."""
@@ -272,16 +273,13 @@ class Trainer:
         behind = self._plan(self.epoch)[: self.step % self.epoch_steps]
         self._taken = [sum(domain in active for active in behind) for domain in range(len(self.domains))]
         own, _ = self.state()
-        slots: list[dict[int, dict[str, Any]]] = [{} for _ in self.optimizers]
-        weighting: dict[str, Tensor] = {}
-        trained = {name: tensor for name, tensor in tensors.items() if not name.startswith(("best.", "average."))}
-        for name, value in (trained | values["optimizer"]).items():
-            if name.startswith("optimizer."):
-                _, which, number, slot = name.split(".", 3)
-                slots[int(which)].setdefault(int(number), {})[slot] = value
-            elif name.startswith("weighting."):
-                weighting[name.removeprefix("weighting.")] = value
-            else:
+        weighting = {
+            name.removeprefix("weighting."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("weighting.")
+        }
+        for name, value in tensors.items():
+            if not name.startswith(("best.", "average.", "optimizer.", "weighting.")):
                 own[name].copy_(value)
         if weighting.keys() != self.weighting.state().keys():
             raise VerificationError(
@@ -291,8 +289,7 @@ class Trainer:
         self.best.load_state(tensors, values)
         if self.average:
             self.average.load_state(tensors, values)
-        for optimizer, own_slots, counted in zip(self.optimizers, slots, values["groups"], strict=True):
-            load_slots(optimizer, own_slots, counted)
+        load_optimizers(self.optimizers, tensors, values)
 
 
 def _check_labels(name: str, pool: ImagePool) -> None:

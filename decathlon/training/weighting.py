@@ -8,13 +8,18 @@ weighting may act before, between and after these backward passes:
     collect(domain)         after it: what it added to the gradients of what domains share can be taken out here
                             (never called where all domains go backward in one batch, `Method.mixed`)
     finish()                before the update: gradients that were taken out are combined and put back
+    validated(errors)       after a validation
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from decathlon.config.recipe import Recipe
+from decathlon.data.domains import Domain
 from decathlon.system.plugins import Plugins
 
 
@@ -27,15 +32,35 @@ class Step:
     domains: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What a weighting is made for.
+
+    `domains` are those that train together; `shared` are the parameters that more than one of them trains: those
+    of the trunk, where it learns, and of the method's shared modules, from the first layer to the last.
+    """
+
+    domains: tuple[Domain, ...]
+    shared: tuple[nn.Parameter, ...]
+    recipe: Recipe
+    seed: int
+    device: torch.device
+
+
 class Weighting:
     """Base of all weightings. One file in `training/weightings/` holds one; its defaults change nothing.
 
-    `domains` are those that train together; `shared` are the parameters that more than one of them trains: those
-    of the trunk, where it learns, and of the method's shared modules.
+    `reads_shared` says that it reads gradients of what domains share, so that they must train something together;
+    `needs_all` that all domains have to be in every step, `takes_out` that `collect` takes gradients out.
     """
 
-    def __init__(self, domains: Sequence[str], shared: Sequence[nn.Parameter]) -> None:
-        self.domains, self.shared = tuple(domains), tuple(shared)
+    reads_shared: ClassVar[bool] = False
+    needs_all: ClassVar[bool] = False
+    takes_out: ClassVar[bool] = False
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.shared = setting, setting.shared
+        self.domains = tuple(domain.name for domain in setting.domains)
 
     def begin(self, step: Step) -> None:
         """Prepare for a step."""
@@ -50,6 +75,17 @@ class Weighting:
     def finish(self) -> None:
         """Put the gradients of `shared` in place for the update."""
 
+    def validated(self, errors: Mapping[str, float]) -> None:
+        """Take the errors in 0..1 of a validation, by domain; domains without a validation split are absent."""
+
+    def describe(self) -> str | None:
+        """Return a line for the user at the start of training; default: none."""
+        return None
+
+    def weights(self) -> Tensor | None:
+        """Return the present weights (domains,) in the order of `domains`, None where there are none to show."""
+        return None
+
     def state(self) -> Mapping[str, Tensor]:
         """Return the tensors to restore the weighting from: every checkpoint holds them. Default: none.
 
@@ -58,8 +94,11 @@ class Weighting:
         """
         return {}
 
+    @torch.no_grad()
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to where `state` was called."""
+        """Go back to where `state` was called; default: its tensors take the values."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
 
 
 WEIGHTINGS: Plugins[Weighting] = Plugins("weighting", "decathlon.training.weightings", Weighting)

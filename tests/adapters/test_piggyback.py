@@ -60,7 +60,7 @@ def test_bits_come_back_as_they_were(ternary: bool, shape: tuple[int, ...]) -> N
 def test_masks_train_with_adam_and_the_rest_with_the_recipe() -> None:
     recipe = Recipe(lr=0.1, weight_decay=1e-4)
     made = Piggyback(WideResNet(10, 1), options=PiggybackOptions(lr=1e-3, own_norms=True))
-    net = DomainNetwork(made.network(made.trunk), made.trunk.features, 2)
+    net = DomainNetwork(made.network(made.trunk, "boats"), made.trunk.features, 2)
     ours, masks = make_optimizers(made, nn.ModuleDict(), {"apples": net}, recipe)
     assert isinstance(masks, torch.optim.Adam)
     assert [group["lr"] for group in masks.param_groups] == [1e-3]

@@ -14,7 +14,7 @@ from benchmarks.cases import Setting
 from benchmarks.floor import Ceilings, Work, ceilings
 from benchmarks.gpu import Plan
 from benchmarks.timing import Case, Timing
-from decathlon.training.compiled import Forward, plain_forward
+from decathlon.training.forward import Forward, plain_forward
 
 CPU = torch.device("cpu")
 H200 = Ceilings(790e12, 4.3e12)

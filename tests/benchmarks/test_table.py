@@ -10,16 +10,18 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import table
-from benchmarks.rows import ROWS, Row, seen
+from benchmarks.rows import KNOWN, ROWS, WEIGHTED, Row, seen
 from decathlon.errors import UsageError
 from decathlon.models.registry import find_method, methods
+from decathlon.training.weighting import WEIGHTINGS
 from tests.helpers.packs import TINY, write_truth
 
 
-def test_every_method_has_a_row_over_a_row_before_it() -> None:
-    assert {row.method for row in ROWS} == set(methods())
+def test_every_method_has_a_row_over_a_row_before_it_and_every_weighting_has_one() -> None:
+    assert {row.method for row in KNOWN.values()} == set(methods())
+    assert {row.train[row.train.index("--weighting") + 1] for row in WEIGHTED} == set(WEIGHTINGS.names())
     seen = {""}
-    for row in ROWS:
+    for row in KNOWN.values():
         assert row.over in seen
         seen.add(row.name)
 
@@ -86,7 +88,7 @@ def test_a_row_that_does_not_exist_is_refused(tiny: Path, tmp_path: Path) -> Non
 
 
 def test_other_settings_are_refused(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "ROWS", ROWS[:1])
+    monkeypatch.setattr(table, "TABLES", {"methods": ROWS[:1]})
     make(tiny, tmp_path)
     with pytest.raises(UsageError, match=r"was started with epochs \[1, 1\], not \[2, 2\]. Choose another --out"):
         make(tiny, tmp_path, epochs=2)
@@ -105,7 +107,7 @@ def test_a_row_that_diverges_is_in_the_table_and_stops_no_other(
 ) -> None:
     over = Row("over it", "parallel-svd", over="parallel, lost")
     rows = {row.name: row for row in (*ROWS[:2], Lost("parallel, lost", "parallel"), over, ROWS[2])}
-    monkeypatch.setattr(table, "ROWS", tuple(rows.values()))
+    monkeypatch.setattr(table, "TABLES", {"methods": tuple(rows.values())})
     monkeypatch.setattr(table, "KNOWN", rows)
     for _ in range(2):  # and again, from where it was
         found = {row["name"]: row for row in make(tiny, tmp_path, "--workers", "2")["rows"]}

@@ -281,7 +281,7 @@ def test_images_are_at_least_as_large_as_what_is_cut_from_them(values: dict[str,
 
 def test_norms_and_biases_decay_where_the_recipe_says_so() -> None:
     made = find_method("bn")(build("wrn-10-1"))
-    net = DomainNetwork(made.network(made.trunk), made.trunk.features, 3)
+    net = DomainNetwork(made.network(made.trunk, "boats"), made.trunk.features, 3)
     for decay_norms, wanted in ((False, {0.0, 0.5}), (True, {0.5})):
         recipe = Recipe(weight_decay=0.5, decay_norms=decay_norms)
         found = groups(made.trunk, nn.ModuleDict(), {"boats": net}, recipe)

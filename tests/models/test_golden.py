@@ -17,7 +17,7 @@ from decathlon.models.multi_domain_model import DomainNetwork
 from decathlon.models.registry import find_method
 from decathlon.models.trunks.resnet26 import ResNet26
 from decathlon.models.trunks.wide_resnet import WideResNet
-from decathlon.training.mixed_batch import mixed_logits
+from decathlon.training.forward import mixed_logits
 from decathlon.training.optimizer import make_optimizers
 from tests.conftest import outside
 
@@ -119,7 +119,7 @@ def test_resnet26_equals_the_published_code(file: str, method: str, channels_las
     layout = torch.channels_last if channels_last else torch.contiguous_format
     images = numbers["input"].contiguous(memory_format=layout)
     for domain, classes in enumerate((5, 7)):
-        network = DomainNetwork(maker.network(trunk), trunk.features, classes)
+        network = DomainNetwork(maker.network(trunk, "boats"), trunk.features, classes)
         names = resnet_names(domain, method)
         load(network, names, numbers)
         close(network.eval()(images), numbers[f"eval/{domain}"])
@@ -136,7 +136,7 @@ def test_mtan_equals_the_published_code() -> None:
     trunk = WideResNet(10, 1)
     maker = find_method("mtan")(trunk)
     for domain, classes in enumerate((5, 7, 3, 4, 2, 6, 8, 3, 5, 4)):
-        network = DomainNetwork(maker.network(trunk), trunk.features, classes)
+        network = DomainNetwork(maker.network(trunk, "boats"), trunk.features, classes)
         names = mtan_names(domain)
         load(network, names, numbers)
         logits = network.eval()(numbers["input"])
@@ -175,7 +175,7 @@ def test_universal_representations_equal_the_published_code() -> None:
     maker = kind(trunk, options=kind.choose({"norms": "trunk"}))
     networks = {}
     for domain, classes in enumerate((5, 7, 3)):
-        network = DomainNetwork(maker.network(trunk), trunk.features, classes).double()
+        network = DomainNetwork(maker.network(trunk, "boats"), trunk.features, classes).double()
         network.head.load_state_dict({k: numbers[f"weights/cls_fn.{domain}.{k}"] for k in ("weight", "bias")})
         networks[str(domain)] = network
         relative(network.eval().body(numbers[f"input/{domain}"]), numbers[f"eval/features{domain}"])

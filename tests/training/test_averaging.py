@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from decathlon.runs.loading import load_run
 from decathlon.runs.logs import METRICS, read_lines
 from decathlon.system.progress import TrainingProgress
 from decathlon.training import loop
-from decathlon.training.averaging import WeightAverage, estimate_statistics
+from decathlon.training.kept_weights import WeightAverage, estimating
 from tests.helpers.marks import slow
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
@@ -52,7 +51,9 @@ def test_a_moving_average_forgets_and_warms_up() -> None:
 def test_statistics_are_those_of_all_passes_and_frozen_ones_stay() -> None:
     net = nn.Sequential(nn.BatchNorm2d(3, momentum=0.3), FrozenNorm(nn.BatchNorm2d(3)))
     batches = [torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(seed)) + seed for seed in range(3)]
-    estimate_statistics([net], [partial(net, batch) for batch in batches])
+    with estimating([net]):
+        for batch in batches:
+            net(batch)
     norm, frozen = net[0], net[1].norm
     assert isinstance(norm, nn.BatchNorm2d) and isinstance(frozen, nn.BatchNorm2d)
     means = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)

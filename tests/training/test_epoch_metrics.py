@@ -74,7 +74,7 @@ def test_a_step_reads_nothing_from_the_device_and_an_epoch_does(tiny: Path) -> N
     assert inside.seen["convolution"] and not inside.seen["_local_scalar_dense"]
     assert not trainer.metrics.sums.any()
     trainer.advance()
-    assert trainer.metrics.sums[:, 2].tolist() == [24, 24, 24]
+    assert trainer.metrics.sums[:, 3].tolist() == [24, 24, 24]
 
 
 def test_a_plain_step_reads_its_loss(tiny: Path) -> None:
@@ -119,7 +119,7 @@ def test_what_a_diverged_run_leaves_is_from_before_the_bad_step(
 def test_infinities_of_both_signs_do_not_cancel() -> None:
     kept = EpochMetrics(("a", "b"), deferred=True)
     for domain, loss in enumerate((float("inf"), float("-inf"))):
-        kept.add(domain, 7, torch.tensor(loss), torch.tensor(0), 4)
+        kept.add(domain, 7, torch.tensor(loss), torch.tensor(1.0), torch.tensor(0), 4)
     with pytest.raises(DivergedError, match="the loss of a became inf at step 7"):
         kept.settle()
 
@@ -127,8 +127,10 @@ def test_infinities_of_both_signs_do_not_cancel() -> None:
 def test_an_open_tally_is_read_every_so_often_and_cleared() -> None:
     counted = EpochMetrics(("a",), deferred=True)
     for step in range(epoch_metrics.EVERY + 1):
-        counted.add(0, step, torch.tensor(2.0), torch.tensor(1), 4)
-    assert counted.sums.tolist() == [[8.0 * epoch_metrics.EVERY, epoch_metrics.EVERY, 4 * epoch_metrics.EVERY]]
+        counted.add(0, step, torch.tensor(2.0), torch.tensor(3.0), torch.tensor(1), 4)
+    assert counted.sums.tolist() == [
+        [8.0 * epoch_metrics.EVERY, 12.0 * epoch_metrics.EVERY, epoch_metrics.EVERY, 4 * epoch_metrics.EVERY]
+    ]
     counted.clear()
     counted.settle()
-    assert counted.sums.tolist() == [[0, 0, 0]]
+    assert counted.sums.tolist() == [[0, 0, 0, 0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from decathlon.models.method import Regime
 from decathlon.system.progress import TrainingProgress
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import weightings
-from decathlon.training.weighting import WEIGHTINGS, Step
+from decathlon.training.weighting import WEIGHTINGS, Setting, Step
+from tests.helpers.aggregators import need
+from tests.helpers.marks import slow
 from tests.helpers.runs import RECIPE, digests, dying_at, go, make_trainer
 
 every = pytest.mark.parametrize("name", WEIGHTINGS.names())
@@ -27,9 +30,9 @@ from decathlon.training.weighting import Weighting
 CALLS = []
 
 class Counting(Weighting):
-    def __init__(self, domains, shared):
-        super().__init__(domains, shared)
-        self.seen = torch.zeros(len(domains))
+    def __init__(self, setting):
+        super().__init__(setting)
+        self.seen = torch.zeros(len(self.domains))
 
     def begin(self, step):
         CALLS.append(("begin", step.domains))
@@ -47,9 +50,6 @@ class Counting(Weighting):
 
     def state(self):
         return {"seen": self.seen}
-
-    def load_state(self, state):
-        self.seen.copy_(state["seen"])
 '''
 
 
@@ -65,6 +65,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @every
 def test_a_step_moves_every_domain_of_it_and_repeats_to_the_bit(name: str, tiny: Path) -> None:
+    need(name)
     recipe = RECIPE.override({"weighting": name, "together": True})
     states = []
     for _ in range(2):
@@ -80,7 +81,8 @@ def test_a_step_moves_every_domain_of_it_and_repeats_to_the_bit(name: str, tiny:
 
 @every
 def test_a_state_comes_back(name: str, tiny: Path) -> None:
-    recipe = RECIPE.override({"weighting": name})
+    need(name)
+    recipe = RECIPE.override({"weighting": name, "together": True})
     one, two = make_trainer(tiny, recipe=recipe), make_trainer(tiny, recipe=recipe)
     for _ in range(3):
         one.advance()
@@ -90,6 +92,35 @@ def test_a_state_comes_back(name: str, tiny: Path) -> None:
     assert all(torch.equal(tensor, restored[key]) for key, tensor in one.weighting.state().items())
 
 
+@pytest.mark.parametrize("name", [*map(slow, WEIGHTINGS.names())])
+def test_a_killed_run_ends_with_the_same_bits(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    need(name)
+    recipe = RECIPE.override({"weighting": name, "together": WEIGHTINGS.find(name).needs_all})
+    whole = digests(go(tiny, tmp_path / "whole", recipe=recipe))
+    steps = 3 if recipe.together else 9
+    with dying_at(monkeypatch, steps + steps // 2):
+        go(tiny, tmp_path / "run", recipe=recipe)
+    assert digests(resume(tmp_path / "run", None, TrainingProgress())) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "change", "message"),
+    [
+        ("pcgrad", "bn", {}, "needs the gradients of all domains in every step. Add --together"),
+        ("pcgrad", "parallel", {"together": True}, "here they share nothing that learns"),
+        ("gradnorm", "parallel", {}, "here they share nothing that learns"),
+    ],
+)
+def test_what_a_weighting_needs_is_asked_for_before_training(
+    tiny: Path, tmp_path: Path, name: str, method: str, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        go(tiny, tmp_path / "run", method, recipe=RECIPE.override({"weighting": name} | change))
+    assert not (tmp_path / "run").exists()
+
+
 @every
 def test_a_file_explains_itself(name: str) -> None:
     text = WEIGHTINGS.load(name).__doc__ or ""
@@ -97,7 +128,7 @@ def test_a_file_explains_itself(name: str) -> None:
 
 
 def test_equal_changes_nothing() -> None:
-    weighting, loss = WEIGHTINGS.find("equal")(("a", "b"), ()), torch.tensor(2.0)
+    weighting, loss = WEIGHTINGS.find("equal")(Setting((), (), RECIPE, 0, torch.device("cpu"))), torch.tensor(2.0)
     weighting.begin(Step(0, 0, ("a", "b")))
     assert weighting.weigh("a", loss) is loss and not weighting.state()
 

@@ -16,11 +16,15 @@ from decathlon.models.trunks.trunk import Trunk
 
 
 class Block(nn.Module):
-    """ReLU(shortcut + conv-BN-ReLU-conv-BN); the first block of a stage halves the map and doubles the channels."""
+    """ReLU(shortcut + conv-BN-ReLU-conv-BN); the first block of a stage halves the map and doubles the channels.
+
+    `plain` says that its input has the shape of its output, so that a network could do without it.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.down = inputs != outputs
+        self.plain = not self.down
         self.conv1 = nn.Conv2d(inputs, outputs, 3, 2 if self.down else 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)

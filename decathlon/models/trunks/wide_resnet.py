@@ -18,7 +18,10 @@ from decathlon.models.trunks.trunk import Trunk
 
 
 class Block(nn.Module):
-    """x + two BN-ReLU-conv units; the first block of a stage halves the map and widens it."""
+    """x + two BN-ReLU-conv units; the first block of a stage halves the map and widens it.
+
+    `plain` says that its input has the shape of its output, so that a network could do without it.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, stride_first: bool, bias: bool) -> None:
         super().__init__()
@@ -27,8 +30,8 @@ class Block(nn.Module):
         self.conv1 = nn.Conv2d(inputs, outputs, 3, first, 1, bias=bias)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, second, 1, bias=bias)
-        plain = stride == 1 and inputs == outputs
-        self.shortcut = nn.Identity() if plain else PointwiseConv(inputs, outputs, stride, bias)
+        self.plain = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if self.plain else PointwiseConv(inputs, outputs, stride, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, inputs, height, width) to (batch, outputs, height/stride, width/stride)."""
@@ -54,12 +57,13 @@ class WideResNet(Trunk):
         self.tap_channels = (16, 16 * width, 32 * width, 64 * width)
         self.stem = nn.Conv2d(3, 16, 3, padding=1, bias=conv_bias)
         self.stage1, self.stage2, self.stage3 = (
-            self._stage(inputs, outputs) for inputs, outputs in pairwise(self.tap_channels)
+            self.stage(inputs, outputs) for inputs, outputs in pairwise(self.tap_channels)
         )
         self.bn = nn.BatchNorm2d(self.features)
         initialise(self)
 
-    def _stage(self, inputs: int, outputs: int) -> nn.Sequential:
+    def stage(self, inputs: int, outputs: int) -> nn.Sequential:
+        """Return a new stage, which halves the map: (batch, inputs, h, w) -> (batch, outputs, h/2, w/2)."""
         options = self.stride_first, self.conv_bias
         rest = (Block(outputs, outputs, 1, *options) for _ in range((self.depth - 4) // 6 - 1))
         return nn.Sequential(Block(inputs, outputs, 2, *options), *rest)

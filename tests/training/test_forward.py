@@ -19,7 +19,7 @@ from decathlon.models.registry import find_method, methods
 from decathlon.models.trunks.registry import build
 from decathlon.system.tensor_files import read_tensors
 from decathlon.training import trainer as job_module
-from decathlon.training.compiled import Forward, Gradients, compiled_forward, plain_forward
+from decathlon.training.forward import Forward, Gradients, compiled_forward, plain_forward
 from tests.helpers.marks import quickly, slow
 from tests.helpers.packs import TINY
 from tests.helpers.runs import RECIPE, go, make_trainer

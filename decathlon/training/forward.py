@@ -1,17 +1,18 @@
-"""Compiled forward passes: one graph for the bodies of all domains, their heads outside.
+"""Forward passes in training: plain, compiled, and of several domains in one batch.
 
-The bodies of a run are equal except for their tensors, and torch.compile makes inputs of the graph of a module's
-tensors: the second domain's body passes the checks of the first one's graph. A head has the shape of its domain's
-classes: whole networks would be a graph each, and torch gives up after eight (seen in torch 2.15).
+Compiled, there is one graph for the bodies of all domains, with their heads outside. The bodies of a run are
+equal except for their tensors, and torch.compile makes inputs of the graph of a module's tensors: the second
+domain's body passes the checks of the first one's graph. A head has the shape of its domain's classes: whole
+networks would be a graph each, and torch gives up after eight (seen in torch 2.15).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from decathlon.models.multi_domain_model import DomainNetwork
+from decathlon.models.multi_domain_model import DomainNetwork, trunk_in
 
 Forward = Callable[[DomainNetwork, Tensor], Tensor]
 
@@ -44,6 +45,23 @@ def compiled_forward(backend: str | Callable[..., Any] = "inductor", cuda_graphs
 def _run(body: nn.Module, images: Tensor) -> Tensor:
     features: Tensor = body(images)
     return features
+
+
+def mixed_logits(networks: Sequence[DomainNetwork], images: Sequence[Tensor]) -> list[Tensor]:
+    """Return each domain's logits (batch, classes) for its images (batch, 3, height, width), trunk run once.
+
+    The networks' bodies read the taps of one trunk that learns, and share its norms; all images have one height and
+    width. As Universal Representations trains (Li et al. 2022, https://arxiv.org/abs/2204.02744): the statistics of
+    the norms are those of all domains together, and so fit each of them in evaluation mode.
+    """
+    trunk = trunk_in(networks[0])
+    assert trunk is not None  # the body of a reader holds one
+    counts = [len(part) for part in images]
+    taps = [torch.split(tap, counts) for tap in trunk.taps(torch.cat(list(images)))]
+    return [
+        network.head(network.body.read(parts))  # type: ignore[operator]
+        for network, parts in zip(networks, zip(*taps, strict=True), strict=True)
+    ]
 
 
 class Gradients:

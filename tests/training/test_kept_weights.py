@@ -21,7 +21,7 @@ from decathlon.runs.run_directory import Run
 from decathlon.scoring.results import protocol_text, read_results
 from decathlon.system.progress import TrainingProgress
 from decathlon.training import loop
-from decathlon.training.best_epoch import BestEpoch
+from decathlon.training.kept_weights import BestEpoch
 from tests.helpers.marks import slow
 from tests.helpers.packs import COUNTS, write_pack
 from tests.helpers.runs import RECIPE, digests, dying_at, go

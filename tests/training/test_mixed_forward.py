@@ -12,7 +12,7 @@ from decathlon.experiments.resume import resume
 from decathlon.models.surgery import named_norms
 from decathlon.runs.loading import load_run
 from decathlon.system.progress import TrainingProgress
-from decathlon.training.mixed_batch import mixed_logits
+from decathlon.training.forward import mixed_logits
 from tests.helpers.runs import RECIPE, digests, dying_at, go
 
 MIXED = RECIPE.override({"epochs": 2, "together": True})
