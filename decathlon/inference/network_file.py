@@ -42,6 +42,7 @@ from decathlon.system.seeding import seeded
 from decathlon.system.tensor_files import read_tensors, write_tensors
 
 FORMAT = "decathlon-merged-1"
+SMALL = 40_000_000  # numbers, of wrn-28-10, that any file may ask for: 160 MB
 OTHERS = {  # formats of `decathlon merge` that load without this toolkit
     ".pt2": ("a torch-export", "torch.export.load({!r}).module()"),
     ".onnx": ("an ONNX", "onnxruntime.InferenceSession({!r})"),
@@ -109,8 +110,9 @@ def load_merged(path: Path | str) -> nn.Module:
     path = Path(path)
     tensors, about = _read(path)
     try:
-        most = 4 * sum(tensor.numel() for tensor in tensors.values())  # adapters that are taken in come on top
-        network = bounded(most, lambda: _structure(tensors, about))
+        held = sum(tensor.numel() for tensor in tensors.values())
+        # adapters that are taken in come on top, and a network may be the first stages of its trunk alone
+        network = bounded(max(4 * held, SMALL), lambda: _structure(tensors, about))
         network.load_state_dict(tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

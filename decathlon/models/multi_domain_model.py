@@ -54,8 +54,10 @@ class MultiDomainModel:
 
     @torch.no_grad()
     def _begin(self, network: DomainNetwork, start: Mapping[str, Tensor]) -> None:
-        """Set tensors of a domain's delta by the names of `learned`."""
+        """Set tensors of a domain's delta by the names of `learned`; a head on other features starts anew."""
         own = {_unwrapped(network, name): tensor for name, tensor in delta(network, self.common).items()}
+        if "head.weight" in start and start["head.weight"].shape != own["head.weight"].shape:
+            start = {name: tensor for name, tensor in start.items() if not name.startswith("head.")}
         for name, tensor in start.items():
             if name in own or self.method.takes_norms:
                 own[name].copy_(tensor)  # without norms of its own, the trunk's stay as they are
@@ -121,11 +123,15 @@ class MultiDomainModel:
 
     @torch.no_grad()
     def average_norms(self) -> None:
-        """Set the trunk's own norms to their mean over the domains, so that it can be used without any domain."""
+        """Set the trunk's own norms to their mean over the domains, so that it can be used without any domain.
+
+        A norm that no domain has, as none behind the heads of all, stays as it is.
+        """
         bodies = [norms_of(network) for network in self.networks.values()]
         for name, norm in named_norms(self.trunk):
-            for key, tensor in norm.state_dict().items():
-                tensor.copy_(torch.stack([body[name][key].double() for body in bodies]).mean(0))
+            having = [body[name] for body in bodies if name in body]
+            for key, tensor in norm.state_dict().items() if having else ():
+                tensor.copy_(torch.stack([body[key].double() for body in having]).mean(0))
 
 
 def norms_of(network: nn.Module) -> dict[str, dict[str, Tensor]]:
