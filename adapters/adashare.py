@@ -9,10 +9,10 @@ for each domain, run and skip. In the policy phase, the first `policy` of traini
 
 with the difference of two domains' run logits; blocks are freed one after the other from the last one over the
 first half of the phase, the others run. In the rest of training a block with the larger skip logit is skipped,
-in prediction and merged files too, and the remaining weights train on: the paper trains them anew, at the same
-length. In evaluation there is no noise. An image has one domain, so a step draws the policies of its domains
-alone, and the sharing term moves these towards the others' present ones. Starts at the trunk exactly. Stored per
-domain: a byte for each block, and the norms.
+in prediction and merged files too, and the remaining weights train on; the paper trains them anew. In evaluation
+there is no noise. An image has one domain, so a step draws the policies of its domains alone, and the sharing
+term moves these towards the others' present ones. Starts at the trunk exactly. Stored per domain: a byte for
+each block, and the norms.
 """
 
 from collections.abc import Mapping, Sequence

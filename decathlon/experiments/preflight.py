@@ -150,7 +150,7 @@ def check_possible(method: Method, recipe: Recipe, names: Iterable[str], device:
     _check_weighting(method, recipe, weighting)
     if read_auxiliaries(recipe) and (method.mixed or recipe.cache_taps or recipe.compile):
         raise UsageError(
-            "auxiliary objectives read the taps of one domain's images. Leave out --auxiliary, or norms=trunk, "
+            "auxiliary objectives read the taps of one domain's images. Leave out --auxiliaries, or norms=trunk, "
             "cache_taps and --compile."
         )
     if recipe.affinity and (method.regime != "joint" or method.mixed or len(names) < 2):

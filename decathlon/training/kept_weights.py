@@ -109,17 +109,20 @@ def estimate_statistics(model: MultiDomainModel, batches: Batches, bf16: bool) -
     domains = tuple(batches.pools)
     for names in [domains] if model.method.mixed else [(name,) for name in domains]:
         longest = max(len(batches.pools[name]) for name in names)
-        passes = range(min(PASSES, -(-longest // batches.recipe.batch)))
-        networks = [model.networks[name] for name in names]
-        with estimating(networks):
-            for number in passes:
-                indices = [batches.sample(name, number) for name in names]
-                images = [batches.images(name, index, number) for name, index in zip(names, indices, strict=True)]
-                with autocast(model.device, bf16), batches.dropout(names[0], number):
-                    if model.method.mixed:
-                        mixed_logits(networks, images)
-                    else:
-                        networks[0](images[0])
+        with estimating([model.networks[name] for name in names]):
+            for number in range(min(PASSES, -(-longest // batches.recipe.batch))):
+                _run(model, batches, bf16, names, number)
+
+
+def _run(model: MultiDomainModel, batches: Batches, bf16: bool, names: tuple[str, ...], number: int) -> None:
+    """Run the images of a numbered micro-batch of domains that go through the trunk together."""
+    networks = [model.networks[name] for name in names]
+    images = [batches.images(name, batches.sample(name, number), number) for name in names]
+    with autocast(model.device, bf16), batches.dropout(names[0], number):
+        if model.method.mixed:
+            mixed_logits(networks, images)
+        else:
+            networks[0](images[0])
 
 
 @contextlib.contextmanager

@@ -1,1 +1,1 @@
-"""Losses beside the one on labels, dropped after training, one a file: its name is that of `--auxiliary`."""
+"""Losses beside the one on labels, dropped after training, one a file: its name is what `--auxiliaries` takes."""
